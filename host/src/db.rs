@@ -1,0 +1,163 @@
+//! The connection to PostgreSQL and the transaction that is handed from the runner to a plugin and
+//! back. Knows nothing of events.
+
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row as _};
+
+/// Statements that a connection keeps prepared.
+const STATEMENT_CACHE: usize = 512;
+
+/// Opens a pool of at most `max` connections. Nothing is connected before it is needed.
+pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    let options = options
+        .application_name("eventfabric")
+        .statement_cache_capacity(STATEMENT_CACHE)
+        // The host's own statements name their schema; nothing is ever found by accident.
+        .options([
+            ("search_path", ""),
+            ("timezone", "UTC"),
+            ("datestyle", "ISO"),
+            ("standard_conforming_strings", "on"),
+        ]);
+    PgPoolOptions::new()
+        .max_connections(max)
+        .acquire_timeout(Duration::from_secs(30))
+        .idle_timeout(Duration::from_secs(300))
+        .connect_lazy_with(options)
+}
+
+/// An open transaction on a connection of its own.
+///
+/// It owns its connection, so that it can be moved into the store of a plugin and out again. One
+/// that is dropped without [`Tx::commit`] or [`Tx::rollback`] closes the connection, whatever
+/// state it is in: the server rolls back.
+pub struct Tx {
+    conn: Option<PoolConnection<Postgres>>,
+    pid: i32,
+    doomed: bool,
+}
+
+impl Tx {
+    /// Begins a transaction in which no statement may take longer than `statement_timeout`.
+    pub async fn begin(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        let conn = pool.acquire().await?;
+        let begin = format!(
+            "BEGIN; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
+            statement_timeout.as_millis().clamp(1, i32::MAX as u128)
+        );
+        // Until BEGIN is known to have worked, nothing else may use the connection.
+        let mut tx = Self { conn: Some(conn), pid: 0, doomed: false };
+        let row = tx.conn().fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
+        tx.pid = row.try_get(0)?;
+        Ok(tx)
+    }
+
+    /// The connection, inside the transaction.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        self.conn.as_mut().expect("a transaction has its connection until it ends")
+    }
+
+    /// The server process that serves this connection, to cancel what it does.
+    pub fn backend_pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Notes that a statement has failed: PostgreSQL would answer a COMMIT with a rollback, and
+    /// without an error. [`Tx::commit`] refuses from now on.
+    pub fn doom(&mut self) {
+        self.doomed = true;
+    }
+
+    /// Whether a statement of this transaction has failed.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed
+    }
+
+    /// Sets a savepoint. The name is the host's own.
+    pub async fn savepoint(&mut self, name: &'static str) -> sqlx::Result<()> {
+        let sql = format!("SAVEPOINT {name}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        Ok(())
+    }
+
+    /// Undoes everything since the savepoint, a failed statement included, and keeps the savepoint.
+    pub async fn rollback_to(&mut self, name: &'static str) -> sqlx::Result<()> {
+        let sql = format!("ROLLBACK TO SAVEPOINT {name}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        self.doomed = false;
+        Ok(())
+    }
+
+    /// Forgets the savepoint and keeps what was done since.
+    pub async fn release(&mut self, name: &'static str) -> sqlx::Result<()> {
+        let sql = format!("RELEASE SAVEPOINT {name}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        Ok(())
+    }
+
+    /// Commits. After an error it is not known whether the transaction was committed.
+    ///
+    /// # Panics
+    /// When the transaction is doomed: a caller that commits one has lost track of an error.
+    pub async fn commit(mut self) -> sqlx::Result<()> {
+        assert!(!self.doomed, "a failed transaction must be rolled back");
+        self.end("COMMIT").await
+    }
+
+    /// Rolls back and gives the connection back to its pool.
+    pub async fn rollback(mut self) -> sqlx::Result<()> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(&mut self, how: &'static str) -> sqlx::Result<()> {
+        self.conn().execute(sqlx::raw_sql(how)).await?;
+        // Ended well: the connection can be used again.
+        drop(self.conn.take());
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(mut conn) = self.conn.take() {
+            conn.close_on_drop();
+        }
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tx").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+/// Whether this error means that the connection is gone, and not that a statement is wrong.
+pub fn is_connection_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // 08: connection exception. 57P01 to 57P05: shutdown, crash, cannot connect now, idle.
+        sqlx::Error::Database(db) => {
+            db.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
+    }
+}
+
+/// Asks the server to cancel what another connection does, over a connection of this pool.
+pub async fn cancel(pool: &PgPool, pid: i32) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(pool).await?;
+    Ok(())
+}
+
+/// Opens one connection outside any pool, with the same settings.
+pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    PgConnection::connect_with(options).await
+}

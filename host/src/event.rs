@@ -1,0 +1,153 @@
+//! Events and streams: pure types, no I/O.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// The tenant of everything that names none.
+pub const DEFAULT_TENANT: &str = "default";
+
+/// The greatest version of a stream: PostgreSQL's `int`.
+pub const MAX_VERSION: i32 = i32::MAX;
+
+/// Names one stream: the events of one aggregate of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamId {
+    /// The isolated owner of the stream; [`DEFAULT_TENANT`] where there is only one.
+    pub tenant: String,
+    /// The kind of aggregate, such as `Account`.
+    pub aggregate: String,
+    /// Which aggregate of that kind, such as `42`.
+    pub id: String,
+}
+
+impl StreamId {
+    /// A stream of the default tenant.
+    pub fn new(aggregate: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { tenant: DEFAULT_TENANT.to_owned(), aggregate: aggregate.into(), id: id.into() }
+    }
+
+    /// The same stream of another tenant.
+    pub fn in_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = tenant.into();
+        self
+    }
+}
+
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.tenant != DEFAULT_TENANT {
+            write!(f, "{}:", self.tenant)?;
+        }
+        write!(f, "{}/{}", self.aggregate, self.id)
+    }
+}
+
+/// What a writer believes of a stream when it appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpectedVersion {
+    /// No belief: append whatever is there.
+    Any,
+    /// The stream has no event.
+    NoStream,
+    /// The stream has at least one event.
+    StreamExists,
+    /// The last event of the stream has this version, from 1. 0 means the same as `NoStream`.
+    Exact(i32),
+}
+
+impl ExpectedVersion {
+    /// The least and greatest version that satisfies the expectation.
+    pub fn range(self) -> (i32, i32) {
+        match self {
+            Self::Any => (0, MAX_VERSION),
+            Self::NoStream => (0, 0),
+            Self::StreamExists => (1, MAX_VERSION),
+            Self::Exact(version) => (version, version),
+        }
+    }
+}
+
+impl std::fmt::Display for ExpectedVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Any => write!(f, "any version"),
+            Self::NoStream | Self::Exact(0) => write!(f, "no stream"),
+            Self::StreamExists => write!(f, "an existing stream"),
+            Self::Exact(version) => write!(f, "version {version}"),
+        }
+    }
+}
+
+/// An event before it is appended.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Made by the store (version 7) where none is given. Appending the same id again is
+    /// recognised.
+    pub id: Option<Uuid>,
+    /// Such as `AccountOpened`.
+    pub event_type: String,
+    /// The version of the payload's schema, from 1.
+    pub schema_version: i32,
+    /// A JSON object. The store adds `type` and `version` where they are missing.
+    pub payload: Box<RawValue>,
+    /// When it happened; the time of the append where none is given.
+    pub occurred_at: Option<DateTime<Utc>>,
+    /// What belongs together.
+    pub correlation_id: Option<String>,
+    /// What caused this event.
+    pub causation_id: Option<String>,
+}
+
+impl NewEvent {
+    /// An event of schema version 1 with a payload that serialises to a JSON object.
+    pub fn new(
+        event_type: impl Into<String>,
+        payload: &impl Serialize,
+    ) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: None,
+            event_type: event_type.into(),
+            schema_version: 1,
+            payload: serde_json::value::to_raw_value(payload)?,
+            occurred_at: None,
+            correlation_id: None,
+            causation_id: None,
+        })
+    }
+}
+
+/// An event of the log.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// The place in the log of all streams, from 1. It has holes.
+    pub position: i64,
+    /// Unique in the whole log.
+    pub id: Uuid,
+    /// The stream that it belongs to.
+    #[serde(flatten)]
+    pub stream: StreamId,
+    /// The place in its stream: 1, 2, 3, … without holes.
+    pub version: i32,
+    /// Such as `AccountOpened`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The version of the payload's schema, from 1.
+    pub schema_version: i32,
+    /// A JSON object that holds `type` and `version` beside the data.
+    pub payload: Box<RawValue>,
+    /// When it happened.
+    pub occurred_at: DateTime<Utc>,
+    /// What belongs together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// What caused this event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<String>,
+    /// The label in the outbox. Known where the event came through the outbox or was just
+    /// appended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+}

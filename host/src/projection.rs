@@ -1,0 +1,120 @@
+//! What a projection is and how one ends: pure types, no I/O.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::Event;
+
+/// Where a projection gets its events from, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// In the transaction of the append.
+    Inline,
+    /// From the log, in order, after a checkpoint.
+    CatchUp,
+    /// From the outbox, any order across streams.
+    Async,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Inline => "inline",
+            Self::CatchUp => "catch-up",
+            Self::Async => "async",
+        })
+    }
+}
+
+/// Which topics an async projection takes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopicFilter {
+    /// Every event, with or without a topic.
+    #[default]
+    All,
+    /// Events with one of these topics.
+    Include(Vec<String>),
+    /// Events without a topic, or with none of these.
+    Exclude(Vec<String>),
+}
+
+impl TopicFilter {
+    /// Whether an event with this topic passes.
+    pub fn matches(&self, topic: Option<&str>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Include(topics) => topic.is_some_and(|t| topics.iter().any(|x| x == t)),
+            Self::Exclude(topics) => topic.is_none_or(|t| !topics.iter().any(|x| x == t)),
+        }
+    }
+}
+
+/// One step in the making of a plugin's tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Migration {
+    /// 1, 2, 3, … without holes.
+    pub number: u32,
+    /// For people.
+    pub name: String,
+    /// One or more statements.
+    pub sql: String,
+}
+
+/// What a plugin says of itself, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The identity of the projection and the name of its schema.
+    pub name: String,
+    /// One sentence for people.
+    pub text: String,
+    /// How it is fed.
+    pub mode: Mode,
+    /// Which topics it takes; matters for [`Mode::Async`] only.
+    pub topics: TopicFilter,
+    /// Which types of events it takes; empty: all.
+    pub event_types: Vec<String>,
+    /// The making of its tables, in order.
+    pub migrations: Vec<Migration>,
+}
+
+impl Description {
+    /// Whether an event of this type and topic is for this projection.
+    pub fn wants(&self, event: &Event) -> bool {
+        (self.event_types.is_empty() || self.event_types.contains(&event.event_type))
+            && (self.mode != Mode::Async || self.topics.matches(event.topic.as_deref()))
+    }
+}
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureKind {
+    /// The same events can succeed later.
+    Retry,
+    /// This event never succeeds.
+    Poison,
+    /// The plugin is wrong, for every event.
+    Fatal,
+}
+
+/// Why a batch was not handled.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// The event of the batch to blame, where it is known.
+    pub index: Option<usize>,
+    /// What to do about it.
+    pub kind: FailureKind,
+    /// What went wrong, the SQL that failed included.
+    pub message: String,
+    /// The connection is gone with the transaction: nothing was kept, and no event is to blame.
+    pub connection_lost: bool,
+}
+
+impl Failure {
+    /// A failure of a kind without a known event.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { index: None, kind, message: message.into(), connection_lost: false }
+    }
+}

@@ -1,0 +1,5 @@
+//! What a plugin's SQL may do.
+
+mod value;
+
+pub use value::Value;
