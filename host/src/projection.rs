@@ -108,6 +108,8 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What went wrong, the SQL that failed included.
     pub message: String,
+    /// The plugin trapped or ran out of time, rather than answering.
+    pub trapped: bool,
     /// The connection is gone with the transaction: nothing was kept, and no event is to blame.
     pub connection_lost: bool,
 }

@@ -1,1 +1,69 @@
-//! store
+//! The store: the log of events, the outbox, checkpoints. One verb a file, one statement a file in
+//! `sql/`. It never knows that plugins exist.
+
+mod append;
+mod checkpoint;
+mod dead_letter;
+mod error;
+mod inline;
+
+mod outbox;
+mod read;
+mod retry;
+mod row;
+mod safe_head;
+mod tenant;
+mod wake;
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+pub use append::{Append, Appended, AppendedEvent};
+pub use checkpoint::{
+    Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
+};
+pub use dead_letter::{DeadLetter, dead_letters, requeue};
+pub use error::StoreError;
+pub use inline::{Epoch, Inline, InlineFailure};
+pub use outbox::{Claimed, ForeignWorker, acknowledge, claim, foreign_worker, outbox_depth};
+pub use read::{Direction, LogFilter, log_page};
+pub use retry::{
+    Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
+};
+pub use safe_head::{Look, SafeHead};
+pub use tenant::tenants;
+pub use wake::{CHANNEL, Wake};
+
+/// A handle on the event store of one database. Cheap to clone.
+#[derive(Clone)]
+pub struct EventStore {
+    pool: PgPool,
+    inline: Option<Arc<dyn Inline>>,
+    wake: Wake,
+}
+
+impl EventStore {
+    /// A store over a pool of [`crate::db::pool`]. A database with inline plugins refuses its
+    /// appends until it is given them with [`EventStore::with_inline`].
+    pub fn new(pool: PgPool) -> Self {
+        let wake = Wake::new(pool.clone());
+        Self { pool, inline: None, wake }
+    }
+
+    /// The same store with the inline projections that run in the transaction of each append.
+    pub fn with_inline(mut self, inline: Arc<dyn Inline>) -> Self {
+        self.inline = Some(inline);
+        self
+    }
+
+    /// The pool that the store works on.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// The hint that tells readers of new events.
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+}

@@ -1,0 +1,282 @@
+//! Which version of which plugin is active: the tables that every host follows, and what of it is
+//! loaded in this one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
+use sqlx::{PgExecutor, PgPool};
+use tokio::sync::watch;
+
+use super::{Plugin, Runtime};
+use crate::projection::Mode;
+use crate::sandbox::{PluginSql, Sandbox};
+
+/// The settings that the operator gave a plugin.
+pub type PluginConfig = Arc<BTreeMap<String, String>>;
+
+/// A projection as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Registered {
+    /// The projection, which is the plugin's name.
+    pub name: String,
+    /// How it is fed.
+    pub mode: Mode,
+    /// The SHA-256 of the active version, in hex.
+    pub version: String,
+    /// Counts the activations.
+    pub generation: i64,
+    /// It was stopped by an error and waits for a new version or a restart.
+    pub failed: bool,
+    /// The error that stopped it.
+    pub last_error: Option<String>,
+    /// When this version became the active one.
+    pub activated_at: DateTime<Utc>,
+}
+
+/// A projection that this host can run.
+pub struct Active {
+    /// The code.
+    pub plugin: Plugin,
+    /// Its way to the database.
+    pub sql: Arc<PluginSql>,
+    /// Its settings.
+    pub config: PluginConfig,
+    /// Which activation this is.
+    pub generation: i64,
+}
+
+/// What the registry held at one moment.
+#[derive(Default)]
+pub struct Snapshot {
+    /// All projections of the database, by name.
+    pub registered: BTreeMap<String, Registered>,
+    /// Those of them that this host has loaded.
+    pub active: BTreeMap<String, Arc<Active>>,
+}
+
+impl Snapshot {
+    /// The projections of a mode, by name, loaded or not.
+    pub fn of_mode(&self, mode: Mode) -> impl Iterator<Item = (&Registered, Option<&Arc<Active>>)> {
+        self.registered
+            .values()
+            .filter(move |registered| registered.mode == mode)
+            .map(|registered| (registered, self.active.get(&registered.name)))
+    }
+
+    /// A number that changes with every activation in this mode: the sum of generations.
+    pub fn epoch(&self, mode: Mode) -> i64 {
+        self.of_mode(mode).map(|(registered, _)| registered.generation).sum()
+    }
+}
+
+/// The registry of one database, followed by one host.
+pub struct Registry {
+    pool: PgPool,
+    runtime: Runtime,
+    sandbox: Sandbox,
+    configs: HashMap<String, PluginConfig>,
+    /// Only this mode is loaded; the others are known by name.
+    only: Option<Mode>,
+    loaded: Mutex<HashMap<String, Plugin>>,
+    syncing: tokio::sync::Mutex<()>,
+    snapshot: ArcSwap<Snapshot>,
+    changed: watch::Sender<u64>,
+}
+
+impl Registry {
+    /// A registry that has read nothing yet. `only` keeps a process that needs no other plugins
+    /// from compiling them.
+    pub fn new(
+        pool: PgPool,
+        runtime: Runtime,
+        sandbox: Sandbox,
+        configs: HashMap<String, PluginConfig>,
+        only: Option<Mode>,
+    ) -> Self {
+        Self {
+            pool,
+            runtime,
+            sandbox,
+            configs,
+            only,
+            loaded: Mutex::default(),
+            syncing: tokio::sync::Mutex::default(),
+            snapshot: ArcSwap::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+
+    /// What the registry held when it was last read.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Tells of each change of the snapshot.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// The engine that the plugins run on.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// What keeps their SQL in bounds.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// The settings of a plugin.
+    pub fn config(&self, name: &str) -> PluginConfig {
+        self.configs.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Remembers a loaded version, so that the next [`Registry::sync`] need not load it again.
+    pub fn remember(&self, plugin: &Plugin) {
+        self.lock_loaded().insert(plugin.version.full().to_owned(), plugin.clone());
+    }
+
+    /// Reads the registry and loads what is new. A version that does not load leaves the old one
+    /// in its place; it is tried again at the next call.
+    pub async fn sync(&self) -> anyhow::Result<()> {
+        let _one_at_a_time = self.syncing.lock().await;
+        let rows = registered(&self.pool).await?;
+        let before = self.snapshot();
+        let mut next = Snapshot::default();
+        let mut differs = before.registered.len() != rows.len();
+        for row in rows {
+            let known = before.active.get(&row.name);
+            let current = match known {
+                Some(active) if active.generation == row.generation => Some(active.clone()),
+                _ if self.only.is_some_and(|mode| mode != row.mode) => None,
+                _ => match self.load(&row).await {
+                    Ok(active) => {
+                        differs = true;
+                        Some(Arc::new(active))
+                    }
+                    Err(error) => {
+                        tracing::error!(plugin = row.name, version = row.version.get(..12),
+                            error = format!("{error:#}"),
+                            "the active version of a plugin cannot be loaded in this host");
+                        known.cloned()
+                    }
+                },
+            };
+            differs |= before.registered.get(&row.name) != Some(&row);
+            if let Some(active) = current {
+                next.active.insert(row.name.clone(), active);
+            }
+            next.registered.insert(row.name.clone(), row);
+        }
+        if differs {
+            // Versions that are no longer active are dropped when their last batch has ended.
+            self.lock_loaded().retain(|version, _| {
+                next.registered.values().any(|registered| &registered.version == version)
+            });
+            self.snapshot.store(Arc::new(next));
+            self.changed.send_modify(|n| *n += 1);
+        }
+        Ok(())
+    }
+
+    async fn load(&self, row: &Registered) -> anyhow::Result<Active> {
+        let known = self.lock_loaded().get(&row.version).cloned();
+        let plugin = match known {
+            Some(plugin) => plugin,
+            None => {
+                let stored = sqlx::query_file!(
+                    "src/plugin/sql/version_bytes.sql",
+                    row.name,
+                    row.version
+                )
+                .fetch_one(&self.pool)
+                .await
+                .context("its bytes cannot be read")?;
+                self.runtime.load(stored.bytes.into()).await?
+            }
+        };
+        anyhow::ensure!(
+            plugin.version.full() == row.version,
+            "its bytes in the database do not have its SHA-256"
+        );
+        self.remember(&plugin);
+        let sql = self.sandbox.plugin(&row.name).await?;
+        Ok(Active { plugin, sql, config: self.config(&row.name), generation: row.generation })
+    }
+
+    fn lock_loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Plugin>> {
+        self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Stores a version and makes it the active one, for every host. Answers its generation.
+    pub async fn activate(
+        &self,
+        plugin: &Plugin,
+        bytes: &[u8],
+        by: &str,
+        source: &str,
+    ) -> anyhow::Result<i64> {
+        let name = &plugin.description.name;
+        let mut tx = self.pool.begin().await?;
+        sqlx::query_file!(
+            "src/plugin/sql/version_store.sql",
+            name,
+            plugin.version.full(),
+            bytes,
+            serde_json::to_value(&plugin.description)?,
+            &plugin.imports,
+            by,
+            source
+        )
+        .execute(&mut *tx)
+        .await?;
+        let row = sqlx::query_file!(
+            "src/plugin/sql/activate.sql",
+            name,
+            plugin.description.mode.to_string(),
+            plugin.version.full()
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(row.generation)
+    }
+
+    /// Notes in the database, for everybody who asks, that a projection runs or why it does not.
+    pub async fn note_state(
+        &self,
+        name: &str,
+        generation: i64,
+        error: Option<&str>,
+    ) -> sqlx::Result<()> {
+        let state = if error.is_some() { "failed" } else { "running" };
+        sqlx::query_file!("src/plugin/sql/state.sql", name, generation, state, error)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+/// All projections of the database.
+pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Registered>> {
+    let rows = sqlx::query_file!("src/plugin/sql/registry.sql").fetch_all(executor).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Registered {
+            name: row.name,
+            mode: match row.mode.as_str() {
+                "inline" => Mode::Inline,
+                "catch-up" => Mode::CatchUp,
+                _ => Mode::Async,
+            },
+            version: row.version,
+            generation: row.generation,
+            failed: row.state == "failed",
+            last_error: row.last_error,
+            activated_at: row.activated_at,
+        })
+        .collect())
+}

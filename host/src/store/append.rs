@@ -1,0 +1,539 @@
+//! Appending events.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::inline::Epoch;
+use super::{EventStore, StoreError};
+use crate::db::Tx;
+use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
+
+/// How long a statement of an append may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often an append reads the set of inline plugins anew before it gives up.
+const REFRESHES: usize = 5;
+
+macro_rules! row_stream {
+    ($row:expr) => {
+        StreamId {
+            tenant: $row.tenant_id.clone(),
+            aggregate: $row.aggregate_name.clone(),
+            id: $row.aggregate_id.clone(),
+        }
+    };
+}
+/// Events for one stream, with what the writer believes of it.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Where to.
+    pub stream: StreamId,
+    /// What the writer believes of the stream.
+    pub expected: ExpectedVersion,
+    /// The label of the events in the outbox.
+    pub topic: Option<String>,
+    /// At least one.
+    pub events: Vec<NewEvent>,
+}
+
+/// What an append has written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// In the order in which they were given.
+    pub events: Vec<AppendedEvent>,
+    /// The events were in the log already, from an earlier append with the same ids.
+    pub repeated: bool,
+}
+
+/// One event of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct AppendedEvent {
+    /// Its id, made or given.
+    pub id: Uuid,
+    /// Its place in the log.
+    pub position: i64,
+    /// Its place in its stream.
+    pub version: i32,
+    /// When it happened, as stored.
+    pub occurred_at: DateTime<Utc>,
+}
+
+impl EventStore {
+    /// Appends events to one stream.
+    ///
+    /// Without inline plugins it is one statement and one round trip. Appending the same event ids
+    /// again changes nothing and answers as the first time, with [`Appended::repeated`] set,
+    /// whatever the expected version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the stream is not as expected, [`StoreError::Inline`] when an
+    /// inline plugin refuses an event; nothing is written then.
+    pub async fn append(
+        &self,
+        stream: StreamId,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, StoreError> {
+        self.append_all(vec![Append { stream, expected, topic: None, events }]).await
+    }
+
+    /// Appends events to several streams, all or none, in the order given.
+    ///
+    /// # Errors
+    /// As [`EventStore::append`].
+    pub async fn append_all(&self, appends: Vec<Append>) -> Result<Appended, StoreError> {
+        let prepared = Prepared::new(appends)?;
+        for _ in 0..REFRESHES {
+            let epoch = self.inline.as_ref().map(|inline| inline.epoch()).unwrap_or_default();
+            match self.try_append(&prepared, epoch).await {
+                Ok(appended) => {
+                    self.wake.hint();
+                    return Ok(appended);
+                }
+                Err(Refused::Error(error)) => {
+                    if let Some(earlier) = self.find_earlier(&prepared, &error).await? {
+                        return Ok(earlier);
+                    }
+                    return Err(error);
+                }
+                Err(Refused::OtherInline) => match &self.inline {
+                    None => return Err(StoreError::InlineMissing),
+                    Some(inline) => inline.refresh().await.map_err(|error| {
+                        StoreError::InvalidAppend(format!(
+                            "cannot load the inline plugins of the database: {error:#}"
+                        ))
+                    })?,
+                },
+            }
+        }
+        Err(StoreError::InvalidAppend(format!(
+            "the inline plugins changed {REFRESHES} times during one append; try again"
+        )))
+    }
+
+    async fn try_append(&self, prepared: &Prepared, epoch: Epoch) -> Result<Appended, Refused> {
+        if epoch.is_empty && prepared.streams.len() == 1 {
+            // The guard is in the statement, so it can be its own transaction.
+            let mut conn = self.pool.acquire().await?;
+            return prepared.insert(&mut conn, epoch).await;
+        }
+        let mut tx = Tx::begin(&self.pool, STATEMENT_TIMEOUT).await?;
+        let appended = match prepared.insert(tx.conn(), epoch).await {
+            Ok(appended) => appended,
+            Err(refused) => {
+                tx.rollback().await?;
+                return Err(refused);
+            }
+        };
+        if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
+            let events = prepared.events(&appended);
+            tx = inline
+                .run(tx, epoch.number, &events)
+                .await
+                .map_err(|failure| Refused::Error(StoreError::Inline(failure)))?;
+        }
+        tx.commit().await?;
+        Ok(appended)
+    }
+
+    /// After a conflict: are the events in the log from an earlier try of this very append?
+    async fn find_earlier(
+        &self,
+        prepared: &Prepared,
+        error: &StoreError,
+    ) -> Result<Option<Appended>, StoreError> {
+        let duplicate = match error {
+            StoreError::Conflict { .. } => false,
+            StoreError::Database(sqlx::Error::Database(db)) if db.is_unique_violation() => true,
+            _ => return Ok(None),
+        };
+        let ids: Vec<Uuid> = prepared.new.iter().map(|event| event.id).collect();
+        let found: HashMap<Uuid, _> = sqlx::query_file!("src/store/sql/find_by_ids.sql", &ids)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| (row.event_id, row))
+            .collect();
+        let mut events = Vec::with_capacity(ids.len());
+        for new in &prepared.new {
+            let stream = &prepared.streams[new.stream].id;
+            match found.get(&new.id) {
+                Some(row)
+                    if row.tenant_id == stream.tenant
+                        && row.aggregate_name == stream.aggregate
+                        && row.aggregate_id == stream.id
+                        && row.event_type == new.event_type =>
+                {
+                    events.push(AppendedEvent {
+                        id: new.id,
+                        position: row.position,
+                        version: row.version,
+                        occurred_at: row.occurred_at,
+                    });
+                }
+                Some(row) => {
+                    return Err(duplicate_event(row.event_id, row_stream!(row), row.version));
+                }
+                None => break,
+            }
+        }
+        if events.len() == prepared.new.len() {
+            return Ok(Some(Appended { events, repeated: true }));
+        }
+        match found.values().next() {
+            Some(row) if duplicate => {
+                Err(duplicate_event(row.event_id, row_stream!(row), row.version))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn duplicate_event(id: Uuid, stream: StreamId, version: i32) -> StoreError {
+    StoreError::DuplicateEvent { id, stream, version }
+}
+
+/// Why nothing was written.
+enum Refused {
+    Error(StoreError),
+    /// The database has other inline plugins than the writer knows.
+    OtherInline,
+}
+
+impl<E: Into<StoreError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// An append, checked and in the form of the statement.
+struct Prepared {
+    /// Sorted, each once.
+    streams: Vec<PreparedStream>,
+    /// In the order given.
+    new: Vec<PreparedEvent>,
+}
+
+struct PreparedStream {
+    id: StreamId,
+    expected: ExpectedVersion,
+    topic: Option<String>,
+    added: i32,
+}
+
+struct PreparedEvent {
+    /// Index into the streams.
+    stream: usize,
+    /// From 1, among the events of its stream.
+    nth: i32,
+    id: Uuid,
+    event_type: String,
+    schema_version: i32,
+    payload: Box<RawValue>,
+    occurred_at: Option<DateTime<Utc>>,
+    correlation_id: Option<String>,
+    causation_id: Option<String>,
+}
+
+impl Prepared {
+    fn new(appends: Vec<Append>) -> Result<Self, StoreError> {
+        let mut order: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
+        order.sort_unstable();
+        order.dedup();
+        let index: HashMap<StreamId, usize> =
+            order.into_iter().enumerate().map(|(i, id)| (id.clone(), i)).collect();
+        let mut streams: Vec<Option<PreparedStream>> = Vec::new();
+        streams.resize_with(index.len(), || None);
+        let mut new = Vec::new();
+        for append in appends {
+            check_stream(&append.stream)?;
+            if append.events.is_empty() {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: an append needs at least one event",
+                    append.stream
+                )));
+            }
+            let at = index[&append.stream];
+            let stream = streams[at].get_or_insert_with(|| PreparedStream {
+                id: append.stream.clone(),
+                expected: append.expected,
+                topic: append.topic.clone(),
+                added: 0,
+            });
+            if stream.added > 0 && append.expected != ExpectedVersion::Any {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: named twice in one append; the expected version belongs to its first use",
+                    append.stream
+                )));
+            }
+            for event in append.events {
+                stream.added += 1;
+                new.push(prepare_event(event, at, stream.added, &append.stream, new.len())?);
+            }
+        }
+        Ok(Self { streams: streams.into_iter().flatten().collect(), new })
+    }
+
+    /// Runs the statement and checks what it can't check by itself.
+    async fn insert(&self, conn: &mut PgConnection, epoch: Epoch) -> Result<Appended, Refused> {
+        let single = self.streams.len() == 1;
+        let (least, greatest) =
+            if single { self.streams[0].expected.range() } else { ExpectedVersion::Any.range() };
+        let column = |get: fn(&StreamId) -> &String| -> Vec<String> {
+            self.streams.iter().map(|stream| get(&stream.id).clone()).collect()
+        };
+        let topics: Vec<Option<String>> =
+            self.streams.iter().map(|stream| stream.topic.clone()).collect();
+        let added: Vec<i32> = self.streams.iter().map(|stream| stream.added).collect();
+        let new = &self.new;
+        let rows = sqlx::query_file!(
+            "src/store/sql/append.sql",
+            &column(|id| &id.tenant),
+            &column(|id| &id.aggregate),
+            &column(|id| &id.id),
+            &topics as &[Option<String>],
+            &added,
+            least,
+            greatest,
+            epoch.number,
+            &new.iter().map(|e| e.stream as i32 + 1).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.nth).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.id).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.event_type.clone()).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.schema_version).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.payload.get().to_owned()).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.occurred_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+            &new.iter().map(|e| e.correlation_id.clone()).collect::<Vec<_>>()
+                as &[Option<String>],
+            &new.iter().map(|e| e.causation_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        if rows.is_empty() {
+            return Err(self.why_refused(conn, epoch).await?);
+        }
+        let events: Vec<AppendedEvent> = rows
+            .into_iter()
+            .map(|row| AppendedEvent {
+                id: row.event_id,
+                position: row.position,
+                version: row.version,
+                occurred_at: row.occurred_at,
+            })
+            .collect();
+        // With one stream the statement has done this; with several it can't undo a part.
+        for (new, event) in new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
+            let stream = &self.streams[new.stream];
+            let (least, greatest) = stream.expected.range();
+            let actual = event.version - 1;
+            if !(least..=greatest).contains(&actual) {
+                return Err(Refused::Error(StoreError::Conflict {
+                    stream: stream.id.clone(),
+                    expected: stream.expected,
+                    actual,
+                }));
+            }
+        }
+        Ok(Appended { events, repeated: false })
+    }
+
+    async fn why_refused(
+        &self,
+        conn: &mut PgConnection,
+        epoch: Epoch,
+    ) -> Result<Refused, StoreError> {
+        let now = sqlx::query_file!("src/store/sql/inline_epoch.sql").fetch_one(&mut *conn).await?;
+        if now.epoch != epoch.number {
+            return Ok(Refused::OtherInline);
+        }
+        let stream = &self.streams[0];
+        let actual = sqlx::query_file!(
+            "src/store/sql/stream_version.sql",
+            stream.id.tenant,
+            stream.id.aggregate,
+            stream.id.id
+        )
+        .fetch_optional(conn)
+        .await?
+        .map_or(0, |row| row.current_version);
+        Ok(Refused::Error(StoreError::Conflict {
+            stream: stream.id.clone(),
+            expected: stream.expected,
+            actual,
+        }))
+    }
+
+    /// The events as the log now has them, for the inline projections.
+    fn events(&self, appended: &Appended) -> Vec<Event> {
+        self.new
+            .iter()
+            .zip(&appended.events)
+            .map(|(new, written)| Event {
+                position: written.position,
+                id: new.id,
+                stream: self.streams[new.stream].id.clone(),
+                version: written.version,
+                event_type: new.event_type.clone(),
+                schema_version: new.schema_version,
+                payload: new.payload.clone(),
+                occurred_at: written.occurred_at,
+                correlation_id: new.correlation_id.clone(),
+                causation_id: new.causation_id.clone(),
+                topic: self.streams[new.stream].topic.clone(),
+            })
+            .collect()
+    }
+}
+
+fn check_stream(stream: &StreamId) -> Result<(), StoreError> {
+    for (what, text) in
+        [("tenant", &stream.tenant), ("aggregate", &stream.aggregate), ("id", &stream.id)]
+    {
+        // Three of them share an index entry, which PostgreSQL limits to some 2,700 bytes.
+        if text.is_empty() || text.len() > 512 || text.contains('\0') {
+            return Err(StoreError::InvalidAppend(format!(
+                "the {what} of a stream has 1 to 512 bytes and no NUL; this one has {}",
+                text.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn prepare_event(
+    event: NewEvent,
+    stream: usize,
+    nth: i32,
+    id: &StreamId,
+    index: usize,
+) -> Result<PreparedEvent, StoreError> {
+    let invalid = |reason: String| StoreError::InvalidEvent {
+        index,
+        event_type: event.event_type.clone(),
+        stream: id.clone(),
+        reason,
+    };
+    if event.event_type.is_empty() || event.event_type.contains('\0') {
+        return Err(invalid("an event needs a type, without NUL".to_owned()));
+    }
+    if event.schema_version < 1 {
+        return Err(invalid(format!(
+            "schema versions start at 1, and this is {}",
+            event.schema_version
+        )));
+    }
+    let payload = with_type_and_version(&event.payload, &event.event_type, event.schema_version)
+        .map_err(invalid)?;
+    Ok(PreparedEvent {
+        stream,
+        nth,
+        id: event.id.unwrap_or_else(Uuid::now_v7),
+        event_type: event.event_type,
+        schema_version: event.schema_version,
+        payload,
+        occurred_at: event.occurred_at,
+        correlation_id: event.correlation_id,
+        causation_id: event.causation_id,
+    })
+}
+
+/// The payload with its own `type` and `version`, which the TypeScript library's loader needs.
+fn with_type_and_version(
+    payload: &RawValue,
+    event_type: &str,
+    version: i32,
+) -> Result<Box<RawValue>, String> {
+    #[derive(serde::Deserialize)]
+    struct Own {
+        r#type: Option<serde_json::Value>,
+        version: Option<serde_json::Value>,
+    }
+    let text = payload.get().trim();
+    if !text.starts_with('{') {
+        return Err("the payload must be a JSON object".to_owned());
+    }
+    if has_escaped_nul(text) {
+        return Err("the payload holds \\u0000, which PostgreSQL's jsonb cannot store".to_owned());
+    }
+    let own: Own = serde_json::from_str(text).map_err(|error| format!("the payload: {error}"))?;
+    let mut added = String::new();
+    match &own.r#type {
+        None => added.push_str(&format!("\"type\":{},", serde_json::Value::from(event_type))),
+        Some(serde_json::Value::String(given)) if given == event_type => {}
+        Some(other) => return Err(format!("the payload's own `type` is {other}")),
+    }
+    match &own.version {
+        None => added.push_str(&format!("\"version\":{version},")),
+        Some(given) if given.as_i64() == Some(version.into()) => {}
+        Some(other) => {
+            return Err(format!("the payload's own `version` is {other}, the event's {version}"));
+        }
+    }
+    if added.is_empty() {
+        return Ok(payload.to_owned());
+    }
+    let rest = text[1..].trim_start();
+    if rest.starts_with('}') {
+        added.pop();
+    }
+    RawValue::from_string(format!("{{{added}{rest}")).map_err(|error| error.to_string())
+}
+
+/// Whether a JSON text holds the escape of NUL (and not a backslash followed by `u0000`).
+fn has_escaped_nul(json: &str) -> bool {
+    json.match_indices("\\u0000").any(|(at, _)| {
+        let before = json.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\');
+        before.count() % 2 == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(payload: &str) -> Result<String, String> {
+        let raw = RawValue::from_string(payload.to_owned()).unwrap();
+        with_type_and_version(&raw, "Opened", 2).map(|raw| raw.get().to_owned())
+    }
+
+    #[test]
+    fn payload_gets_its_type_and_version() {
+        assert_eq!(completed("{}").unwrap(), r#"{"type":"Opened","version":2}"#);
+        assert_eq!(completed(r#"{"a":1}"#).unwrap(), r#"{"type":"Opened","version":2,"a":1}"#);
+        assert_eq!(
+            completed(r#"{"version":2,"a":1}"#).unwrap(),
+            r#"{"type":"Opened","version":2,"a":1}"#
+        );
+        let whole = r#"{"type":"Opened","version":2}"#;
+        assert_eq!(completed(whole).unwrap(), whole);
+    }
+
+    #[test]
+    fn payload_that_contradicts_its_event_is_refused() {
+        assert!(completed("[1]").unwrap_err().contains("object"));
+        assert!(completed(r#"{"type":"Closed"}"#).unwrap_err().contains("Closed"));
+        assert!(completed(r#"{"version":3}"#).unwrap_err().contains('3'));
+        assert!(completed(r#"{"a":"\u0000"}"#).is_err());
+        assert!(completed(r#"{"a":"\\u0000"}"#).is_ok());
+    }
+
+    #[test]
+    fn streams_are_locked_in_one_order() {
+        let event = || NewEvent::new("T", &serde_json::json!({})).unwrap();
+        let append = |id: &str, n: usize| Append {
+            stream: StreamId::new("A", id),
+            expected: ExpectedVersion::Any,
+            topic: None,
+            events: (0..n).map(|_| event()).collect(),
+        };
+        let prepared = Prepared::new(vec![append("b", 1), append("a", 2), append("b", 1)]).unwrap();
+        let ids: Vec<&str> = prepared.streams.iter().map(|s| s.id.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let places: Vec<_> = prepared.new.iter().map(|e| (e.stream, e.nth)).collect();
+        assert_eq!(places, [(1, 1), (0, 1), (0, 2), (1, 2)]);
+    }
+}

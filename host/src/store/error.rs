@@ -1,0 +1,99 @@
+//! What can go wrong in the store.
+
+use crate::event::{ExpectedVersion, StreamId};
+
+use super::InlineFailure;
+
+/// Why the store did not do what it was asked for. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another writer was there first, or the caller believes something else of the stream.
+    #[error("{stream}: expected {expected}, but the stream {}", at(*.actual))]
+    Conflict {
+        /// The stream that was written to.
+        stream: StreamId,
+        /// What the caller expected.
+        expected: ExpectedVersion,
+        /// The version of its last event; 0 where it has none.
+        actual: i32,
+    },
+    /// Some of the event ids are in the log already, but not as this very append.
+    #[error(
+        "event {id} is in the log already, as version {version} of {stream}: an id names one event \
+         for ever; leave ids out or make new ones"
+    )]
+    DuplicateEvent {
+        /// The id that is taken.
+        id: uuid::Uuid,
+        /// Where it is.
+        stream: StreamId,
+        /// Where it is.
+        version: i32,
+    },
+    /// The events themselves can't be stored.
+    #[error("event {index} ({event_type}) of {stream}: {reason}")]
+    InvalidEvent {
+        /// The place in the append, from 0.
+        index: usize,
+        /// The type of the event.
+        event_type: String,
+        /// The stream that was written to.
+        stream: StreamId,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The append as a whole can't be made.
+    #[error("{0}")]
+    InvalidAppend(String),
+    /// An inline projection failed, and the append with it.
+    #[error(transparent)]
+    Inline(#[from] InlineFailure),
+    /// The database has inline plugins that this writer does not run.
+    #[error(
+        "the database has inline plugins that this process does not run, so its appends would be \
+         missing from their tables; append through the host (`eventfabric append`, `import`), or \
+         give the store its inline plugins"
+    )]
+    InlineMissing,
+    /// PostgreSQL said no, or could not be reached.
+    #[error("{}", describe(.0))]
+    Database(#[from] sqlx::Error),
+}
+
+fn at(actual: i32) -> String {
+    match actual {
+        0 => "has no event".to_owned(),
+        version => format!("is at version {version}"),
+    }
+}
+
+/// A database error in words, with the cure for those that have a common one.
+pub fn describe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(db) => match db.code().as_deref() {
+            Some("25006") => format!(
+                "the database is read-only ({}): is this a standby, or is \
+                 default_transaction_read_only on?",
+                db.message()
+            ),
+            Some("42P01" | "3F000") => {
+                format!(
+                    "{}: has the database been migrated? Run `eventfabric migrate`",
+                    db.message()
+                )
+            }
+            Some("53100") => format!("{}: the disk of the database is full", db.message()),
+            Some(code) => format!("database error {code}: {}", db.message()),
+            None => format!("database error: {}", db.message()),
+        },
+        sqlx::Error::Io(io) => {
+            format!("cannot reach the database ({io}): is it running, and is --database-url right?")
+        }
+        sqlx::Error::PoolTimedOut => {
+            "no connection to the database within 30 s: is it running, and is --database-url right?"
+                .to_owned()
+        }
+        other => format!("database error: {other}"),
+    }
+}

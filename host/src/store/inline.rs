@@ -1,0 +1,52 @@
+//! Where inline projections hook into an append. The store does not know what they are.
+
+use futures::future::BoxFuture;
+
+use crate::db::Tx;
+use crate::event::Event;
+
+/// Runs projections in the transaction of an append.
+pub trait Inline: Send + Sync {
+    /// The set of inline plugins that [`Inline::run`] would run, as `store/sql/inline_epoch.sql`
+    /// numbers it, and whether it is empty.
+    fn epoch(&self) -> Epoch;
+
+    /// Reads the set anew, after an append has found that it has changed.
+    fn refresh(&self) -> BoxFuture<'_, anyhow::Result<()>>;
+
+    /// Hands the events to the projections. The transaction comes back unless it was lost.
+    fn run<'a>(
+        &'a self,
+        tx: Tx,
+        epoch: i64,
+        events: &'a [Event],
+    ) -> BoxFuture<'a, Result<Tx, InlineFailure>>;
+}
+
+/// Which inline plugins there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch {
+    /// Changes with every activation.
+    pub number: i64,
+    /// No inline plugin is active.
+    pub is_empty: bool,
+}
+
+/// An inline projection refused an event. The append was rolled back.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "inline plugin {plugin} {version} failed on {what}: {message}; nothing was appended",
+    what = event.as_deref().unwrap_or("the append")
+)]
+pub struct InlineFailure {
+    /// The projection.
+    pub plugin: String,
+    /// Its version.
+    pub version: String,
+    /// The event, as `type at version n of stream`, where it is known.
+    pub event: Option<String>,
+    /// What went wrong.
+    pub message: String,
+    /// The same append can succeed when it is tried again.
+    pub retryable: bool,
+}

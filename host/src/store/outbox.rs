@@ -1,0 +1,77 @@
+//! The queue of events for async projections. A row is claimed by its lock, handled and deleted in
+//! one transaction, so a crash gives it back by itself.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::row::event_of;
+use crate::event::Event;
+
+/// An outbox row that the transaction has locked, with its event.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// The row.
+    pub outbox_id: i64,
+    /// The event was dismissed: it is not delivered.
+    pub dismissed: bool,
+    /// The event.
+    pub event: Event,
+}
+
+/// A worker of another program (the TypeScript library's) that takes rows from the same queue.
+#[derive(Debug, Clone)]
+pub struct ForeignWorker {
+    /// Its name.
+    pub worker: Option<String>,
+    /// When it took its newest row.
+    pub locked_at: DateTime<Utc>,
+}
+
+/// Claims up to `limit` rows, oldest first. None while another program's worker holds claims
+/// younger than `foreign_lease`.
+pub async fn claim(
+    conn: &mut PgConnection,
+    limit: i64,
+    foreign_lease: Duration,
+) -> sqlx::Result<Vec<Claimed>> {
+    sqlx::query_file!("src/store/sql/outbox_claim.sql", limit, foreign_lease.as_secs_f64())
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .map(|row| {
+            Ok(Claimed {
+                outbox_id: row.outbox_id,
+                dismissed: row.dismissed,
+                event: event_of!(row)?,
+            })
+        })
+        .collect()
+}
+
+/// Takes delivered rows out of the outbox.
+pub async fn acknowledge(conn: &mut PgConnection, ids: &[i64]) -> sqlx::Result<()> {
+    sqlx::query_file!("src/store/sql/outbox_ack.sql", ids).execute(conn).await?;
+    Ok(())
+}
+
+/// The other program's worker that the queue belongs to now, if there is one.
+pub async fn foreign_worker(
+    executor: impl PgExecutor<'_>,
+    foreign_lease: Duration,
+) -> sqlx::Result<Option<ForeignWorker>> {
+    sqlx::query_file_as!(
+        ForeignWorker,
+        "src/store/sql/outbox_foreign.sql",
+        foreign_lease.as_secs_f64()
+    )
+    .fetch_optional(executor)
+    .await
+}
+
+/// How many rows wait.
+pub async fn outbox_depth(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    let row = sqlx::query_file!("src/store/sql/outbox_depth.sql").fetch_one(executor).await?;
+    Ok(row.depth)
+}

@@ -1,0 +1,169 @@
+//! Reading streams and the log.
+
+use futures::stream::{self, Stream, TryStreamExt as _};
+use sqlx::PgExecutor;
+
+use super::row::EventRow;
+use super::{EventStore, StoreError};
+use crate::event::{Event, MAX_VERSION, StreamId};
+
+/// Events that a read holds in memory at a time.
+const PAGE: i64 = 500;
+
+/// Which way to read a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Oldest first.
+    Forward,
+    /// Newest first.
+    Backward,
+}
+
+/// Which events of the log to read.
+#[derive(Debug, Clone, Default)]
+pub struct LogFilter {
+    /// Only events after this position; 0 for all.
+    pub after: i64,
+    /// Only events up to this position.
+    pub until: Option<i64>,
+    /// Only these types; empty for all.
+    pub types: Vec<String>,
+    /// Only these kinds of aggregate; empty for all.
+    pub aggregates: Vec<String>,
+    /// Only this tenant.
+    pub tenant: Option<String>,
+    /// Dismissed events, too.
+    pub dismissed: bool,
+}
+
+impl EventStore {
+    /// Reads a stream from a version on, page by page: `from` is the first version of a forward
+    /// read and the greatest of a backward one (`None`: from the end that it begins at). Dismissed
+    /// events are left out.
+    pub fn read_stream(
+        &self,
+        stream: StreamId,
+        direction: Direction,
+        from: Option<i32>,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        let pool = self.pool.clone();
+        let start = from.unwrap_or(match direction {
+            Direction::Forward => 1,
+            Direction::Backward => MAX_VERSION,
+        });
+        pages(Some(start), move |from: i32| {
+            let (pool, stream) = (pool.clone(), stream.clone());
+            async move {
+                let page = stream_page(&pool, &stream, direction, from).await?;
+                let next = page.last().and_then(|event| match direction {
+                    Direction::Forward => event.version.checked_add(1),
+                    Direction::Backward => Some(event.version - 1).filter(|version| *version > 0),
+                });
+                Ok((page, next))
+            }
+        })
+    }
+
+    /// Reads the log page by page, in the order of positions, up to what is visible when a page is
+    /// read. Near the end an event with a smaller position can still appear; what must see every
+    /// event reads up to the [`super::SafeHead`].
+    pub fn read_log(
+        &self,
+        filter: LogFilter,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        let pool = self.pool.clone();
+        pages(Some(filter.after), move |after: i64| {
+            let (pool, filter) = (pool.clone(), filter.clone());
+            async move {
+                let page = log_page(&pool, &LogFilter { after, ..filter }, PAGE).await?;
+                let next = page.last().map(|event| event.position);
+                Ok((page, next))
+            }
+        })
+    }
+}
+
+/// Turns a reader of pages into a stream of events that asks for a page when it has run out.
+fn pages<K, F, R>(
+    start: Option<K>,
+    read: F,
+) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static
+where
+    K: Send + 'static,
+    F: Fn(K) -> R + Send + 'static,
+    R: Future<Output = Result<(Vec<Event>, Option<K>), StoreError>> + Send,
+{
+    stream::try_unfold((start, read), |(from, read)| async move {
+        let Some(from) = from else { return Ok(None) };
+        let (page, next) = read(from).await?;
+        let next = if (page.len() as i64) < PAGE { None } else { next };
+        Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), (next, read))))
+    })
+    .try_flatten()
+}
+
+async fn stream_page(
+    pool: &sqlx::PgPool,
+    stream: &StreamId,
+    direction: Direction,
+    from: i32,
+) -> Result<Vec<Event>, StoreError> {
+    let rows = match direction {
+        Direction::Forward => {
+            sqlx::query_file_as!(
+                EventRow,
+                "src/store/sql/read_stream_forward.sql",
+                stream.tenant,
+                stream.aggregate,
+                stream.id,
+                from,
+                PAGE,
+                false
+            )
+            .fetch_all(pool)
+            .await?
+        }
+        Direction::Backward => {
+            sqlx::query_file_as!(
+                EventRow,
+                "src/store/sql/read_stream_backward.sql",
+                stream.tenant,
+                stream.aggregate,
+                stream.id,
+                from,
+                PAGE,
+                false
+            )
+            .fetch_all(pool)
+            .await?
+        }
+    };
+    events(rows)
+}
+
+/// One page of the log: at most `limit` events that match, in the order of positions.
+pub async fn log_page(
+    executor: impl PgExecutor<'_>,
+    filter: &LogFilter,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+    let rows = sqlx::query_file_as!(
+        EventRow,
+        "src/store/sql/read_log.sql",
+        filter.after,
+        filter.until.unwrap_or(i64::MAX),
+        limit,
+        some(&filter.types) as Option<Vec<String>>,
+        some(&filter.aggregates) as Option<Vec<String>>,
+        filter.tenant.clone() as Option<String>,
+        filter.dismissed
+    )
+    .fetch_all(executor)
+    .await?;
+    events(rows)
+}
+
+fn events(rows: Vec<EventRow>) -> Result<Vec<Event>, StoreError> {
+    Ok(rows.into_iter().map(EventRow::into_event).collect::<sqlx::Result<_>>()?)
+}

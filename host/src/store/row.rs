@@ -1,0 +1,70 @@
+//! Rows of the log become events here, and nowhere else.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::event::{Event, StreamId};
+
+/// The columns that every statement for events selects.
+pub(super) struct EventRow {
+    pub position: i64,
+    pub event_id: Uuid,
+    pub tenant: String,
+    pub aggregate: String,
+    pub aggregate_id: String,
+    pub version: i32,
+    pub event_type: String,
+    pub schema_version: i32,
+    pub payload: String,
+    pub occurred_at: DateTime<Utc>,
+    pub correlation_id: Option<String>,
+    pub causation_id: Option<String>,
+    pub topic: Option<String>,
+}
+
+impl EventRow {
+    pub(super) fn into_event(self) -> sqlx::Result<Event> {
+        Ok(Event {
+            position: self.position,
+            id: self.event_id,
+            stream: StreamId {
+                tenant: self.tenant,
+                aggregate: self.aggregate,
+                id: self.aggregate_id,
+            },
+            version: self.version,
+            event_type: self.event_type,
+            schema_version: self.schema_version,
+            payload: RawValue::from_string(self.payload)
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            occurred_at: self.occurred_at,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            topic: self.topic,
+        })
+    }
+}
+
+/// Takes an [`EventRow`] out of a wider record of a checked statement.
+macro_rules! event_of {
+    ($record:expr) => {
+        $crate::store::row::EventRow {
+            position: $record.position,
+            event_id: $record.event_id,
+            tenant: $record.tenant,
+            aggregate: $record.aggregate,
+            aggregate_id: $record.aggregate_id,
+            version: $record.version,
+            event_type: $record.event_type,
+            schema_version: $record.schema_version,
+            payload: $record.payload,
+            occurred_at: $record.occurred_at,
+            correlation_id: $record.correlation_id,
+            causation_id: $record.causation_id,
+            topic: $record.topic,
+        }
+        .into_event()
+    };
+}
+pub(super) use event_of;

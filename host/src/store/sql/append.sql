@@ -1,0 +1,65 @@
+-- Appends events to one or more streams: guard and bump the versions, insert the events, insert the
+-- outbox rows. No row comes back when the guard does not hold or the inline plugins have changed;
+-- then nothing was written.
+--
+-- $1..$4 the streams, sorted by their key (so that two appends never wait for each other in a
+--        ring): tenant, aggregate, id, topic
+-- $5     how many events each stream gets
+-- $6 $7  least and greatest current version, the same for all streams
+-- $8     the inline plugins that the writer knows, see inline_epoch.sql
+-- $9..   the events, in order: stream (index into $1, from 1), place among the events of its
+--        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
+-- Uses stream_versions_pkey.
+WITH streams AS (
+    SELECT *
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY
+         AS s (tenant_id, aggregate_name, aggregate_id, topic, added, n)
+),
+guard AS (
+    INSERT INTO eventfabric.stream_versions AS v
+           (tenant_id, aggregate_name, aggregate_id, current_version)
+    SELECT s.tenant_id, s.aggregate_name, s.aggregate_id, s.added
+    FROM streams s
+    WHERE (SELECT coalesce(sum(p.generation), 0)::bigint
+           FROM eventfabric.projections p
+           WHERE p.mode = 'inline') = $8::bigint
+      AND ($6::int = 0
+           OR EXISTS (SELECT FROM eventfabric.stream_versions e
+                      WHERE e.tenant_id = s.tenant_id
+                        AND e.aggregate_name = s.aggregate_name
+                        AND e.aggregate_id = s.aggregate_id))
+    ORDER BY s.n
+    ON CONFLICT (tenant_id, aggregate_name, aggregate_id) DO UPDATE
+        SET current_version = v.current_version + excluded.current_version,
+            updated_at = now()
+        WHERE v.current_version BETWEEN $6 AND $7::int
+    RETURNING v.tenant_id, v.aggregate_name, v.aggregate_id, v.current_version
+),
+inserted AS (
+    INSERT INTO eventfabric.events
+           (event_id, tenant_id, aggregate_name, aggregate_id, aggregate_version, type, version,
+            payload, occurred_at, correlation_id, causation_id)
+    SELECT e.event_id, s.tenant_id, s.aggregate_name, s.aggregate_id,
+           g.current_version - s.added + e.nth, e.type, e.version,
+           e.payload::jsonb, coalesce(e.occurred_at, now()), e.correlation_id, e.causation_id
+    FROM unnest($9::int[], $10::int[], $11::uuid[], $12::text[], $13::int[], $14::text[],
+                $15::timestamptz[], $16::text[], $17::text[]) WITH ORDINALITY
+         AS e (stream, nth, event_id, type, version, payload, occurred_at, correlation_id,
+               causation_id, n)
+    JOIN streams s ON s.n = e.stream
+    JOIN guard g USING (tenant_id, aggregate_name, aggregate_id)
+    ORDER BY e.n
+    RETURNING global_position, event_id, tenant_id, aggregate_name, aggregate_id,
+              aggregate_version, occurred_at
+),
+queued AS (
+    INSERT INTO eventfabric.outbox (global_position, topic, tenant_id)
+    SELECT i.global_position, s.topic, i.tenant_id
+    FROM inserted i
+    JOIN streams s USING (tenant_id, aggregate_name, aggregate_id)
+    ORDER BY i.global_position
+)
+SELECT global_position AS "position!", event_id AS "event_id!", aggregate_version AS "version!",
+       occurred_at AS "occurred_at!"
+FROM inserted
+ORDER BY global_position

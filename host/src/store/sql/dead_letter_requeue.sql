@@ -1,0 +1,32 @@
+-- Gives dead letters back: $1 ids (NULL: all), $2 projection (NULL: all). A letter that names its
+-- projection becomes a retry of that one; one that names none (it came from the TypeScript library)
+-- goes back to the outbox, for all.
+WITH letters AS (
+    DELETE FROM eventfabric.outbox_dead_letters
+    WHERE ($1::bigint[] IS NULL OR id = ANY ($1))
+      AND ($2::text IS NULL OR projection_name = $2)
+    RETURNING *
+),
+retried AS (
+    INSERT INTO eventfabric.projection_retries
+           (projection_name, global_position, tenant_id, outbox_id, topic, first_failed_at,
+            last_error, plugin_version)
+    SELECT projection_name, global_position, tenant_id, outbox_id, topic,
+           coalesce(first_failed_at, now()), last_error, plugin_version
+    FROM letters
+    WHERE projection_name IS NOT NULL
+    ON CONFLICT (projection_name, global_position) DO UPDATE
+        SET attempts = 0, next_attempt_at = now()
+    RETURNING 1
+),
+queued AS (
+    INSERT INTO eventfabric.outbox (global_position, topic, tenant_id)
+    SELECT DISTINCT ON (global_position) global_position, topic, tenant_id
+    FROM letters
+    WHERE projection_name IS NULL
+    ON CONFLICT (global_position) DO UPDATE
+        SET dead_lettered_at = NULL, dead_letter_reason = NULL, locked_at = NULL, locked_by = NULL,
+            attempts = 0
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM retried) + (SELECT count(*) FROM queued) AS "requeued!"

@@ -1,0 +1,24 @@
+-- Takes the oldest outbox rows that nobody works on, for the length of the transaction: $1 how
+-- many, $2 seconds after which the claim of another program's worker is taken to be dead. While
+-- such a worker holds a fresh claim, the queue is its. Uses outbox_pkey,
+-- outbox_foreign_claims_idx.
+WITH claimed AS (
+    SELECT o.id, o.global_position, o.topic
+    FROM eventfabric.outbox o
+    WHERE o.dead_lettered_at IS NULL
+      AND NOT EXISTS (SELECT FROM eventfabric.outbox f
+                      WHERE f.locked_at >= now() - make_interval(secs => $2::float8)
+                        AND f.dead_lettered_at IS NULL)
+    ORDER BY o.id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+)
+SELECT o.id AS "outbox_id!", e.dismissed_at IS NOT NULL AS "dismissed!",
+       e.global_position AS "position!", e.event_id AS "event_id!", e.tenant_id AS "tenant!",
+       e.aggregate_name AS "aggregate!", e.aggregate_id AS "aggregate_id!",
+       e.aggregate_version AS "version!", e.type AS "event_type!", e.version AS "schema_version!",
+       e.payload::text AS "payload!", e.occurred_at AS "occurred_at!", e.correlation_id, e.causation_id,
+       o.topic
+FROM claimed o
+JOIN eventfabric.events e USING (global_position)
+ORDER BY o.id

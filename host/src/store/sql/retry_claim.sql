@@ -1,0 +1,21 @@
+-- Takes due retries of a projection for the length of the transaction: $1 projection, $2 how many.
+-- Uses projection_retries_due_idx.
+WITH claimed AS (
+    SELECT r.global_position, r.topic, r.outbox_id, r.attempts, r.first_failed_at
+    FROM eventfabric.projection_retries r
+    WHERE r.projection_name = $1 AND r.next_attempt_at <= now()
+    ORDER BY r.next_attempt_at, r.global_position
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+SELECT o.outbox_id AS "outbox_id!", o.attempts AS "attempts!",
+       o.first_failed_at AS "first_failed_at!",
+       e.dismissed_at IS NOT NULL AS "dismissed!",
+       e.global_position AS "position!", e.event_id AS "event_id!", e.tenant_id AS "tenant!",
+       e.aggregate_name AS "aggregate!", e.aggregate_id AS "aggregate_id!",
+       e.aggregate_version AS "version!", e.type AS "event_type!", e.version AS "schema_version!",
+       e.payload::text AS "payload!", e.occurred_at AS "occurred_at!", e.correlation_id, e.causation_id,
+       o.topic
+FROM claimed o
+JOIN eventfabric.events e USING (global_position)
+ORDER BY e.global_position

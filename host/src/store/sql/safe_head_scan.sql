@@ -1,0 +1,15 @@
+-- What follows the head $1: runs of positions without a hole among the next $2 events, and the
+-- greatest position of all. Uses events_pkey.
+WITH next AS (
+    SELECT global_position AS p
+    FROM eventfabric.events
+    WHERE global_position > $1
+    ORDER BY global_position
+    LIMIT $2
+)
+SELECT min(p) AS "first!", max(p) AS "last!",
+       (SELECT max(global_position) FROM eventfabric.events) AS "visible!"
+FROM (SELECT p, p - row_number() OVER (ORDER BY p) AS run FROM next) numbered
+GROUP BY run
+ORDER BY 1
+LIMIT 1

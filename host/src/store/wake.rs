@@ -1,0 +1,87 @@
+//! The hint that there is something new. A NOTIFY in the append's own transaction would make
+//! commits wait for each other, so it is sent afterwards, one for all appends of a moment. What it
+//! says is never relied on: readers poll as well.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::PgPool;
+use tokio::sync::Notify;
+
+/// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
+/// registry.
+pub const CHANNEL: &str = "eventfabric";
+
+/// Tells readers of all hosts that there are new events. Cheap to clone.
+#[derive(Clone)]
+pub struct Wake {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: PgPool,
+    local: Notify,
+    sending: AtomicBool,
+    again: AtomicBool,
+}
+
+impl Wake {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                pool,
+                local: Notify::new(),
+                sending: AtomicBool::new(false),
+                again: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Waits for a hint of this process. One given since the last wait counts.
+    pub async fn hinted(&self) {
+        self.shared.local.notified().await;
+    }
+
+    /// Gives the hint, in the background. While one is being sent, all further ones become one.
+    pub fn hint(&self) {
+        self.shared.local.notify_one();
+        self.shared.again.store(true, Ordering::SeqCst);
+        if self.shared.sending.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            loop {
+                while shared.again.swap(false, Ordering::SeqCst) {
+                    if let Err(error) = send(&shared.pool, "").await {
+                        tracing::debug!(%error, "the hint of new events was not sent");
+                    }
+                }
+                shared.sending.store(false, Ordering::SeqCst);
+                // A hint between the last look and the line above found `sending` still set.
+                if !shared.again.load(Ordering::SeqCst)
+                    || shared.sending.swap(true, Ordering::SeqCst)
+                {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Gives the hint and waits until it is sent: for a process that ends.
+    pub async fn hint_now(&self) {
+        if let Err(error) = send(&self.shared.pool, "").await {
+            tracing::debug!(%error, "the hint of new events was not sent");
+        }
+    }
+}
+
+/// Sends a NOTIFY on [`CHANNEL`].
+pub(crate) async fn send(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
+    sqlx::query("SELECT pg_catalog.pg_notify($1, $2)")
+        .bind(CHANNEL)
+        .bind(payload)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
