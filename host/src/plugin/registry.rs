@@ -119,6 +119,11 @@ impl Registry {
         self.changed.subscribe()
     }
 
+    /// The pool that the registry reads with.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
     /// The engine that the plugins run on.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime

@@ -1,1 +1,22 @@
-//! runner
+//! What drives the projections: inline in the append's transaction, catch-up from a checkpoint,
+//! async from the outbox.
+
+mod backoff;
+mod catch_up;
+mod config;
+mod deliver;
+mod deploy;
+mod head;
+mod host;
+mod inline;
+mod outbox;
+mod retries;
+mod status;
+mod supervisor;
+
+pub use backoff::Backoff;
+pub use config::{AsyncConfig, CatchUpConfig, RunnerConfig};
+pub use deploy::{Deployed, DeployError, deploy};
+pub use host::{Host, HostConfig};
+pub use inline::InlinePlugins;
+pub use status::{Progress, ProjectionStatus, progress, statuses};

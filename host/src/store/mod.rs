@@ -24,7 +24,7 @@ pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
-pub use error::StoreError;
+pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{Claimed, ForeignWorker, acknowledge, claim, foreign_worker, outbox_depth};
 pub use read::{Direction, LogFilter, log_page};
@@ -33,7 +33,7 @@ pub use retry::{
 };
 pub use safe_head::{Look, SafeHead};
 pub use tenant::tenants;
-pub use wake::{CHANNEL, Wake};
+pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.
 #[derive(Clone)]

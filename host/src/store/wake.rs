@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
 /// registry.
@@ -20,7 +20,7 @@ pub struct Wake {
 
 struct Shared {
     pool: PgPool,
-    local: Notify,
+    local: watch::Sender<u64>,
     sending: AtomicBool,
     again: AtomicBool,
 }
@@ -30,21 +30,21 @@ impl Wake {
         Self {
             shared: Arc::new(Shared {
                 pool,
-                local: Notify::new(),
+                local: watch::Sender::new(0),
                 sending: AtomicBool::new(false),
                 again: AtomicBool::new(false),
             }),
         }
     }
 
-    /// Waits for a hint of this process. One given since the last wait counts.
-    pub async fn hinted(&self) {
-        self.shared.local.notified().await;
+    /// The hints of this process, which come sooner than those through the database.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.local.subscribe()
     }
 
     /// Gives the hint, in the background. While one is being sent, all further ones become one.
     pub fn hint(&self) {
-        self.shared.local.notify_one();
+        self.shared.local.send_modify(|n| *n += 1);
         self.shared.again.store(true, Ordering::SeqCst);
         if self.shared.sending.swap(true, Ordering::SeqCst) {
             return;
@@ -76,8 +76,17 @@ impl Wake {
     }
 }
 
-/// Sends a NOTIFY on [`CHANNEL`].
-pub(crate) async fn send(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
+/// Tells all hosts that the registry of plugins has changed.
+pub async fn notify_plugins(pool: &PgPool) -> sqlx::Result<()> {
+    send(pool, "plugins").await
+}
+
+/// Tells all hosts that there are rows to deliver.
+pub async fn notify_events(pool: &PgPool) -> sqlx::Result<()> {
+    send(pool, "").await
+}
+
+async fn send(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
     sqlx::query("SELECT pg_catalog.pg_notify($1, $2)")
         .bind(CHANNEL)
         .bind(payload)

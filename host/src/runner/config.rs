@@ -1,0 +1,90 @@
+//! The settings of the runners, with their defaults.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Backoff;
+
+/// How the runners work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunnerConfig {
+    /// How long a reader waits for a hint before it looks by itself.
+    #[serde(with = "humantime_serde")]
+    pub poll: Duration,
+    /// Catch-up projections.
+    pub catch_up: CatchUpConfig,
+    /// Async projections.
+    pub r#async: AsyncConfig,
+    /// Events that a new version of a plugin handles on trial before it becomes the active one.
+    pub canary_events: i64,
+}
+
+impl Default for RunnerConfig {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(250),
+            catch_up: CatchUpConfig::default(),
+            r#async: AsyncConfig::default(),
+            canary_events: 100,
+        }
+    }
+}
+
+/// How catch-up projections work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatchUpConfig {
+    /// Events in a batch, at most.
+    pub batch: i64,
+    /// Attempts at an event that fails alone before the projection stops.
+    pub max_attempts: u32,
+    /// The delay between attempts.
+    pub backoff: Backoff,
+}
+
+impl Default for CatchUpConfig {
+    fn default() -> Self {
+        Self {
+            batch: 500,
+            max_attempts: 3,
+            backoff: Backoff {
+                base: Duration::from_millis(100),
+                cap: Duration::from_secs(30),
+            },
+        }
+    }
+}
+
+/// How async projections work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AsyncConfig {
+    /// Workers that take rows from the outbox, in this host.
+    pub workers: usize,
+    /// Rows in a batch, at most.
+    pub batch: i64,
+    /// Attempts at an event before it becomes a dead letter.
+    pub max_attempts: i32,
+    /// The delay between attempts.
+    pub backoff: Backoff,
+    /// After this time the claim of another program's worker counts as dead.
+    #[serde(with = "humantime_serde")]
+    pub foreign_lease: Duration,
+}
+
+impl Default for AsyncConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            batch: 500,
+            max_attempts: 8,
+            backoff: Backoff {
+                base: Duration::from_millis(250),
+                cap: Duration::from_secs(300),
+            },
+            foreign_lease: Duration::from_secs(60),
+        }
+    }
+}

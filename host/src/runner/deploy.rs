@@ -1,0 +1,154 @@
+//! Making the bytes of a component the active version of its projection: check, migrate, try on
+//! real events, activate.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::db::Tx;
+use crate::plugin::{LoadError, Plugin, Registry};
+use crate::projection::FailureKind;
+use crate::sandbox::SandboxError;
+use crate::store::{self, LogFilter, StoreError};
+
+/// A version that became active, or was already.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// The projection.
+    pub name: String,
+    /// The SHA-256 of the version.
+    pub version: String,
+    /// The version before, where there was one.
+    pub before: Option<String>,
+    /// It was the active version already, and nothing was done.
+    pub unchanged: bool,
+    /// Events that it handled on trial.
+    pub tried: usize,
+    /// How long the whole took.
+    pub took: Duration,
+}
+
+/// Why a version did not become active. The one before it goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployError {
+    /// The file is no plugin that this host can run.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Its schema or its migrations were refused.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// It failed on real events.
+    #[error(
+        "on trial with {events} events of the log it failed: {message}; the trial was rolled back"
+    )]
+    Trial {
+        /// How many events it was given.
+        events: usize,
+        /// What happened.
+        message: String,
+    },
+    /// Another mode than the active version's.
+    #[error(
+        "it is {now}, and the active version is {before}: events that are on their way would be \
+         lost or repeated; give the projection another name"
+    )]
+    ModeChanged {
+        /// The mode of the new version.
+        now: crate::projection::Mode,
+        /// The mode of the active version.
+        before: crate::projection::Mode,
+    },
+    /// The database failed meanwhile.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry could not be written.
+    #[error("the registry: {0:#}")]
+    Registry(#[from] anyhow::Error),
+}
+
+/// Deploys a component. `source` says where it came from, for the registry.
+pub async fn deploy(
+    registry: &Arc<Registry>,
+    bytes: Arc<[u8]>,
+    source: &str,
+    canary_events: i64,
+) -> Result<Deployed, DeployError> {
+    let start = Instant::now();
+    let plugin = registry.runtime().load(bytes.clone()).await?;
+    let name = plugin.description.name.clone();
+    let version = plugin.version.full().to_owned();
+    let before = registry.snapshot().registered.get(&name).cloned();
+    let mut deployed = Deployed {
+        name,
+        version,
+        before: before.as_ref().map(|before| before.version.clone()),
+        unchanged: true,
+        tried: 0,
+        took: Duration::ZERO,
+    };
+    if let Some(before) = &before {
+        if before.version == deployed.version {
+            deployed.took = start.elapsed();
+            return Ok(deployed);
+        }
+        if before.mode != plugin.description.mode {
+            let now = plugin.description.mode;
+            return Err(DeployError::ModeChanged { now, before: before.mode });
+        }
+    }
+    registry.sandbox().prepare(&plugin.description).await?;
+    deployed.tried = on_trial(registry, &plugin, canary_events).await?;
+    registry.remember(&plugin);
+    let by = format!("eventfabric {}", env!("CARGO_PKG_VERSION"));
+    registry.activate(&plugin, &bytes, &by, source).await?;
+    registry.sync().await?;
+    if let Err(error) = store::notify_plugins(registry.pool()).await {
+        tracing::debug!(%error, "other hosts will find the new version by polling");
+    }
+    deployed.unchanged = false;
+    deployed.took = start.elapsed();
+    Ok(deployed)
+}
+
+/// Lets a version handle the last events of its types, in a transaction that is rolled back. Only
+/// a failure that says something of the version itself counts: that an event is refused which was
+/// handled before is no surprise.
+async fn on_trial(
+    registry: &Registry,
+    plugin: &Plugin,
+    events: i64,
+) -> Result<usize, DeployError> {
+    let pool = registry.pool();
+    let types = &plugin.description.event_types;
+    let positions = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
+        .fetch_one(pool)
+        .await
+        .map_err(StoreError::from)?;
+    let filter = LogFilter {
+        after: positions.first.unwrap_or(1) - 1,
+        types: types.clone(),
+        ..LogFilter::default()
+    };
+    let events = store::log_page(pool, &filter, events).await?;
+    if events.is_empty() {
+        return Ok(0);
+    }
+    let name = &plugin.description.name;
+    let sql = registry.sandbox().plugin(name).await?;
+    let tx = Tx::begin(pool, plugin.limits().wall_time).await.map_err(StoreError::from)?;
+    let (tx, result) = plugin.handle(tx, &sql, &events, &registry.config(name)).await;
+    if let Some(tx) = tx {
+        tx.rollback().await.map_err(StoreError::from)?;
+    }
+    match result {
+        Err(failure) if failure.trapped || failure.kind == FailureKind::Fatal => {
+            Err(DeployError::Trial { events: events.len(), message: failure.message })
+        }
+        Err(failure) => {
+            tracing::info!(plugin = name, version = %plugin.version, error = failure.message,
+                "on trial the new version refused an event; that alone does not stop it");
+            Ok(events.len())
+        }
+        Ok(_) => Ok(events.len()),
+    }
+}

@@ -1,0 +1,150 @@
+//! The one reader of a host that follows the end of the log, for all its projections, and the one
+//! listener for hints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Backoff;
+use crate::store::{CHANNEL, Look, SafeHead, Wake, tenants};
+
+/// How long a hole may stop the head before it is said so.
+const HOLE_WARNING: Duration = Duration::from_secs(10);
+
+/// Reconnecting, and anything else that fails for reasons outside this process.
+pub(super) const RECONNECT: Backoff =
+    Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
+
+/// Where the log ends, safely.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    /// The safe head.
+    pub position: i64,
+    /// For each tenant, no event at or below the head has a greater position than this.
+    pub tenants: Arc<BTreeMap<String, i64>>,
+}
+
+/// Counts hints of new events and of a changed registry.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hints {
+    /// New events, or rows in the outbox or the retries.
+    pub events: u64,
+    /// A new version of a plugin.
+    pub plugins: u64,
+}
+
+/// Follows the safe head until cancelled.
+pub(super) async fn follow(
+    pool: PgPool,
+    wake: Wake,
+    mut hints: watch::Receiver<Hints>,
+    head: watch::Sender<Head>,
+    poll: Duration,
+    stop: CancellationToken,
+) {
+    let mut local = wake.subscribe();
+    let mut safe = SafeHead::default();
+    let mut failures = 0;
+    let mut warned = false;
+    loop {
+        let wait = match advance(&pool, &mut safe, &head).await {
+            Ok(look) => {
+                failures = 0;
+                match look {
+                    Look::More => continue,
+                    Look::AtEnd => poll,
+                    Look::AtHole(wait) => wait,
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                let delay = RECONNECT.delay(failures);
+                tracing::warn!(%error, ?delay, "cannot read the end of the log");
+                delay
+            }
+        };
+        match safe.stopped() {
+            Some((age, writers)) if age > HOLE_WARNING && !warned => {
+                warned = true;
+                tracing::warn!(position = safe.position(), writers, ?age,
+                    "a transaction that may still add an event below the end of the log has been \
+                     open for long: projections wait for it (see pg_stat_activity.xact_start)");
+            }
+            None => warned = false,
+            Some(_) => {}
+        }
+        let at_hole = safe.stopped().is_some();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+            // At a hole or after an error, hints would only make it spin.
+            _ = hints.changed(), if !at_hole && failures == 0 => {}
+            _ = local.changed(), if !at_hole && failures == 0 => {}
+        }
+    }
+}
+
+async fn advance(
+    pool: &PgPool,
+    safe: &mut SafeHead,
+    head: &watch::Sender<Head>,
+) -> sqlx::Result<Look> {
+    let before = head.borrow().clone();
+    let look = safe.look(pool).await?;
+    let position = safe.position();
+    if position > before.position {
+        let mut known = (*before.tenants).clone();
+        if before.position == 0 {
+            // The first time, and with a log of any length: ask for the names alone.
+            known.extend(tenants(pool).await?.into_iter().map(|tenant| (tenant, position)));
+        } else {
+            let rows = sqlx::query_file!("src/runner/sql/tenants_since.sql", before.position, position)
+                .fetch_all(pool)
+                .await?;
+            known.extend(rows.into_iter().map(|row| (row.tenant, row.last)));
+        }
+        head.send_replace(Head { position, tenants: Arc::new(known) });
+    }
+    Ok(look)
+}
+
+/// Listens for hints until cancelled. A lost connection is a hint, too: something may have been
+/// missed.
+pub(super) async fn listen(pool: PgPool, hints: watch::Sender<Hints>, stop: CancellationToken) {
+    let mut failures = 0;
+    loop {
+        let heard = async {
+            let mut listener = PgListener::connect_with(&pool).await?;
+            listener.listen(CHANNEL).await?;
+            hints.send_modify(|hints| {
+                hints.events += 1;
+                hints.plugins += 1;
+            });
+            while let Some(notification) = listener.try_recv().await? {
+                hints.send_modify(|hints| match notification.payload() {
+                    "plugins" => hints.plugins += 1,
+                    _ => hints.events += 1,
+                });
+            }
+            Ok::<_, sqlx::Error>(())
+        };
+        let result = tokio::select! {
+            () = stop.cancelled() => return,
+            result = heard => result,
+        };
+        failures = if result.is_ok() { 1 } else { failures + 1 };
+        let delay = RECONNECT.delay(failures);
+        if let Err(error) = result {
+            tracing::warn!(%error, ?delay, "cannot listen for hints; polling goes on");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}

@@ -1,0 +1,379 @@
+//! A host: everything that runs on one database in one process.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::catch_up::CatchUp;
+use super::config::RunnerConfig;
+use super::deploy::deploy;
+use super::head::{self, Head, Hints};
+use super::inline::InlinePlugins;
+use super::outbox::OutboxWorker;
+use super::retries::Retries;
+use super::supervisor::Supervisor;
+use crate::db;
+use crate::plugin::watch::{Item, Settle};
+use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
+use crate::projection::Mode;
+use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::store::{EventStore, migrate};
+
+/// A host that hears of no change looks into the registry this often.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// What a host is told.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// The runners.
+    pub runner: RunnerConfig,
+    /// The limits of the plugins.
+    pub limits: Limits,
+    /// The limits of their SQL.
+    pub sandbox: SandboxConfig,
+    /// Settings of plugins, by plugin.
+    pub plugins: HashMap<String, PluginConfig>,
+    /// Where compiled plugins are kept; without it each start compiles anew.
+    pub cache_dir: Option<PathBuf>,
+    /// Connections for appends and runners, at most.
+    pub max_connections: u32,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            runner: RunnerConfig::default(),
+            limits: Limits::default(),
+            sandbox: SandboxConfig::default(),
+            plugins: HashMap::new(),
+            cache_dir: None,
+            max_connections: 20,
+        }
+    }
+}
+
+/// Connections for the host's own errands: judging statements, cancelling queries. They are apart,
+/// so that a batch which holds a connection and needs such an errand never waits for itself.
+const CONTROL_CONNECTIONS: u32 = 4;
+
+/// The event store of one database with its plugins.
+pub struct Host {
+    store: EventStore,
+    registry: Arc<Registry>,
+    config: HostConfig,
+}
+
+impl Host {
+    /// Opens a migrated database and loads its active plugins: all of them, or `only` those of one
+    /// mode, for a process that just appends.
+    ///
+    /// # Errors
+    /// When the database can't be reached, or is not migrated to what this binary knows.
+    pub async fn open(
+        options: PgConnectOptions,
+        config: HostConfig,
+        only: Option<Mode>,
+    ) -> anyhow::Result<Self> {
+        let pool = db::pool(options.clone(), config.max_connections);
+        let control = db::pool(options, CONTROL_CONNECTIONS);
+        let status = migrate::check(&pool).await?;
+        anyhow::ensure!(
+            status.pending.is_empty(),
+            "the database lacks {} ({}): run `eventfabric migrate`",
+            if status.pending.len() == 1 { "a migration" } else { "migrations" },
+            status.pending.join(", ")
+        );
+        let runtime =
+            Runtime::new(config.cache_dir.clone(), config.limits.clone(), Some(control.clone()))
+                .context("the WebAssembly engine cannot be set up")?;
+        let sandbox = Sandbox::new(control, config.sandbox.clone());
+        let registry = Arc::new(Registry::new(
+            pool.clone(),
+            runtime,
+            sandbox,
+            config.plugins.clone(),
+            only,
+        ));
+        registry.sync().await?;
+        let store =
+            EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
+        Ok(Self { store, registry, config })
+    }
+
+    /// The store, with the inline plugins of the database.
+    pub fn store(&self) -> &EventStore {
+        &self.store
+    }
+
+    /// The plugins.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// Runs the projections until `stop` is cancelled, and then until the batches in hand are
+    /// finished. `plugins` is a folder whose components are deployed, now and when they change.
+    ///
+    /// # Errors
+    /// When the folder can't be watched.
+    pub async fn run(
+        &self,
+        plugins: Option<PathBuf>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut supervisor = Supervisor::new(stop.clone());
+        if let Some(dir) = plugins {
+            self.deploy_folder(dir, &mut supervisor, &stop).await?;
+        }
+        for (name, registered) in &self.registry.snapshot().registered {
+            if registered.failed {
+                // A restart is the operator's way to say: try again.
+                tracing::info!(projection = name, "it had stopped; it is tried again");
+                self.registry.note_state(name, registered.generation, None).await?;
+            }
+        }
+        self.registry.sync().await?;
+        let shared = self.start_tasks(&mut supervisor, &stop);
+        let projections = self.registry.snapshot();
+        tracing::info!(projections = projections.active.len(), "running");
+        self.start_projections(&mut supervisor, &shared, &stop).await;
+        supervisor.finish().await;
+        Ok(())
+    }
+
+    /// Deploys what is in the folder, and starts the task that deploys what changes.
+    async fn deploy_folder(
+        &self,
+        dir: PathBuf,
+        supervisor: &mut Supervisor,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut found = crate::plugin::watch::watch(dir.clone(), Settle::default(), stop.clone())
+            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
+        let canary = self.config.runner.canary_events;
+        while let Some(item) = found.recv().await {
+            if matches!(item, Item::Initial) {
+                break;
+            }
+            deploy_item(&self.registry, item, canary).await;
+        }
+        let registry = self.registry.clone();
+        let found = Arc::new(tokio::sync::Mutex::new(found));
+        supervisor.start("deploy", move || {
+            let (registry, found) = (registry.clone(), found.clone());
+            async move {
+                while let Some(item) = found.lock().await.recv().await {
+                    deploy_item(&registry, item, canary).await;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Starts what does not depend on which projections there are.
+    fn start_tasks(&self, supervisor: &mut Supervisor, stop: &CancellationToken) -> Shared {
+        let shared = Shared {
+            hints: watch::Sender::new(Hints::default()),
+            head: watch::Sender::new(Head::default()),
+            retries: watch::Sender::new(0),
+        };
+        let pool = self.store.pool().clone();
+        let (hints, token) = (shared.hints.clone(), stop.clone());
+        supervisor.start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
+
+        let (pool, wake) = (self.store.pool().clone(), self.store.wake().clone());
+        let (sender, hints, token) = (shared.head.clone(), shared.hints.clone(), stop.clone());
+        let poll = self.config.runner.poll;
+        supervisor.start("head", move || {
+            head::follow(
+                pool.clone(),
+                wake.clone(),
+                hints.subscribe(),
+                sender.clone(),
+                poll,
+                token.clone(),
+            )
+        });
+
+        let (registry, hints, token) =
+            (self.registry.clone(), shared.hints.clone(), stop.clone());
+        supervisor.start("registry", move || {
+            follow_registry(registry.clone(), hints.subscribe(), token.clone())
+        });
+
+        for worker in 0..self.config.runner.r#async.workers {
+            let (host, shared, token) = (self.parts(), shared.clone(), stop.clone());
+            supervisor.start(format!("outbox {worker}"), move || {
+                OutboxWorker {
+                    store: host.store.clone(),
+                    registry: host.registry.clone(),
+                    hints: shared.hints.subscribe(),
+                    retries: shared.retries.clone(),
+                    config: host.runner.r#async.clone(),
+                    poll: host.runner.poll,
+                    stop: token.clone(),
+                }
+                .run()
+            });
+        }
+        shared
+    }
+
+    /// Starts a task for each projection, those that come later included, until cancelled.
+    async fn start_projections(
+        &self,
+        supervisor: &mut Supervisor,
+        shared: &Shared,
+        stop: &CancellationToken,
+    ) {
+        let mut changes = self.registry.changes();
+        let mut started: HashSet<String> = HashSet::new();
+        loop {
+            for (name, registered) in &self.registry.snapshot().registered {
+                if registered.mode != Mode::Inline && started.insert(name.clone()) {
+                    self.start_projection(supervisor, shared, stop, name, registered.mode);
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = changes.changed() => {}
+            }
+        }
+    }
+
+    fn start_projection(
+        &self,
+        supervisor: &mut Supervisor,
+        shared: &Shared,
+        stop: &CancellationToken,
+        name: &str,
+        mode: Mode,
+    ) {
+        let (host, shared, token, name) =
+            (self.parts(), shared.clone(), stop.clone(), name.to_owned());
+        match mode {
+            Mode::Inline => {}
+            Mode::CatchUp => supervisor.start(format!("catch-up {name}"), move || {
+                CatchUp {
+                    name: name.clone(),
+                    store: host.store.clone(),
+                    registry: host.registry.clone(),
+                    head: shared.head.subscribe(),
+                    config: host.runner.catch_up.clone(),
+                    poll: host.runner.poll,
+                    stop: token.clone(),
+                }
+                .run()
+            }),
+            Mode::Async => supervisor.start(format!("retries {name}"), move || {
+                Retries {
+                    name: name.clone(),
+                    store: host.store.clone(),
+                    registry: host.registry.clone(),
+                    hints: shared.hints.subscribe(),
+                    added: shared.retries.subscribe(),
+                    config: host.runner.r#async.clone(),
+                    stop: token.clone(),
+                }
+                .run()
+            }),
+        }
+    }
+
+    fn parts(&self) -> Parts {
+        Parts {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            runner: self.config.runner.clone(),
+        }
+    }
+}
+
+/// What every task needs.
+#[derive(Clone)]
+struct Parts {
+    store: EventStore,
+    registry: Arc<Registry>,
+    runner: RunnerConfig,
+}
+
+/// What the tasks tell each other.
+#[derive(Clone)]
+struct Shared {
+    hints: watch::Sender<Hints>,
+    head: watch::Sender<Head>,
+    retries: watch::Sender<u64>,
+}
+
+/// Keeps the registry of this host up to date with the database.
+async fn follow_registry(
+    registry: Arc<Registry>,
+    mut hints: watch::Receiver<Hints>,
+    stop: CancellationToken,
+) {
+    let mut seen = hints.borrow_and_update().plugins;
+    let mut failing = false;
+    loop {
+        match registry.sync().await {
+            Ok(()) => failing = false,
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
+                }
+                failing = true;
+            }
+        }
+        let sleep = tokio::time::sleep(FOLLOW);
+        tokio::pin!(sleep);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = &mut sleep => break,
+                _ = hints.changed() => {
+                    let plugins = hints.borrow_and_update().plugins;
+                    if plugins != seen {
+                        seen = plugins;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
+    let found = match item {
+        Item::Initial => return,
+        Item::Unreadable { path, message } => {
+            tracing::error!(file = %path.display(), "not deployed: {message}");
+            return;
+        }
+        Item::Found(found) => found,
+    };
+    let file = found.path.display().to_string();
+    match deploy(registry, found.bytes, &file, canary).await {
+        Ok(deployed) if deployed.unchanged => {
+            tracing::info!(plugin = deployed.name, version = short(&deployed.version),
+                "active already");
+        }
+        Ok(deployed) => {
+            tracing::info!(plugin = deployed.name, version = short(&deployed.version),
+                before = deployed.before.as_deref().map(short), file, tried = deployed.tried,
+                took = ?deployed.took, since_settled = ?found.settled_at.elapsed(), "deployed");
+        }
+        Err(error) => {
+            tracing::error!(file, version = short(found.sha.full()),
+                "not deployed, the version before goes on: {error}");
+        }
+    }
+}
+
+/// The first digits of a version, as logs show it.
+fn short(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}

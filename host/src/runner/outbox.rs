@@ -1,0 +1,229 @@
+//! Async projections: claims rows of the outbox, hands them to every async projection that wants
+//! them, and acknowledges them in the same transaction. What one projection could not handle
+//! becomes a retry of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::config::AsyncConfig;
+use super::deliver::{Interrupted, deliver};
+use super::head::{Hints, RECONNECT};
+use crate::db::Tx;
+use crate::event::Event;
+use crate::plugin::{Active, Registered, Registry};
+use crate::projection::{Failure, Mode};
+use crate::store::{self, Aside, Claimed, EventStore};
+
+/// Times that a batch gives way to a deadlock before its events are put aside.
+const GIVE_WAY: u32 = 5;
+/// The host's own statements in this transaction: a claim, an acknowledgement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Takes rows from the outbox until cancelled.
+pub(super) struct OutboxWorker {
+    pub store: EventStore,
+    pub registry: Arc<Registry>,
+    pub hints: watch::Receiver<Hints>,
+    /// Told when a retry was added.
+    pub retries: watch::Sender<u64>,
+    pub config: AsyncConfig,
+    pub poll: Duration,
+    pub stop: CancellationToken,
+}
+
+enum Step {
+    Again,
+    Idle,
+}
+
+impl OutboxWorker {
+    pub(super) async fn run(mut self) {
+        let mut local = self.store.wake().subscribe();
+        let mut changes = self.registry.changes();
+        let mut interrupted = 0;
+        let mut foreign = None;
+        while !self.stop.is_cancelled() {
+            self.hints.mark_unchanged();
+            local.mark_unchanged();
+            let wait = match self.step(interrupted).await {
+                Ok(Step::Again) => {
+                    interrupted = 0;
+                    continue;
+                }
+                Ok(Step::Idle) => {
+                    interrupted = 0;
+                    self.look_for_foreign(&mut foreign).await;
+                    self.poll
+                }
+                Err(why) => {
+                    interrupted += 1;
+                    let delay = RECONNECT.delay(interrupted);
+                    match why {
+                        Interrupted::Retry(failure) => tracing::info!(?delay,
+                            error = failure.message, "a batch gave way and is tried again"),
+                        Interrupted::Lost(error) => tracing::warn!(?delay, error,
+                            "an async batch was interrupted; it is tried again"),
+                    }
+                    delay
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = self.hints.changed(), if interrupted == 0 => {}
+                _ = local.changed(), if interrupted == 0 => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Claims and delivers one batch.
+    async fn step(&self, interrupted: u32) -> Result<Step, Interrupted> {
+        let snapshot = self.registry.snapshot();
+        let projections: Vec<_> = snapshot.of_mode(Mode::Async).collect();
+        if projections.is_empty() {
+            // Rows wait for the first async projection.
+            return Ok(Step::Idle);
+        }
+        let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
+        let claimed =
+            store::claim(tx.conn(), self.config.batch, self.config.foreign_lease).await?;
+        if claimed.is_empty() {
+            tx.rollback().await?;
+            return Ok(Step::Idle);
+        }
+        let give_way = interrupted < GIVE_WAY;
+        let mut put_aside = false;
+        for (registered, active) in projections {
+            let wanted = wanted(&claimed, active);
+            if wanted.is_empty() {
+                continue;
+            }
+            let (back, aside) =
+                self.hand_over(tx, registered, active, &wanted, give_way).await?;
+            tx = back;
+            put_aside |= !aside.is_empty();
+            let version = active
+                .map_or(registered.version.as_str(), |active| active.plugin.version.full());
+            store::put_aside(tx.conn(), &registered.name, version, &aside).await?;
+        }
+        let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
+        store::acknowledge(tx.conn(), &ids).await?;
+        tx.commit().await?;
+        if put_aside {
+            self.retries.send_modify(|n| *n += 1);
+        }
+        let full = claimed.len() as i64 == self.config.batch;
+        tracing::debug!(rows = claimed.len(), "outbox batch delivered");
+        Ok(if full { Step::Again } else { Step::Idle })
+    }
+
+    /// Delivers to one projection. Answers what is to be put aside for it.
+    async fn hand_over(
+        &self,
+        tx: Tx,
+        registered: &Registered,
+        active: Option<&Arc<Active>>,
+        wanted: &[&Claimed],
+        give_way: bool,
+    ) -> Result<(Tx, Vec<Aside>), Interrupted> {
+        let Some(active) = active.filter(|_| !registered.failed) else {
+            // Not loaded in this host, or stopped: its events wait for it.
+            let aside = wanted.iter().map(|row| waiting(row, None)).collect();
+            return Ok((tx, aside));
+        };
+        let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
+        let delivery = match deliver(tx, active, &events, give_way).await {
+            Ok(delivery) => delivery,
+            Err((tx, why)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                return Err(why);
+            }
+        };
+        let mut aside: Vec<Aside> = delivery
+            .failed
+            .iter()
+            .map(|(index, failure)| {
+                log_failure(active, &events[*index], 1, failure);
+                Aside {
+                    attempts: 1,
+                    delay: self.config.backoff.delay(1),
+                    ..waiting(wanted[*index], Some(&failure.message))
+                }
+            })
+            .collect();
+        if let Some((left, failure)) = delivery.fatal {
+            stop(&self.registry, active, &failure).await;
+            aside.extend(left.iter().map(|index| waiting(wanted[*index], Some(&failure.message))));
+        }
+        Ok((delivery.tx, aside))
+    }
+
+    /// Says once when another program's workers own the queue, and when they have stopped.
+    async fn look_for_foreign(&self, known: &mut Option<String>) {
+        let lease = self.config.foreign_lease;
+        let Ok(foreign) = store::foreign_worker(self.store.pool(), lease).await else { return };
+        match (foreign, known.is_some()) {
+            (Some(foreign), false) => {
+                let worker = foreign.worker.unwrap_or_else(|| "unnamed".to_owned());
+                tracing::warn!(worker, locked_at = %foreign.locked_at,
+                    "workers of another program take rows from the outbox; this host waits until \
+                     their claims are older than {lease:?}");
+                *known = Some(worker);
+            }
+            (None, true) => {
+                tracing::info!("the other program's workers have stopped; this host takes over");
+                *known = None;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The rows that a projection wants; all of them where it is not known.
+fn wanted<'a>(claimed: &'a [Claimed], active: Option<&Arc<Active>>) -> Vec<&'a Claimed> {
+    claimed
+        .iter()
+        .filter(|row| !row.dismissed)
+        .filter(|row| active.is_none_or(|active| active.plugin.description.wants(&row.event)))
+        .collect()
+}
+
+/// An event that waits for its projection, without a failed attempt.
+fn waiting(row: &Claimed, error: Option<&str>) -> Aside {
+    Aside {
+        outbox_id: row.outbox_id,
+        position: row.event.position,
+        tenant: row.event.stream.tenant.clone(),
+        topic: row.event.topic.clone(),
+        attempts: 0,
+        delay: Duration::ZERO,
+        error: error.map(str::to_owned),
+    }
+}
+
+/// Stops a projection that is wrong for every event, for all hosts, until a new version comes.
+pub(super) async fn stop(registry: &Registry, active: &Active, failure: &Failure) {
+    let name = &active.plugin.description.name;
+    tracing::error!(projection = name, version = %active.plugin.version, error = failure.message,
+        "the projection has stopped, its events wait; deploy a version that works, or restart the \
+         host to try again");
+    let noted = registry.note_state(name, active.generation, Some(&failure.message)).await;
+    if let Err(error) = noted {
+        tracing::warn!(projection = name, %error, "its state could not be noted");
+    }
+    if let Err(error) = registry.sync().await {
+        tracing::warn!(%error, "the registry could not be read");
+    }
+}
+
+pub(super) fn log_failure(active: &Active, event: &Event, attempts: i32, failure: &Failure) {
+    tracing::warn!(projection = active.plugin.description.name, version = %active.plugin.version,
+        position = event.position, stream = %event.stream, event_type = event.event_type, attempts,
+        error = failure.message, "an event failed");
+}

@@ -1,0 +1,136 @@
+//! Second and later attempts at events that an async projection could not handle, and their end as
+//! dead letters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::config::AsyncConfig;
+use super::deliver::{Interrupted, deliver};
+use super::head::{Hints, RECONNECT};
+use super::outbox::{log_failure, stop};
+use crate::db::Tx;
+use crate::event::Event;
+use crate::plugin::{Active, Registry};
+use crate::projection::Failure;
+use crate::store::{self, EventStore, Retry};
+
+/// Retries in one transaction.
+const BATCH: i64 = 100;
+/// The host's own statements in this transaction.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Without a hint, retries that another host or `dlq requeue` added are found after this time.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Retries the events of one async projection until cancelled.
+pub(super) struct Retries {
+    pub name: String,
+    pub store: EventStore,
+    pub registry: Arc<Registry>,
+    pub hints: watch::Receiver<Hints>,
+    pub added: watch::Receiver<u64>,
+    pub config: AsyncConfig,
+    pub stop: CancellationToken,
+}
+
+impl Retries {
+    pub(super) async fn run(mut self) {
+        let mut changes = self.registry.changes();
+        let mut interrupted = 0;
+        while !self.stop.is_cancelled() {
+            let wait = match self.step(interrupted).await {
+                Ok(wait) => {
+                    interrupted = 0;
+                    wait
+                }
+                Err(why) => {
+                    interrupted += 1;
+                    let delay = RECONNECT.delay(interrupted);
+                    tracing::warn!(projection = self.name, ?delay, ?why,
+                        "retries were interrupted; they are tried again");
+                    delay
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = self.added.changed(), if interrupted == 0 => {}
+                _ = self.hints.changed(), if interrupted == 0 => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Handles what is due. Answers how long to wait for more.
+    async fn step(&self, interrupted: u32) -> Result<Duration, Interrupted> {
+        let snapshot = self.registry.snapshot();
+        let runs = snapshot.registered.get(&self.name).is_some_and(|known| !known.failed);
+        let Some(active) = snapshot.active.get(&self.name).filter(|_| runs) else {
+            return Ok(LOOK);
+        };
+        match store::next_retry(self.store.pool(), &self.name).await? {
+            None => return Ok(LOOK),
+            Some(wait) if !wait.is_zero() => return Ok(wait.min(LOOK)),
+            Some(_) => {}
+        }
+        let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
+        let claimed = store::claim_retries(tx.conn(), &self.name, BATCH).await?;
+        let wanted: Vec<&Retry> = claimed
+            .iter()
+            .filter(|retry| !retry.dismissed)
+            .filter(|retry| active.plugin.description.wants(&retry.event))
+            .collect();
+        let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
+        let delivery = match deliver(tx, active, &events, interrupted < 2).await {
+            Ok(delivery) => delivery,
+            Err((tx, why)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                return Err(why);
+            }
+        };
+        let mut tx = delivery.tx;
+        let mut open: Vec<i64> = Vec::new();
+        for (index, failure) in &delivery.failed {
+            open.push(events[*index].position);
+            self.failed(&mut tx, active, wanted[*index], failure).await?;
+        }
+        if let Some((left, failure)) = delivery.fatal {
+            open.extend(left.iter().map(|index| events[*index].position));
+            stop(&self.registry, active, &failure).await;
+        }
+        let done: Vec<i64> = claimed
+            .iter()
+            .map(|retry| retry.event.position)
+            .filter(|position| !open.contains(position))
+            .collect();
+        store::retry_done(tx.conn(), &self.name, &done).await?;
+        tx.commit().await?;
+        Ok(Duration::ZERO)
+    }
+
+    async fn failed(
+        &self,
+        tx: &mut Tx,
+        active: &Active,
+        retry: &Retry,
+        failure: &Failure,
+    ) -> Result<(), sqlx::Error> {
+        let attempts = retry.attempts + 1;
+        let (name, position) = (&self.name, retry.event.position);
+        let version = active.plugin.version.full();
+        log_failure(active, &retry.event, attempts, failure);
+        if attempts < self.config.max_attempts {
+            let delay = self.config.backoff.delay(attempts.unsigned_abs());
+            store::retry_later(tx.conn(), name, position, attempts, delay, &failure.message, version)
+                .await
+        } else {
+            tracing::error!(projection = name, position, attempts, error = failure.message,
+                "an event became a dead letter (see `eventfabric dlq list`)");
+            store::bury(tx.conn(), name, position, attempts, &failure.message, version).await
+        }
+    }
+}

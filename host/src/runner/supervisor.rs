@@ -1,0 +1,97 @@
+//! Starts the tasks of a host, notices how they end, and starts those again that should not have.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Backoff;
+
+/// Between the restarts of a task that ended by itself.
+const RESTART: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
+
+/// The tasks of a host.
+pub(super) struct Supervisor {
+    tasks: JoinSet<String>,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    pub(super) fn new(stop: CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), stop }
+    }
+
+    /// Starts a task that is to run until the host stops. One that ends before, by a panic or
+    /// otherwise, is started again.
+    pub(super) fn start<F>(
+        &mut self,
+        name: impl Into<String>,
+        make: impl Fn() -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (name, stop) = (name.into(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let mut restarts = 0;
+            loop {
+                let mut task = JoinSet::new();
+                task.spawn(make());
+                let ended = task.join_next().await;
+                if stop.is_cancelled() {
+                    return name;
+                }
+                restarts += 1;
+                let delay = RESTART.delay(restarts);
+                match ended {
+                    Some(Err(error)) => {
+                        tracing::error!(task = name, %error, ?delay, "a task failed; it is restarted");
+                    }
+                    _ => tracing::error!(task = name, ?delay, "a task ended; it is restarted"),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return name,
+                    () = tokio::time::sleep(delay) => {}
+                }
+            }
+        });
+    }
+
+    /// Waits until all tasks have finished what they were doing.
+    pub(super) async fn finish(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            match ended {
+                Ok(name) => tracing::debug!(task = name, "ended"),
+                Err(error) => tracing::error!(%error, "a task was lost"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_started_again() {
+        let stop = CancellationToken::new();
+        let mut supervisor = Supervisor::new(stop.clone());
+        let starts = Arc::new(AtomicU32::new(0));
+        let (counter, token) = (starts.clone(), stop.clone());
+        supervisor.start("restless", move || {
+            let (counter, token) = (counter.clone(), token.clone());
+            async move {
+                match counter.fetch_add(1, Ordering::SeqCst) {
+                    0 => panic!("on purpose"),
+                    1 => {}
+                    _ => token.cancel(),
+                }
+            }
+        });
+        supervisor.finish().await;
+        assert_eq!(starts.load(Ordering::SeqCst), 3);
+    }
+}
