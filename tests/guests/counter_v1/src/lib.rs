@@ -1,0 +1,5 @@
+//! The first version of `counter`.
+
+mod counter;
+
+const VERSION: &str = "v1";

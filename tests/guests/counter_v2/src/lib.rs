@@ -1,0 +1,6 @@
+//! Another version of `counter`: the same name, other bytes.
+
+#[path = "../../counter_v1/src/counter.rs"]
+mod counter;
+
+const VERSION: &str = "v2";
