@@ -4,7 +4,8 @@ use eventfabric_sdk::prelude::*;
 
 use crate::VERSION;
 
-pub(crate) struct Counter;
+/// The projection.
+pub struct Counter;
 
 impl Projection for Counter {
     type Event = serde::de::IgnoredAny;

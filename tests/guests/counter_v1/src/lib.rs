@@ -2,4 +2,6 @@
 
 mod counter;
 
+pub use counter::Counter;
+
 const VERSION: &str = "v1";

@@ -3,4 +3,6 @@
 #[path = "../../counter_v1/src/counter.rs"]
 mod counter;
 
+pub use counter::Counter;
+
 const VERSION: &str = "v2";

@@ -3,7 +3,8 @@
 
 use eventfabric_sdk::prelude::*;
 
-struct ImportsFs;
+/// The projection.
+pub struct ImportsFs;
 
 impl Projection for ImportsFs {
     type Event = serde::de::IgnoredAny;
