@@ -1,0 +1,17 @@
+//! What `wit-bindgen` makes of `wit/projection.wit`: the raw contract, without the comfort of the
+//! rest of this crate.
+//!
+//! The generated code converts between Rust and the flat memory that crosses the boundary, which
+//! takes `unsafe`; so this crate cannot forbid it as a whole. It denies it, and this module is the
+//! only exception. Outside of WebAssembly the imports of the contract compile to stubs that panic
+//! when they are called; native tests put a [`Backend`](crate::Backend) of their own in their place.
+
+#![allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic)]
+
+wit_bindgen::generate!({
+    path: "../../wit",
+    world: "projection",
+    pub_export_macro: true,
+    default_bindings_module: "::eventfabric_sdk::bindings",
+    additional_derives: [PartialEq],
+});

@@ -1,0 +1,7 @@
+//! The first version of `counter`.
+
+mod counter;
+
+pub use counter::Counter;
+
+const VERSION: &str = "v1";
