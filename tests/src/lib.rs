@@ -1,1 +1,11 @@
-//! Integration tests of EventFabric.
+//! What the integration tests stand on: a real PostgreSQL server, and on it a database for each
+//! test, in milliseconds. The tests themselves are in `tests/it`, one binary for all.
+
+#![forbid(unsafe_code)]
+
+mod built;
+mod database;
+
+pub use built::{eventfabric_bin, wasm};
+pub use database::{TestDb, bare_database, database};
+pub use eventfabric_testdb::{target_dir, workspace};

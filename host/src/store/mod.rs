@@ -6,7 +6,7 @@ mod checkpoint;
 mod dead_letter;
 mod error;
 mod inline;
-
+pub mod migrate;
 mod outbox;
 mod read;
 mod retry;

@@ -1,0 +1,273 @@
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+use crate::EmbeddedError;
+use crate::binaries;
+use crate::cluster::Cluster;
+
+/// The superuser.
+pub const ADMINISTRATOR: &str = "postgres";
+
+/// The role that owns [`DATABASE`]: may create roles and databases, and is no superuser.
+pub const OWNER: &str = "eventfabric";
+
+/// The database that [`Embedded::options`] names.
+pub const DATABASE: &str = "eventfabric";
+
+/// How often a start is tried again because somebody took the port meanwhile.
+const PORTS: usize = 3;
+
+/// How long a server that is starting or recovering is waited for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A running private server.
+///
+/// Dropping it leaves the server running, for other programs to find; [`Embedded::stop`] ends it.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The TCP port on 127.0.0.1.
+    pub port: u16,
+    /// The server's version, as `15.18`.
+    pub version: String,
+    /// Whether this program started it, and did not find it running.
+    pub started: bool,
+    /// Whether this program is the one to stop it: it started it, or whoever did was killed.
+    pub owned: bool,
+    password: String,
+    cluster: Cluster,
+    /// The lock that says so to others.
+    _owner: Option<File>,
+}
+
+/// Finds or starts the server of this directory.
+///
+/// # Errors
+/// See [`EmbeddedError`]; each says what to do.
+pub async fn start(dir: &Path) -> Result<Embedded, EmbeddedError> {
+    start_with(dir, &[]).await
+}
+
+/// [`start`], with server settings that hold when the server is not running yet.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Embedded, EmbeddedError> {
+    let cluster = Cluster::open(dir)?;
+    let _start = lock(&cluster).await?;
+    let password = cluster.password()?;
+
+    let (port, version, started) = match running(&cluster, &password).await? {
+        Some((port, version)) => (port, version, false),
+        None => {
+            let (port, version) = launch(&cluster, &password, settings).await?;
+            (port, version, true)
+        }
+    };
+    let owner = cluster.lock_file("owner.lock")?;
+    let owner = match owner.try_lock() {
+        Ok(()) => Some(owner),
+        Err(TryLockError::WouldBlock) => None,
+        Err(TryLockError::Error(source)) => {
+            let path = cluster.dir.join("owner.lock");
+            return Err(EmbeddedError::File { doing: "cannot lock", path, source });
+        }
+    };
+    Ok(Embedded {
+        dir: cluster.dir.clone(),
+        port,
+        version,
+        started,
+        owned: owner.is_some(),
+        password,
+        cluster,
+        _owner: owner,
+    })
+}
+
+/// Stops the server of this directory, whoever owns it. Returns whether it was running.
+///
+/// # Errors
+/// When the server can't be stopped.
+pub async fn stop(dir: &Path) -> Result<bool, EmbeddedError> {
+    if !dir.join("data/postmaster.pid").exists() {
+        return Ok(false);
+    }
+    let cluster = Cluster::open(dir)?;
+    let _start = lock(&cluster).await?;
+    if running(&cluster, &cluster.password()?).await?.is_none() {
+        return Ok(false);
+    }
+    halt(&cluster).await?;
+    Ok(true)
+}
+
+impl Embedded {
+    /// How to connect as the owner of the database [`DATABASE`].
+    pub fn options(&self) -> PgConnectOptions {
+        options(self.port, &self.password, OWNER, DATABASE)
+    }
+
+    /// How to connect as the superuser, to the database `postgres`.
+    pub fn administrator(&self) -> PgConnectOptions {
+        options(self.port, &self.password, ADMINISTRATOR, "postgres")
+    }
+
+    /// [`Embedded::options`] as a URL, password included.
+    pub fn url(&self) -> String {
+        format!("postgres://{OWNER}:{}@{}", self.password, self.place(DATABASE))
+    }
+
+    /// [`Embedded::url`] for eyes other than the user's: without the password.
+    pub fn url_without_password(&self) -> String {
+        format!("postgres://{OWNER}@{}", self.place(DATABASE))
+    }
+
+    /// [`Embedded::administrator`] as a URL, password included.
+    pub fn administrator_url(&self) -> String {
+        format!("postgres://{ADMINISTRATOR}:{}@{}", self.password, self.place("postgres"))
+    }
+
+    fn place(&self, database: &str) -> String {
+        format!("127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// Stops the server when this program owns it, and leaves it running otherwise. Transactions
+    /// of others that are still open are rolled back.
+    ///
+    /// # Errors
+    /// When the server does not stop within two minutes.
+    pub async fn stop(self) -> Result<(), EmbeddedError> {
+        if !self.owned {
+            return Ok(());
+        }
+        let _start = lock(&self.cluster).await?;
+        halt(&self.cluster).await
+    }
+}
+
+fn options(port: u16, password: &str, user: &str, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(user)
+        .password(password)
+        .database(database)
+        .ssl_mode(PgSslMode::Disable)
+}
+
+/// Waits until no other program starts or stops this server.
+async fn lock(cluster: &Cluster) -> Result<File, EmbeddedError> {
+    let file = cluster.lock_file("start.lock")?;
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+    let locked = locked.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+    locked.map_err(EmbeddedError::file("cannot lock", &cluster.dir.join("start.lock")))
+}
+
+/// The port and version of the server, when it runs. One that is still starting is waited for.
+async fn running(
+    cluster: &Cluster,
+    password: &str,
+) -> Result<Option<(u16, String)>, EmbeddedError> {
+    let Some(port) = cluster.running_port() else { return Ok(None) };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match connect(port, password).await {
+            Ok((_, version)) => return Ok(Some((port, version))),
+            // It starts up, shuts down or recovers: it will say so on every attempt until it is done.
+            Err(source) if is_starting(&source) => {
+                if Instant::now() > deadline {
+                    let (dir, log) = (cluster.dir.clone(), cluster.log_tail());
+                    return Err(EmbeddedError::Connect { dir, source, log });
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            // The file of a server that was killed; the next one recovers and replaces it.
+            Err(error) => {
+                tracing::debug!(%error, port, "no server where postmaster.pid says");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+async fn connect(port: u16, password: &str) -> sqlx::Result<(PgConnection, String)> {
+    let options = options(port, password, ADMINISTRATOR, "postgres");
+    let mut conn = PgConnection::connect_with(&options).await?;
+    let version: String = sqlx::query_scalar("SELECT pg_catalog.current_setting('server_version')")
+        .fetch_one(&mut conn)
+        .await?;
+    let version = version.split_whitespace().next().unwrap_or_default().to_owned();
+    Ok((conn, version))
+}
+
+fn is_starting(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|e| e.code()).is_some_and(|code| code == "57P03")
+}
+
+async fn launch(
+    cluster: &Cluster,
+    password: &str,
+    settings: &[(&str, &str)],
+) -> Result<(u16, String), EmbeddedError> {
+    let data = cluster.data_version();
+    let binaries = binaries::find(&cluster.dir, data, &cluster.cache()).await?;
+    if data.is_none() {
+        tracing::info!(dir = %cluster.dir.display(), version = binaries.version, "making a database cluster");
+        cluster.init(&binaries, ADMINISTRATOR).await?;
+    }
+    let mut port = cluster.free_port(None)?;
+    for attempt in 1.. {
+        match cluster.start(&binaries, port, settings).await {
+            Ok(()) => break,
+            Err(EmbeddedError::Program { output, .. })
+                if attempt < PORTS && output.contains("Address already in use") =>
+            {
+                port = cluster.free_port(Some(port))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    prepare(port, password).await.map_err(|source| EmbeddedError::Connect {
+        dir: cluster.dir.clone(),
+        source,
+        log: cluster.log_tail(),
+    })
+}
+
+/// Makes the owner and its database where they are missing.
+async fn prepare(port: u16, password: &str) -> sqlx::Result<(u16, String)> {
+    let (mut conn, version) = connect(port, password).await?;
+    let mut missing = Vec::new();
+    if !exists(&mut conn, "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", OWNER).await? {
+        // The password is made of hexadecimal digits.
+        missing
+            .push(format!("CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'"));
+        // To see and to cancel what its plugins' roles do.
+        missing.push(format!("GRANT pg_monitor, pg_signal_backend TO {OWNER}"));
+    }
+    let found = "SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1";
+    if !exists(&mut conn, found, DATABASE).await? {
+        missing.push(format!("CREATE DATABASE {DATABASE} OWNER {OWNER}"));
+    }
+    for statement in missing {
+        conn.execute(AssertSqlSafe(statement)).await?;
+    }
+    conn.close().await?;
+    Ok((port, version))
+}
+
+async fn exists(conn: &mut PgConnection, sql: &'static str, name: &str) -> sqlx::Result<bool> {
+    Ok(sqlx::query(sql).bind(name).fetch_optional(conn).await?.is_some())
+}
+
+async fn halt(cluster: &Cluster) -> Result<(), EmbeddedError> {
+    let data = cluster.data_version();
+    let binaries = binaries::find(&cluster.dir, data, &cluster.cache()).await?;
+    cluster.stop(&binaries).await
+}

@@ -1,0 +1,4 @@
+//! The integration tests: one binary, each test with a database of its own.
+
+mod embedded;
+mod migrate;
