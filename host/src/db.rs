@@ -161,3 +161,10 @@ pub async fn cancel(pool: &PgPool, pid: i32) -> sqlx::Result<()> {
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     PgConnection::connect_with(options).await
 }
+
+/// Closes a pool, and waits a moment for its connections to say goodbye.
+pub async fn close(pool: &PgPool) {
+    if tokio::time::timeout(Duration::from_secs(5), pool.close()).await.is_err() {
+        tracing::debug!("connections were still in use when the pool was closed");
+    }
+}

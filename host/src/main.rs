@@ -1,3 +1,7 @@
 //! The command line of EventFabric.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eventfabric::cli::main()
+}

@@ -1,1 +1,103 @@
-//! settings
+//! Settings: flags over `EVENTFABRIC_*` over `eventfabric.toml`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::plugin::Limits;
+use crate::runner::{HostConfig, RunnerConfig};
+use crate::sandbox::SandboxConfig;
+
+/// The file that is read when none is named, if it is there.
+pub const FILE: &str = "eventfabric.toml";
+
+/// All settings with their defaults. In the environment two underscores part the levels:
+/// `EVENTFABRIC_RUNNER__POLL=1s`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `postgres://user:password@host:5432/database`.
+    pub database_url: Option<String>,
+    /// The directory of a private PostgreSQL; used instead of `database_url`.
+    pub embedded: Option<PathBuf>,
+    /// The folder whose components are deployed.
+    pub plugins: Option<PathBuf>,
+    /// Where compiled plugins are kept, in a folder of this user alone.
+    pub cache_dir: Option<PathBuf>,
+    /// Connections for appends and runners, at most.
+    pub max_connections: u32,
+    /// Topics of aggregates: the label of their events in the outbox.
+    pub topics: BTreeMap<String, String>,
+    /// The runners.
+    pub runner: RunnerConfig,
+    /// The limits of plugins.
+    pub limits: Limits,
+    /// The limits of their SQL.
+    pub sandbox: SandboxConfig,
+    /// Settings of plugins, by plugin: what `config.get` answers them.
+    pub plugin: HashMap<String, BTreeMap<String, String>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            embedded: None,
+            plugins: None,
+            cache_dir: default_cache_dir(),
+            max_connections: HostConfig::default().max_connections,
+            topics: BTreeMap::new(),
+            runner: RunnerConfig::default(),
+            limits: Limits::default(),
+            sandbox: SandboxConfig::default(),
+            plugin: HashMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the file (`file`, or [`FILE`] where it is there) and the environment.
+    ///
+    /// # Errors
+    /// A named file that is not there, a value that does not fit, a name that does not exist.
+    pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(file) = file {
+            anyhow::ensure!(file.is_file(), "the settings file {} is not there", file.display());
+        }
+        let figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(Toml::file(file.unwrap_or(Path::new(FILE))))
+            // The logs have settings of their own, read before these.
+            .merge(
+                Env::prefixed("EVENTFABRIC_").ignore(&["log", "log_format", "config"]).split("__"),
+            );
+        Ok(figment.extract()?)
+    }
+
+    /// What a host is told.
+    pub fn host(&self) -> HostConfig {
+        HostConfig {
+            runner: self.runner.clone(),
+            limits: self.limits.clone(),
+            sandbox: self.sandbox.clone(),
+            plugins: self
+                .plugin
+                .iter()
+                .map(|(name, config)| (name.clone(), Arc::new(config.clone())))
+                .collect(),
+            cache_dir: self.cache_dir.clone(),
+            max_connections: self.max_connections,
+        }
+    }
+}
+
+fn default_cache_dir() -> Option<PathBuf> {
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
+        .map(|dir| dir.join("eventfabric"))
+}

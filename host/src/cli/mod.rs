@@ -1,1 +1,78 @@
-//! cli
+//! The command line: one file a command.
+
+mod append;
+mod args;
+mod connect;
+mod dlq;
+mod events;
+mod exit;
+mod import;
+mod line;
+mod migrate;
+mod output;
+mod plugin;
+mod projections;
+mod query;
+mod run;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, Command, LogFormat};
+use connect::Context;
+
+/// Runs the command that the arguments of the process name.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    start_logging(&args);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return exit::FAILED.into();
+        }
+    };
+    match runtime.block_on(dispatch(args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit::code(&error).into()
+        }
+    }
+}
+
+async fn dispatch(args: Args) -> anyhow::Result<()> {
+    let context = Context::new(&args)?;
+    let result = match args.command {
+        Command::Migrate(command) => migrate::run(&context, command).await,
+        Command::Run(command) => run::run(&context, command).await,
+        Command::Append(command) => append::run(&context, command).await,
+        Command::Import(command) => import::run(&context, command).await,
+        Command::Events(command) => events::run(&context, command).await,
+        Command::Projections(command) => projections::run(&context, command).await,
+        Command::Query(command) => query::run(&context, command).await,
+        Command::Dlq(command) => dlq::run(&context, command).await,
+        Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Wait(command) => wait::run(&context, command).await,
+    };
+    context.close().await;
+    result
+}
+
+fn start_logging(args: &Args) {
+    let filter = args.log.clone().unwrap_or_else(|| "info,sqlx=warn".to_owned());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
+        eprintln!("warning: --log {filter}: {error}; logging at info");
+        EnvFilter::new("info")
+    });
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Human => {
+            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+        }
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}

@@ -38,8 +38,7 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_cap() {
-        let backoff =
-            Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(900) };
+        let backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_millis(900) };
         let ceilings: Vec<u128> =
             [1, 2, 3, 4, 5, 40, u32::MAX].map(|n| backoff.ceiling(n).as_millis()).to_vec();
         assert_eq!(ceilings, [100, 200, 400, 800, 900, 900, 900]);

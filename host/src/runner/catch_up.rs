@@ -176,8 +176,14 @@ impl CatchUp {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), &self.name, tenant, upto, version).await?;
                 tx.commit().await?;
-                tracing::debug!(projection = self.name, tenant, events = events.len(), upto,
-                    ?stats, "batch handled");
+                tracing::debug!(
+                    projection = self.name,
+                    tenant,
+                    events = events.len(),
+                    upto,
+                    ?stats,
+                    "batch handled"
+                );
                 if state.attempts > 0 || state.stopped {
                     self.note(active, None).await;
                 }
@@ -237,9 +243,7 @@ impl CatchUp {
     }
 
     async fn note(&self, active: &Active, error: Option<&str>) {
-        if let Err(error) =
-            self.registry.note_state(&self.name, active.generation, error).await
-        {
+        if let Err(error) = self.registry.note_state(&self.name, active.generation, error).await {
             tracing::warn!(projection = self.name, %error, "its state could not be noted");
         }
     }

@@ -49,10 +49,7 @@ impl Default for CatchUpConfig {
         Self {
             batch: 500,
             max_attempts: 3,
-            backoff: Backoff {
-                base: Duration::from_millis(100),
-                cap: Duration::from_secs(30),
-            },
+            backoff: Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) },
         }
     }
 }
@@ -80,10 +77,7 @@ impl Default for AsyncConfig {
             workers: 1,
             batch: 500,
             max_attempts: 8,
-            backoff: Backoff {
-                base: Duration::from_millis(250),
-                cap: Duration::from_secs(300),
-            },
+            backoff: Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(300) },
             foreign_lease: Duration::from_secs(60),
         }
     }

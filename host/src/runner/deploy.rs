@@ -113,11 +113,7 @@ pub async fn deploy(
 /// Lets a version handle the last events of its types, in a transaction that is rolled back. Only
 /// a failure that says something of the version itself counts: that an event is refused which was
 /// handled before is no surprise.
-async fn on_trial(
-    registry: &Registry,
-    plugin: &Plugin,
-    events: i64,
-) -> Result<usize, DeployError> {
+async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<usize, DeployError> {
     let pool = registry.pool();
     let types = &plugin.description.event_types;
     let positions = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)

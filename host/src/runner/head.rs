@@ -71,9 +71,13 @@ pub(super) async fn follow(
         match safe.stopped() {
             Some((age, writers)) if age > HOLE_WARNING && !warned => {
                 warned = true;
-                tracing::warn!(position = safe.position(), writers, ?age,
+                tracing::warn!(
+                    position = safe.position(),
+                    writers,
+                    ?age,
                     "a transaction that may still add an event below the end of the log has been \
-                     open for long: projections wait for it (see pg_stat_activity.xact_start)");
+                     open for long: projections wait for it (see pg_stat_activity.xact_start)"
+                );
             }
             None => warned = false,
             Some(_) => {}
@@ -103,9 +107,10 @@ async fn advance(
             // The first time, and with a log of any length: ask for the names alone.
             known.extend(tenants(pool).await?.into_iter().map(|tenant| (tenant, position)));
         } else {
-            let rows = sqlx::query_file!("src/runner/sql/tenants_since.sql", before.position, position)
-                .fetch_all(pool)
-                .await?;
+            let rows =
+                sqlx::query_file!("src/runner/sql/tenants_since.sql", before.position, position)
+                    .fetch_all(pool)
+                    .await?;
             known.extend(rows.into_iter().map(|row| (row.tenant, row.last)));
         }
         head.send_replace(Head { position, tenants: Arc::new(known) });

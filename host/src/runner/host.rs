@@ -93,13 +93,8 @@ impl Host {
             Runtime::new(config.cache_dir.clone(), config.limits.clone(), Some(control.clone()))
                 .context("the WebAssembly engine cannot be set up")?;
         let sandbox = Sandbox::new(control, config.sandbox.clone());
-        let registry = Arc::new(Registry::new(
-            pool.clone(),
-            runtime,
-            sandbox,
-            config.plugins.clone(),
-            only,
-        ));
+        let registry =
+            Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
         registry.sync().await?;
         let store =
             EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
@@ -154,7 +149,9 @@ impl Host {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut found = crate::plugin::watch::watch(dir.clone(), Settle::default(), stop.clone())
-            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
+            .with_context(|| {
+            format!("the plugin folder {} cannot be watched", dir.display())
+        })?;
         let canary = self.config.runner.canary_events;
         while let Some(item) = found.recv().await {
             if matches!(item, Item::Initial) {
@@ -184,7 +181,8 @@ impl Host {
         };
         let pool = self.store.pool().clone();
         let (hints, token) = (shared.hints.clone(), stop.clone());
-        supervisor.start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
+        supervisor
+            .start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
 
         let (pool, wake) = (self.store.pool().clone(), self.store.wake().clone());
         let (sender, hints, token) = (shared.head.clone(), shared.hints.clone(), stop.clone());
@@ -200,8 +198,7 @@ impl Host {
             )
         });
 
-        let (registry, hints, token) =
-            (self.registry.clone(), shared.hints.clone(), stop.clone());
+        let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
         supervisor.start("registry", move || {
             follow_registry(registry.clone(), hints.subscribe(), token.clone())
         });
@@ -358,8 +355,11 @@ async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
     let file = found.path.display().to_string();
     match deploy(registry, found.bytes, &file, canary).await {
         Ok(deployed) if deployed.unchanged => {
-            tracing::info!(plugin = deployed.name, version = short(&deployed.version),
-                "active already");
+            tracing::info!(
+                plugin = deployed.name,
+                version = short(&deployed.version),
+                "active already"
+            );
         }
         Ok(deployed) => {
             tracing::info!(plugin = deployed.name, version = short(&deployed.version),
@@ -367,8 +367,11 @@ async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
                 took = ?deployed.took, since_settled = ?found.settled_at.elapsed(), "deployed");
         }
         Err(error) => {
-            tracing::error!(file, version = short(found.sha.full()),
-                "not deployed, the version before goes on: {error}");
+            tracing::error!(
+                file,
+                version = short(found.sha.full()),
+                "not deployed, the version before goes on: {error}"
+            );
         }
     }
 }

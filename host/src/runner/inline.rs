@@ -47,12 +47,7 @@ impl Inline for InlinePlugins {
 }
 
 impl InlinePlugins {
-    async fn run_all(
-        &self,
-        mut tx: Tx,
-        epoch: i64,
-        events: &[Event],
-    ) -> Result<Tx, InlineFailure> {
+    async fn run_all(&self, mut tx: Tx, epoch: i64, events: &[Event]) -> Result<Tx, InlineFailure> {
         let snapshot = self.registry.snapshot();
         for (registered, active) in snapshot.of_mode(Mode::Inline) {
             let refused = |event: Option<&Event>, message: String, retryable: bool| InlineFailure {

@@ -16,7 +16,7 @@ mod supervisor;
 
 pub use backoff::Backoff;
 pub use config::{AsyncConfig, CatchUpConfig, RunnerConfig};
-pub use deploy::{Deployed, DeployError, deploy};
+pub use deploy::{DeployError, Deployed, deploy};
 pub use host::{Host, HostConfig};
 pub use inline::InlinePlugins;
 pub use status::{Progress, ProjectionStatus, progress, statuses};

@@ -62,10 +62,16 @@ impl OutboxWorker {
                     interrupted += 1;
                     let delay = RECONNECT.delay(interrupted);
                     match why {
-                        Interrupted::Retry(failure) => tracing::info!(?delay,
-                            error = failure.message, "a batch gave way and is tried again"),
-                        Interrupted::Lost(error) => tracing::warn!(?delay, error,
-                            "an async batch was interrupted; it is tried again"),
+                        Interrupted::Retry(failure) => tracing::info!(
+                            ?delay,
+                            error = failure.message,
+                            "a batch gave way and is tried again"
+                        ),
+                        Interrupted::Lost(error) => tracing::warn!(
+                            ?delay,
+                            error,
+                            "an async batch was interrupted; it is tried again"
+                        ),
                     }
                     delay
                 }
@@ -89,8 +95,7 @@ impl OutboxWorker {
             return Ok(Step::Idle);
         }
         let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
-        let claimed =
-            store::claim(tx.conn(), self.config.batch, self.config.foreign_lease).await?;
+        let claimed = store::claim(tx.conn(), self.config.batch, self.config.foreign_lease).await?;
         if claimed.is_empty() {
             tx.rollback().await?;
             return Ok(Step::Idle);
@@ -102,12 +107,11 @@ impl OutboxWorker {
             if wanted.is_empty() {
                 continue;
             }
-            let (back, aside) =
-                self.hand_over(tx, registered, active, &wanted, give_way).await?;
+            let (back, aside) = self.hand_over(tx, registered, active, &wanted, give_way).await?;
             tx = back;
             put_aside |= !aside.is_empty();
-            let version = active
-                .map_or(registered.version.as_str(), |active| active.plugin.version.full());
+            let version =
+                active.map_or(registered.version.as_str(), |active| active.plugin.version.full());
             store::put_aside(tx.conn(), &registered.name, version, &aside).await?;
         }
         let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();

@@ -48,8 +48,12 @@ impl Retries {
                 Err(why) => {
                     interrupted += 1;
                     let delay = RECONNECT.delay(interrupted);
-                    tracing::warn!(projection = self.name, ?delay, ?why,
-                        "retries were interrupted; they are tried again");
+                    tracing::warn!(
+                        projection = self.name,
+                        ?delay,
+                        ?why,
+                        "retries were interrupted; they are tried again"
+                    );
                     delay
                 }
             };
@@ -125,11 +129,24 @@ impl Retries {
         log_failure(active, &retry.event, attempts, failure);
         if attempts < self.config.max_attempts {
             let delay = self.config.backoff.delay(attempts.unsigned_abs());
-            store::retry_later(tx.conn(), name, position, attempts, delay, &failure.message, version)
-                .await
+            store::retry_later(
+                tx.conn(),
+                name,
+                position,
+                attempts,
+                delay,
+                &failure.message,
+                version,
+            )
+            .await
         } else {
-            tracing::error!(projection = name, position, attempts, error = failure.message,
-                "an event became a dead letter (see `eventfabric dlq list`)");
+            tracing::error!(
+                projection = name,
+                position,
+                attempts,
+                error = failure.message,
+                "an event became a dead letter (see `eventfabric dlq list`)"
+            );
             store::bury(tx.conn(), name, position, attempts, &failure.message, version).await
         }
     }

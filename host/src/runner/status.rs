@@ -33,6 +33,8 @@ pub struct ProjectionStatus {
 pub struct Progress {
     /// Events and rows that wait, over all projections.
     pub behind: i64,
+    /// How many projections there are.
+    pub projections: usize,
     /// Projections that have stopped.
     pub failed: usize,
 }
@@ -64,6 +66,7 @@ pub async fn statuses(pool: &PgPool) -> sqlx::Result<Vec<ProjectionStatus>> {
 pub async fn progress(pool: &PgPool) -> sqlx::Result<Progress> {
     let statuses = statuses(pool).await?;
     Ok(Progress {
+        projections: statuses.len(),
         behind: statuses.iter().map(|status| status.behind).sum(),
         failed: statuses.iter().filter(|status| status.state == "failed").count(),
     })

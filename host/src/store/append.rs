@@ -40,6 +40,17 @@ pub struct Append {
     pub events: Vec<NewEvent>,
 }
 
+impl Append {
+    /// Checks what can be checked without the database, as an append does.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidAppend`] and [`StoreError::InvalidEvent`].
+    pub fn checked(append: Self) -> Result<Self, StoreError> {
+        Prepared::new(vec![append.clone()])?;
+        Ok(append)
+    }
+}
+
 /// What an append has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
@@ -113,6 +124,13 @@ impl EventStore {
         Err(StoreError::InvalidAppend(format!(
             "the inline plugins changed {REFRESHES} times during one append; try again"
         )))
+    }
+
+    /// Which of these event ids are in the log.
+    pub async fn known_ids(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        let rows =
+            sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| row.event_id).collect())
     }
 
     async fn try_append(&self, prepared: &Prepared, epoch: Epoch) -> Result<Appended, Refused> {

@@ -1,0 +1,328 @@
+//! The arguments of every command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use crate::embedded::DEFAULT_DIR;
+
+/// An event store on PostgreSQL whose projections are WebAssembly plugins.
+#[derive(Debug, Parser)]
+#[command(
+    name = "eventfabric",
+    version,
+    arg_required_else_help = true,
+    after_help = "\
+Settings come from flags, then EVENTFABRIC_* variables, then eventfabric.toml.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the stream is not at the expected version;
+4 the input can't be used; 5 the database can't be reached; 6 not done in the time given."
+)]
+pub(super) struct Args {
+    /// The database: postgres://user:password@host:5432/database
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "EVENTFABRIC_DATABASE_URL",
+        hide_env_values = true,
+        conflicts_with = "embedded"
+    )]
+    pub database_url: Option<String>,
+
+    /// Use a private PostgreSQL in DIR: found or downloaded, started and stopped as needed
+    #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true,
+          default_missing_value = DEFAULT_DIR)]
+    pub embedded: Option<PathBuf>,
+
+    /// The settings file [default: eventfabric.toml, where it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "EVENTFABRIC_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// What to log to stderr, such as `debug` or `eventfabric=debug,plugin=trace`
+    /// [default: info,sqlx=warn]
+    #[arg(long, global = true, value_name = "FILTER", env = "EVENTFABRIC_LOG")]
+    pub log: Option<String>,
+
+    /// How the log looks
+    #[arg(long, global = true, value_enum, default_value_t, env = "EVENTFABRIC_LOG_FORMAT")]
+    pub log_format: LogFormat,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(super) enum LogFormat {
+    #[default]
+    Human,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make or update the tables of the event store
+    Migrate(Migrate),
+    /// Run the projections, and deploy plugins from a folder
+    Run(Run),
+    /// Append one event
+    Append(Append),
+    /// Append the events of an NDJSON file, one a line
+    Import(Import),
+    /// Read the log, or one stream
+    Events(Events),
+    /// Show the projections and how they stand
+    Projections(Projections),
+    /// Read the tables of a plugin
+    Query(Query),
+    /// Dead letters: events that a projection could not handle
+    Dlq(Dlq),
+    /// Plugins
+    Plugin(Plugin),
+    /// Wait for the projections
+    Wait(Wait),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Migrate {
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    /// Deploy every .wasm of this folder, now and whenever one changes
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// Refuse to run on a database that needs migrations, instead of applying them
+    #[arg(long)]
+    pub no_migrate: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Append {
+    /// The kind of aggregate, such as Account
+    #[arg(long)]
+    pub aggregate: String,
+    /// Which aggregate of that kind
+    #[arg(long)]
+    pub id: String,
+    /// The type of the event, such as AccountOpened
+    #[arg(long = "type", value_name = "TYPE")]
+    pub event_type: String,
+    /// The payload, a JSON object; `-` reads it from stdin
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    pub payload: String,
+    /// The version of the payload's schema
+    #[arg(long, default_value_t = 1)]
+    pub schema_version: i32,
+    /// What the stream must be like: any, none, exists, or the version of its last event
+    #[arg(long, value_name = "VERSION", default_value = "any", value_parser = expected_version)]
+    pub expected: crate::event::ExpectedVersion,
+    /// The id of the event; appending it again changes nothing
+    #[arg(long, value_name = "UUID")]
+    pub event_id: Option<Uuid>,
+    /// The tenant
+    #[arg(long, default_value = crate::event::DEFAULT_TENANT)]
+    pub tenant: String,
+    /// The label in the outbox [default: the aggregate's topic in the settings]
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// When it happened, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub occurred_at: Option<DateTime<Utc>>,
+    /// What belongs together
+    #[arg(long, value_name = "ID")]
+    pub correlation_id: Option<String>,
+    /// What caused it
+    #[arg(long, value_name = "ID")]
+    pub causation_id: Option<String>,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// NDJSON, gzipped or not; `-` reads stdin.
+    ///
+    /// A line: {"aggregate", "id", "type", "payload"} and, where wanted, "version" (of the
+    /// payload's schema), "occurred_at", "event_id", "tenant", "topic", "correlation_id",
+    /// "causation_id".
+    pub file: PathBuf,
+    /// Events in a transaction
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch: u32,
+    /// What makes lines the same: a line with the same source, number and text is imported once
+    /// [default: the name of the file, without .gz]
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// What to do at a line that can't be used: stop there, or go on with the others
+    #[arg(long, value_enum, default_value_t)]
+    pub on_error: OnError,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnError {
+    /// What is before the line is imported, what is after it is not
+    #[default]
+    Stop,
+    /// The line is left out
+    Skip,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Events {
+    /// One stream, as AGGREGATE/ID; without it the log
+    #[arg(value_name = "AGGREGATE/ID")]
+    pub stream: Option<String>,
+    /// Start after this position of the log, or at this version of the stream
+    #[arg(long, value_name = "N")]
+    pub from: Option<i64>,
+    /// Only these types
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "stream")]
+    pub types: Vec<String>,
+    /// Only these kinds of aggregate
+    #[arg(long, conflicts_with = "stream")]
+    pub aggregate: Vec<String>,
+    /// The tenant [default: of the log all, of a stream `default`]
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// Newest first
+    #[arg(long, requires = "stream")]
+    pub backward: bool,
+    /// Events, at most; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Projections {
+    #[command(subcommand)]
+    pub command: ProjectionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProjectionsCommand {
+    /// Which projections there are
+    List {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// How they stand: position, what is left to do, errors
+    Status {
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Query {
+    /// The plugin, whose tables are named without a schema
+    pub plugin: String,
+    /// One SELECT; it runs with the plugin's rights, and writes nothing
+    pub sql: String,
+    /// Answer in JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Dlq {
+    #[command(subcommand)]
+    pub command: DlqCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DlqCommand {
+    /// The newest dead letters
+    List {
+        /// Only of this projection
+        #[arg(long)]
+        projection: Option<String>,
+        /// Letters, at most
+        #[arg(long, default_value_t = 100)]
+        limit: i64,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hand events once more to the projection that failed, and to no other
+    Requeue {
+        /// The letters
+        #[arg(value_name = "ID", required_unless_present_any = ["all", "projection"])]
+        ids: Vec<i64>,
+        /// All letters of this projection
+        #[arg(long)]
+        projection: Option<String>,
+        /// All letters
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Plugin {
+    #[command(subcommand)]
+    pub command: PluginCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PluginCommand {
+    /// What a component says of itself, and whether this host would run it; needs no database
+    Inspect {
+        /// A .wasm file
+        file: PathBuf,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Wait {
+    /// Until every projection has handled every event that is there
+    #[arg(long, required = true)]
+    pub caught_up: bool,
+    /// How long, at most
+    #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+fn expected_version(text: &str) -> Result<crate::event::ExpectedVersion, String> {
+    use crate::event::ExpectedVersion;
+    match text {
+        "any" => Ok(ExpectedVersion::Any),
+        "none" => Ok(ExpectedVersion::NoStream),
+        "exists" => Ok(ExpectedVersion::StreamExists),
+        number => match number.parse::<i32>() {
+            Ok(version) if version >= 0 => Ok(ExpectedVersion::Exact(version)),
+            _ => Err("give `any`, `none`, `exists`, or a version from 0".to_owned()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn arguments_are_consistent() {
+        super::Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,101 @@
+//! The database that a command works on, and the settings of the process.
+
+use std::str::FromStr as _;
+
+use anyhow::Context as _;
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::OnceCell;
+
+use super::args::Args;
+use super::exit::{Exit, UNREACHABLE};
+use crate::embedded::{self, Embedded};
+use crate::projection::Mode;
+use crate::runner::Host;
+use crate::settings::Settings;
+use crate::store::migrate;
+use crate::{db, store};
+
+/// What every command is given.
+pub(super) struct Context {
+    pub settings: Settings,
+    server: OnceCell<Option<Embedded>>,
+}
+
+impl Context {
+    pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
+        let mut settings = Settings::read(args.config.as_deref())?;
+        if let Some(url) = &args.database_url {
+            settings.database_url = Some(url.clone());
+            settings.embedded = None;
+        }
+        if let Some(dir) = &args.embedded {
+            settings.embedded = Some(dir.clone());
+        }
+        Ok(Self { settings, server: OnceCell::new() })
+    }
+
+    /// Where the database is. Starts the private server where one is asked for.
+    pub(super) async fn options(&self) -> anyhow::Result<PgConnectOptions> {
+        if let Some(dir) = &self.settings.embedded {
+            let server = self
+                .server
+                .get_or_try_init(|| async { embedded::start(dir).await.map(Some) })
+                .await?;
+            if let Some(server) = server {
+                return Ok(server.options());
+            }
+        }
+        let url = self.settings.database_url.as_deref().context(
+            "which database? Give --database-url (or EVENTFABRIC_DATABASE_URL), or --embedded for \
+             a private PostgreSQL",
+        )?;
+        PgConnectOptions::from_str(url).context(
+            "--database-url is not of the form postgres://user:password@host:5432/database",
+        )
+    }
+
+    /// A pool on a database that answers. A private one is migrated on the way.
+    pub(super) async fn pool(&self) -> anyhow::Result<PgPool> {
+        let pool = db::pool(self.options().await?, 4);
+        self.reach(&pool).await?;
+        Ok(pool)
+    }
+
+    /// A host on the database, with its active plugins or those of one mode.
+    pub(super) async fn host(&self, only: Option<Mode>) -> anyhow::Result<Host> {
+        let options = self.options().await?;
+        self.reach(&db::pool(options.clone(), 1)).await?;
+        Host::open(options, self.settings.host(), only).await
+    }
+
+    /// Fails at once, and in words, where a pool would try for its whole time-out.
+    async fn reach(&self, pool: &PgPool) -> anyhow::Result<()> {
+        let mut conn = db::connect(&pool.connect_options()).await.map_err(unreachable)?;
+        sqlx::Connection::ping(&mut conn).await.map_err(unreachable)?;
+        if self.settings.embedded.is_some() {
+            migrate::migrate(pool).await?;
+        }
+        Ok(())
+    }
+
+    /// Stops the private server, where this process has started it.
+    pub(super) async fn close(self) {
+        if let Some(Some(server)) = self.server.into_inner()
+            && let Err(error) = server.stop().await
+        {
+            tracing::warn!(%error, "the private PostgreSQL was not stopped");
+        }
+    }
+}
+
+fn unreachable(error: sqlx::Error) -> anyhow::Error {
+    let code = match &error {
+        sqlx::Error::Database(db) if db.code().is_some_and(|code| code.starts_with("28")) => {
+            let message = format!("the database refuses this login: {}", db.message());
+            return Exit { code: UNREACHABLE, message }.into();
+        }
+        _ => UNREACHABLE,
+    };
+    Exit { code, message: store::describe(&error) }.into()
+}

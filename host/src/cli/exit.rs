@@ -1,0 +1,48 @@
+//! Exit codes, documented in `eventfabric --help` and the README.
+
+use crate::store::StoreError;
+
+pub(super) const FAILED: u8 = 1;
+pub(super) const CONFLICT: u8 = 3;
+pub(super) const BAD_INPUT: u8 = 4;
+pub(super) const UNREACHABLE: u8 = 5;
+pub(super) const NOT_IN_TIME: u8 = 6;
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Exit {
+    pub code: u8,
+    pub message: String,
+}
+
+/// An error about what the caller gave.
+pub(super) fn bad_input(message: impl Into<String>) -> anyhow::Error {
+    Exit { code: BAD_INPUT, message: message.into() }.into()
+}
+
+/// The exit code for an error.
+pub(super) fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(code_of).unwrap_or(FAILED)
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(exit) = cause.downcast_ref::<Exit>() {
+        return Some(exit.code);
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return match error {
+            StoreError::Conflict { .. } => Some(CONFLICT),
+            StoreError::InvalidEvent { .. }
+            | StoreError::InvalidAppend(_)
+            | StoreError::DuplicateEvent { .. } => Some(BAD_INPUT),
+            StoreError::Database(error) => unreachable_code(error),
+            _ => None,
+        };
+    }
+    cause.downcast_ref::<sqlx::Error>().and_then(unreachable_code)
+}
+
+fn unreachable_code(error: &sqlx::Error) -> Option<u8> {
+    crate::db::is_connection_lost(error).then_some(UNREACHABLE)
+}

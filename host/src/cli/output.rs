@@ -1,0 +1,55 @@
+//! What commands print: tables for people, JSON for programs.
+
+use std::io::{self, Write as _};
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{ContentArrangement, Table};
+
+/// Prints a table, or the same as JSON.
+pub(super) fn list<T: serde::Serialize>(
+    rows: &[T],
+    json: bool,
+    header: &[&str],
+    cells: impl Fn(&T) -> Vec<String>,
+) -> anyhow::Result<()> {
+    if json {
+        return value(&rows);
+    }
+    table(header, rows.iter().map(cells))
+}
+
+/// Prints a table.
+pub(super) fn table(
+    header: &[impl AsRef<str>],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_FULL_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header.iter().map(|name| name.as_ref().to_owned()));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| printable(cell)));
+    }
+    line(&table.to_string())
+}
+
+/// Prints something as JSON.
+pub(super) fn value(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints a line. A reader that has gone away (`| head`) ends the program quietly.
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => Ok(result?),
+    }
+}
+
+/// Text from events and plugins, without the characters that move a terminal's cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}

@@ -1,0 +1,53 @@
+//! `eventfabric run`
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use super::args;
+use super::connect::Context;
+use crate::{db, store};
+
+pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result<()> {
+    let plugins = command.plugins.or_else(|| context.settings.plugins.clone());
+    if let Some(dir) = &plugins {
+        anyhow::ensure!(dir.is_dir(), "the plugin folder {} is not there", dir.display());
+    }
+    let pool = context.pool().await?;
+    if !command.no_migrate {
+        let report = store::migrate::migrate(&pool).await?;
+        tracing::info!(applied = report.applied.len(), already = report.already, "migrated");
+    }
+    let database = pool.connect_options().get_database().unwrap_or_default().to_owned();
+    pool.close().await;
+    tracing::info!(database, version = env!("CARGO_PKG_VERSION"), "starting");
+    let host = context.host(None).await?;
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    host.run(plugins, stop).await?;
+    db::close(host.store().pool()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The first signal finishes the batches in hand; the second one ends the process at once, which
+/// is as safe: what was not committed did not happen.
+fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: finishing the batches in hand (again to stop at once)");
+        stop.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::warn!("stopped at once; what was not committed will be done again");
+        std::process::exit(130);
+    });
+    Ok(())
+}
