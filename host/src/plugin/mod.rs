@@ -1,1 +1,78 @@
-//! plugin
+//! Plugins: from the bytes of a component to an instance that handles a batch, within limits.
+//!
+//! Knows the sandbox and the transaction that it lends to a plugin; knows nothing of the log, of
+//! checkpoints, or of which plugin runs where.
+
+mod bindings;
+mod describe;
+mod engine;
+mod failure;
+mod host;
+mod inspect;
+mod instance;
+mod limits;
+mod lines;
+mod version;
+mod wasi;
+mod watch;
+
+pub use engine::Runtime;
+pub use instance::{HandleStats, Plugin};
+pub use limits::Limits;
+pub use version::{InvalidVersion, Version, check_name};
+pub use watch::{Found, FoundError, Item, Settle, watch};
+
+/// Why a file is not a plugin that this host can run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Larger than the limit `component_bytes`.
+    #[error("the plugin has {bytes} bytes; the limit (`component_bytes`) is {limit}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// Something else than a WebAssembly component.
+    #[error("this is no WebAssembly component: {what}; {hint}")]
+    NotAComponent {
+        /// What it is.
+        what: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// It asks for more than a projection gets.
+    #[error("the plugin imports {name}, which is not granted: {hint}")]
+    Import {
+        /// The import.
+        name: String,
+        /// The setting that would grant it, or that nothing can.
+        hint: &'static str,
+    },
+    /// It lacks a function of the world `projection`.
+    #[error("the plugin does not export `{name}`: build it against the world `projection`")]
+    MissingExport {
+        /// The function.
+        name: &'static str,
+    },
+    /// A function has another type than in the contract.
+    #[error("the plugin does not fit the contract eventfabric:projection@0.1.0: {0}")]
+    Contract(String),
+    /// It is not valid, or uses a feature that the engine does not have.
+    #[error("the plugin does not compile: {0}")]
+    Compile(String),
+    /// It did not return a description.
+    #[error("the plugin did not describe itself: {0}")]
+    Describe(String),
+    /// Its name can't be the name of a schema.
+    #[error("the plugin calls itself {name:?}: {reason}")]
+    InvalidName {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Its description makes no sense.
+    #[error("the plugin's description is wrong: {0}")]
+    InvalidDescription(String),
+}

@@ -1,0 +1,197 @@
+//! One instance for one call: made, used, thrown away.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Resource;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::bindings::{self, ProjectionPre, TxHandle};
+use super::engine::Shared;
+use super::host::{Session, State, Stop};
+use super::lines::Lines;
+use super::version::Version;
+use super::wasi::World;
+use super::{LoadError, failure};
+use crate::db::Tx;
+use crate::event::Event;
+use crate::projection::{Description, Failure, FailureKind};
+use crate::sandbox::PluginSql;
+
+/// One version of a projection, ready to run.
+pub struct Plugin {
+    /// Its identity.
+    pub version: Version,
+    /// What it says of itself, checked.
+    pub description: Description,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    /// How long the compiler took, or the cache.
+    pub compile_time: Duration,
+    pub(super) pre: ProjectionPre<State>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Where the time of a batch went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HandleStats {
+    /// Making the instance, start functions included.
+    pub instantiate: Duration,
+    /// The call of `handle`, its SQL included.
+    pub call: Duration,
+    /// SQL, the settling at the end included.
+    pub sql: Duration,
+    /// Calls of the host's functions.
+    pub host_calls: u64,
+    /// Statements, each call of a batch counted.
+    pub statements: u64,
+}
+
+impl Plugin {
+    /// Runs `handle` on a fresh instance. The transaction goes in and comes back; `None` when it
+    /// had to be given up, and its connection with it. After a failure it can only be rolled back.
+    ///
+    /// Returns within the time of a batch and some three seconds, whatever the plugin does.
+    /// The events must be at least one, and of this plugin's types.
+    pub async fn handle(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else {
+            return (Some(tx), Ok(HandleStats::default()));
+        };
+        let limits = self.shared.limits.clone();
+        let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, self.shared.slots.acquire()).await
+        else {
+            let message = "no plugin instance became free in time: raise `instances`";
+            return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));
+        };
+        let name = &self.description.name;
+        let positions = format!("{}-{}", first.position, last.position);
+        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits);
+        let seed = World::seed(name, first.position);
+        let world = World::new(first.occurred_at.timestamp_micros(), seed);
+        let session = Session {
+            tx: Some(tx),
+            sql: sql.clone(),
+            control: self.shared.control.clone(),
+            statements: 0,
+            bytes: 0,
+            time: Duration::ZERO,
+            trouble: None,
+        };
+        let time = limits.batch;
+        let state = State::new(limits, time, world, lines, config.clone(), Some(session));
+        let mut store = new_store(&self.shared, state);
+        let mut stats = HandleStats::default();
+        let outcome = run(&self.pre, &mut store, events, &mut stats).await;
+        // The instance ends here; what it had in its hands is ours again.
+        let mut state = store.into_data();
+        let result = conclude(&mut state, outcome, events.len()).await;
+        state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        stats.host_calls = state.host_calls;
+        let Some(session) = state.session else { return (None, result.map(|()| stats)) };
+        stats.sql = session.time;
+        stats.statements = session.statements;
+        let tx = if session.is_lost() { None } else { session.tx };
+        (tx, result.map(|()| stats))
+    }
+}
+
+type Outcome = wasmtime::Result<Result<(), bindings::types::Failure>>;
+
+async fn run(
+    pre: &ProjectionPre<State>,
+    store: &mut Store<State>,
+    events: &[Event],
+    stats: &mut HandleStats,
+) -> Outcome {
+    let started = Instant::now();
+    let instance = pre.instantiate_async(&mut *store).await?;
+    stats.instantiate = started.elapsed();
+    let ids: Vec<_> = events.iter().map(bindings::id).collect();
+    let events: Vec<_> = events.iter().zip(&ids).map(|(e, id)| bindings::event(e, id)).collect();
+    // The one handle that this store will ever know.
+    let handle = store.data_mut().table.push(TxHandle)?;
+    let handle = Resource::new_borrow(handle.rep());
+    let started = Instant::now();
+    let outcome = instance.call_handle(&mut *store, handle, &events).await;
+    stats.call = started.elapsed();
+    outcome
+}
+
+async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<(), Failure> {
+    match outcome {
+        Err(error) => return Err(failure::stopped(state, &error)),
+        Ok(Err(theirs)) => {
+            let failure = Failure {
+                index: theirs.index.map(|index| index as usize),
+                kind: theirs.kind.into(),
+                message: theirs.message,
+                connection_lost: false,
+            };
+            return Err(failure::returned(state, failure, events));
+        }
+        Ok(Ok(())) => {}
+    }
+    let (deadline, time) = (state.deadline, state.time);
+    if let Some(session) = &mut state.session {
+        if session.trouble.is_none()
+            && let Err(stop) = session.settle(deadline, time).await
+        {
+            return Err(failure::stopped(state, &stop.into()));
+        }
+        if let Some(trouble) = session.trouble.clone() {
+            return Err(failure::swallowed(state, &trouble));
+        }
+    }
+    Ok(())
+}
+
+/// Asks a plugin what it is, without a transaction.
+pub(super) async fn describe(
+    shared: &Shared,
+    pre: &ProjectionPre<State>,
+    version: Version,
+) -> Result<Description, LoadError> {
+    let limits = shared.limits.clone();
+    let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, shared.slots.acquire()).await else {
+        return Err(LoadError::Describe("no plugin instance became free in time".to_owned()));
+    };
+    let lines = Lines::new("(describe)".into(), version, String::new(), &limits);
+    let world = World::new(0, *version.as_bytes());
+    let time = limits.describe;
+    let state = State::new(limits, time, world, lines, Arc::default(), None);
+    let mut store = new_store(shared, state);
+    let outcome = async {
+        let instance = pre.instantiate_async(&mut store).await?;
+        instance.call_describe(&mut store).await
+    }
+    .await;
+    let state = store.into_data();
+    state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
+    match outcome {
+        Ok(description) => Ok(description.into()),
+        Err(error) => Err(LoadError::Describe(failure::stopped(&state, &error).message)),
+    }
+}
+
+fn new_store(shared: &Shared, state: State) -> Store<State> {
+    let mut store = Store::new(&shared.engine, state);
+    store.limiter(|state| &mut state.space);
+    store.set_hostcall_fuel(shared.limits.parameter_bytes);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|store| {
+        let state = store.data();
+        if Instant::now() >= state.deadline {
+            return Err(Stop::Deadline(state.time).into());
+        }
+        // Others may want the thread; it goes on at the next tick.
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store
+}

@@ -1,0 +1,301 @@
+//! The folder of plugins: what is in it, and what changes.
+//!
+//! The system's notifications are the hint; a slow look at times and sizes is the truth, for a
+//! network folder notifies nobody.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use notify::Watcher as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::version::Version;
+
+/// How often the folder is looked at without a hint.
+const POLL: Duration = Duration::from_secs(2);
+
+/// The least time between two looks, however many hints there are.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Nothing larger is read at all; what a plugin may have is decided when it is loaded.
+const FILE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Finds that wait for whoever loads them.
+const QUEUE: usize = 16;
+
+/// When a changed file is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Settle {
+    /// After this long without another change.
+    pub quiet: Duration,
+    /// But at last this long after the first change.
+    pub max: Duration,
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self { quiet: Duration::from_millis(150), max: Duration::from_secs(1) }
+    }
+}
+
+/// A file with content that it did not have before.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Where.
+    pub path: PathBuf,
+    /// All of it.
+    pub bytes: Arc<[u8]>,
+    /// Its hash.
+    pub sha: Version,
+    /// When it had settled.
+    pub settled_at: Instant,
+}
+
+/// A file that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {reason}", path.display())]
+pub struct FoundError {
+    /// Where.
+    pub path: PathBuf,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+/// What the watcher sends.
+#[derive(Debug)]
+pub enum Item {
+    /// A new plugin, or a new version of one.
+    Found(Found),
+    /// A file to be told of, which may be good again later.
+    Unreadable(FoundError),
+    /// Everything that was there at the start has been sent.
+    Initial,
+}
+
+/// Watches a folder for `*.wasm`: first sends every file in the order of the names, then
+/// [`Item::Initial`], then what is new or changed. A file is read once it has settled, and sent
+/// when its content is other than the last one of that path. One still being written may be sent
+/// half; it is sent again when it is whole. Files that vanish are ignored.
+///
+/// Ends with `cancel`, or when the receiver is dropped.
+pub fn watch(
+    dir: PathBuf,
+    settle: Settle,
+    cancel: CancellationToken,
+) -> anyhow::Result<mpsc::Receiver<Item>> {
+    let dir = dir.canonicalize().with_context(|| format!("the plugin folder {}", dir.display()))?;
+    // One hint is as good as many: what has changed is seen by looking.
+    let (hint, hints) = mpsc::channel(1);
+    let watcher = notify::recommended_watcher(move |event| {
+        if is_change(&event) {
+            // Full: there is a hint already.
+            let _ = hint.try_send(());
+        }
+    })
+    .and_then(|mut watcher| {
+        watcher.watch(&dir, notify::RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    })
+    .inspect_err(|error| {
+        tracing::warn!(dir = %dir.display(), %error, "no notifications of changed plugins: \
+                looking every two seconds instead");
+    })
+    .ok();
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let folder = Folder { dir, settle, files: BTreeMap::new() };
+    tokio::spawn(async move {
+        // The watcher lives as long as the task: dropping it ends the notifications.
+        let _watcher = watcher;
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = folder.run(sender, hints) => {}
+        }
+    });
+    Ok(receiver)
+}
+
+struct Folder {
+    dir: PathBuf,
+    settle: Settle,
+    files: BTreeMap<PathBuf, File>,
+}
+
+/// What is known of one path.
+struct File {
+    seen: Stamp,
+    /// First and last time that it was seen to change, until it is read.
+    changing: Option<(Instant, Instant)>,
+    sent: Option<Version>,
+}
+
+/// Tells one state of a file from another, as well as its metadata can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    modified: (i64, i64),
+    changed: (i64, i64),
+    len: u64,
+    inode: u64,
+}
+
+impl Folder {
+    async fn run(mut self, sender: mpsc::Sender<Item>, mut hints: mpsc::Receiver<()>) {
+        self.look().await;
+        for path in self.files.keys().cloned().collect::<Vec<_>>() {
+            if !self.send(&path, &sender).await {
+                return;
+            }
+        }
+        if sender.send(Item::Initial).await.is_err() {
+            return;
+        }
+        let mut next_look = Instant::now() + POLL;
+        loop {
+            let due = self.files.values().filter_map(|file| self.due(file)).min();
+            let wake = due.map_or(next_look, |due| due.min(next_look));
+            tokio::select! {
+                () = sender.closed() => return,
+                hint = hints.recv() => {
+                    if hint.is_none() {
+                        // No notifications: the slow look has to do.
+                        tokio::time::sleep_until(wake.into()).await;
+                    }
+                }
+                () = tokio::time::sleep_until(wake.into()) => {}
+            }
+            tokio::time::sleep(PAUSE).await;
+            self.look().await;
+            let now = Instant::now();
+            next_look = now + POLL;
+            let due =
+                self.files.iter().filter(|(_, file)| self.due(file).is_some_and(|d| d <= now));
+            for path in due.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+                if !self.send(&path, &sender).await {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn due(&self, file: &File) -> Option<Instant> {
+        file.changing.map(|(first, last)| (last + self.settle.quiet).min(first + self.settle.max))
+    }
+
+    /// Notes what has changed since the last look.
+    async fn look(&mut self) {
+        let dir = self.dir.clone();
+        // On another thread: a network folder can keep one waiting.
+        let there = match tokio::task::spawn_blocking(move || list(&dir)).await {
+            Ok(Ok(there)) => there,
+            Ok(Err(error)) => {
+                tracing::warn!(dir = %self.dir.display(), %error, "cannot look for plugins");
+                return;
+            }
+            Err(_) => return,
+        };
+        let now = Instant::now();
+        // One that vanished is forgotten: when it comes back, it is sent again.
+        self.files.retain(|path, _| there.contains_key(path));
+        for (path, stamp) in there {
+            match self.files.get_mut(&path) {
+                Some(file) if file.seen == stamp => {}
+                Some(file) => {
+                    file.seen = stamp;
+                    let first = file.changing.map_or(now, |(first, _)| first);
+                    file.changing = Some((first, now));
+                }
+                None => {
+                    let changing = Some((now, now));
+                    self.files.insert(path, File { seen: stamp, changing, sent: None });
+                }
+            }
+        }
+    }
+
+    /// Reads a file that has settled, and sends it where it is new. False: nobody listens.
+    async fn send(&mut self, path: &Path, sender: &mpsc::Sender<Item>) -> bool {
+        let place = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || {
+            read(&place).map(|bytes| (Version::of(&bytes), bytes))
+        })
+        .await;
+        let Some(file) = self.files.get_mut(path) else { return true };
+        file.changing = None;
+        let item = match read {
+            Ok(Ok((sha, bytes))) => {
+                if file.sent.replace(sha) == Some(sha) {
+                    return true;
+                }
+                let (path, settled_at) = (path.to_owned(), Instant::now());
+                Item::Found(Found { path, bytes: bytes.into(), sha, settled_at })
+            }
+            Ok(Err(reason)) => {
+                file.sent = None;
+                Item::Unreadable(FoundError { path: path.to_owned(), reason })
+            }
+            Err(_) => return true,
+        };
+        sender.send(item).await.is_ok()
+    }
+}
+
+/// Whether a notification means that a file may be another one. Our own reading is none.
+fn is_change(event: &notify::Result<notify::Event>) -> bool {
+    use notify::event::{AccessKind, AccessMode, EventKind};
+    match event.as_ref().map(|event| event.kind) {
+        Ok(EventKind::Access(kind)) => kind == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+/// The plugins of a folder as they are now.
+fn list(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let mut there = BTreeMap::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm")
+            && let Some(stamp) = stamp(&path)
+        {
+            there.insert(path, stamp);
+        }
+    }
+    Ok(there)
+}
+
+/// `None` for what is no file: a folder, a pipe, a link to nowhere.
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Stamp {
+        modified: (meta.mtime(), meta.mtime_nsec()),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+        len: meta.len(),
+        inode: meta.ino(),
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let open = || {
+        // Without waiting: what was a file may have become a pipe in the meantime.
+        let flags =
+            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+        let file = std::fs::File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(std::io::Error::other("it is no longer a regular file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| format!("cannot read the plugin: {error}"))?;
+    if bytes.len() > FILE_BYTES {
+        return Err(format!(
+            "the plugin has more than the {FILE_BYTES} bytes that are read at all"
+        ));
+    }
+    Ok(bytes)
+}
