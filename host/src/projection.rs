@@ -117,6 +117,6 @@ pub struct Failure {
 impl Failure {
     /// A failure of a kind without a known event.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { index: None, kind, message: message.into(), connection_lost: false }
+        Self { index: None, kind, message: message.into(), trapped: false, connection_lost: false }
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
-use serde::{Deserialize, Serialize};
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
 
 use crate::plugin::Limits;
 use crate::runner::{HostConfig, RunnerConfig};
@@ -17,7 +17,7 @@ pub const FILE: &str = "eventfabric.toml";
 
 /// All settings with their defaults. In the environment two underscores part the levels:
 /// `EVENTFABRIC_RUNNER__POLL=1s`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `postgres://user:password@host:5432/database`.
@@ -68,7 +68,7 @@ impl Settings {
         if let Some(file) = file {
             anyhow::ensure!(file.is_file(), "the settings file {} is not there", file.display());
         }
-        let figment = Figment::from(Serialized::defaults(Self::default()))
+        let figment = Figment::new()
             .merge(Toml::file(file.unwrap_or(Path::new(FILE))))
             // The logs have settings of their own, read before these.
             .merge(

@@ -52,7 +52,8 @@ pub fn stopped(state: &State, error: &wasmtime::Error) -> Failure {
     }
     drop(lines);
     tracing::debug!(target: "plugin", error = ?error, "a plugin was stopped");
-    finish(state, Failure::new(kind, message))
+    let trapped = kind == FailureKind::Poison;
+    finish(state, Failure { trapped, ..Failure::new(kind, message) })
 }
 
 /// Why the engine stopped, in plain words.

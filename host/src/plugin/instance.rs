@@ -10,6 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::{self, ProjectionPre, TxHandle};
 use super::engine::Shared;
 use super::host::{Session, State, Stop};
+use super::limits::Limits;
 use super::lines::Lines;
 use super::version::Version;
 use super::wasi::World;
@@ -49,6 +50,11 @@ pub struct HandleStats {
 }
 
 impl Plugin {
+    /// The limits that it runs within.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
     /// Runs `handle` on a fresh instance. The transaction goes in and comes back; `None` when it
     /// had to be given up, and its connection with it. After a failure it can only be rolled back.
     ///
@@ -129,6 +135,7 @@ async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<
         Err(error) => return Err(failure::stopped(state, &error)),
         Ok(Err(theirs)) => {
             let failure = Failure {
+                trapped: false,
                 index: theirs.index.map(|index| index as usize),
                 kind: theirs.kind.into(),
                 message: theirs.message,

@@ -12,6 +12,7 @@ mod inspect;
 mod instance;
 mod limits;
 mod lines;
+mod registry;
 mod version;
 mod wasi;
 mod watch;
@@ -19,6 +20,7 @@ mod watch;
 pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::Limits;
+pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use version::{InvalidVersion, Version, check_name};
 pub use watch::{Found, FoundError, Item, Settle, watch};
 

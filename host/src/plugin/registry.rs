@@ -39,7 +39,7 @@ pub struct Registered {
 /// A projection that this host can run.
 pub struct Active {
     /// The code.
-    pub plugin: Plugin,
+    pub plugin: Arc<Plugin>,
     /// Its way to the database.
     pub sql: Arc<PluginSql>,
     /// Its settings.
@@ -80,7 +80,7 @@ pub struct Registry {
     configs: HashMap<String, PluginConfig>,
     /// Only this mode is loaded; the others are known by name.
     only: Option<Mode>,
-    loaded: Mutex<HashMap<String, Plugin>>,
+    loaded: Mutex<HashMap<String, Arc<Plugin>>>,
     syncing: tokio::sync::Mutex<()>,
     snapshot: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
@@ -140,8 +140,8 @@ impl Registry {
     }
 
     /// Remembers a loaded version, so that the next [`Registry::sync`] need not load it again.
-    pub fn remember(&self, plugin: &Plugin) {
-        self.lock_loaded().insert(plugin.version.full().to_owned(), plugin.clone());
+    pub fn remember(&self, plugin: &Arc<Plugin>) {
+        self.lock_loaded().insert(plugin.version.full(), plugin.clone());
     }
 
     /// Reads the registry and loads what is new. A version that does not load leaves the old one
@@ -163,9 +163,12 @@ impl Registry {
                         Some(Arc::new(active))
                     }
                     Err(error) => {
-                        tracing::error!(plugin = row.name, version = row.version.get(..12),
+                        tracing::error!(
+                            plugin = row.name,
+                            version = row.version.get(..12),
                             error = format!("{error:#}"),
-                            "the active version of a plugin cannot be loaded in this host");
+                            "the active version of a plugin cannot be loaded in this host"
+                        );
                         known.cloned()
                     }
                 },
@@ -192,15 +195,12 @@ impl Registry {
         let plugin = match known {
             Some(plugin) => plugin,
             None => {
-                let stored = sqlx::query_file!(
-                    "src/plugin/sql/version_bytes.sql",
-                    row.name,
-                    row.version
-                )
-                .fetch_one(&self.pool)
-                .await
-                .context("its bytes cannot be read")?;
-                self.runtime.load(stored.bytes.into()).await?
+                let stored =
+                    sqlx::query_file!("src/plugin/sql/version_bytes.sql", row.name, row.version)
+                        .fetch_one(&self.pool)
+                        .await
+                        .context("its bytes cannot be read")?;
+                Arc::new(self.runtime.load(stored.bytes.into()).await?)
             }
         };
         anyhow::ensure!(
@@ -212,7 +212,7 @@ impl Registry {
         Ok(Active { plugin, sql, config: self.config(&row.name), generation: row.generation })
     }
 
-    fn lock_loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Plugin>> {
+    fn lock_loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Plugin>>> {
         self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 

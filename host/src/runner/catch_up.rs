@@ -136,7 +136,7 @@ impl CatchUp {
             state.created = true;
         }
         let limits = active.plugin.limits();
-        let mut tx = Tx::begin(self.store.pool(), limits.wall_time).await?;
+        let mut tx = Tx::begin(self.store.pool(), limits.batch).await?;
         let Some(position) = store::lock_checkpoint(tx.conn(), &self.name, tenant).await? else {
             tx.rollback().await?;
             return Ok(Step::Contended);
@@ -158,7 +158,7 @@ impl CatchUp {
         let events = store::log_page(tx.conn(), &filter, limit).await?;
         let full = events.len() as i64 == limit;
         let upto = if full { events.last().map_or(head, |event| event.position) } else { head };
-        let version = active.plugin.version.full();
+        let version = &active.plugin.version.full();
         if events.is_empty() {
             let since = state.unsaved.get_or_insert_with(Instant::now);
             if since.elapsed() >= IDLE_SAVE {

@@ -74,9 +74,9 @@ pub async fn deploy(
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
     let start = Instant::now();
-    let plugin = registry.runtime().load(bytes.clone()).await?;
+    let plugin = Arc::new(registry.runtime().load(bytes.clone()).await?);
     let name = plugin.description.name.clone();
-    let version = plugin.version.full().to_owned();
+    let version = plugin.version.full();
     let before = registry.snapshot().registered.get(&name).cloned();
     let mut deployed = Deployed {
         name,
@@ -131,7 +131,7 @@ async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<u
     }
     let name = &plugin.description.name;
     let sql = registry.sandbox().plugin(name).await?;
-    let tx = Tx::begin(pool, plugin.limits().wall_time).await.map_err(StoreError::from)?;
+    let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
     let (tx, result) = plugin.handle(tx, &sql, &events, &registry.config(name)).await;
     if let Some(tx) = tx {
         tx.rollback().await.map_err(StoreError::from)?;

@@ -19,8 +19,7 @@ use super::outbox::OutboxWorker;
 use super::retries::Retries;
 use super::supervisor::Supervisor;
 use crate::db;
-use crate::plugin::watch::{Item, Settle};
-use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
+use crate::plugin::{self, Item, Limits, PluginConfig, Registry, Runtime, Settle};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{EventStore, migrate};
@@ -148,10 +147,8 @@ impl Host {
         supervisor: &mut Supervisor,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut found = crate::plugin::watch::watch(dir.clone(), Settle::default(), stop.clone())
-            .with_context(|| {
-            format!("the plugin folder {} cannot be watched", dir.display())
-        })?;
+        let mut found = plugin::watch(dir.clone(), Settle::default(), stop.clone())
+            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
         let canary = self.config.runner.canary_events;
         while let Some(item) = found.recv().await {
             if matches!(item, Item::Initial) {
@@ -346,8 +343,8 @@ async fn follow_registry(
 async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
     let found = match item {
         Item::Initial => return,
-        Item::Unreadable { path, message } => {
-            tracing::error!(file = %path.display(), "not deployed: {message}");
+        Item::Unreadable(error) => {
+            tracing::error!("not deployed: {error}");
             return;
         }
         Item::Found(found) => found,
@@ -369,7 +366,7 @@ async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
         Err(error) => {
             tracing::error!(
                 file,
-                version = short(found.sha.full()),
+                version = %found.sha,
                 "not deployed, the version before goes on: {error}"
             );
         }

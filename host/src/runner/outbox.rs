@@ -110,9 +110,9 @@ impl OutboxWorker {
             let (back, aside) = self.hand_over(tx, registered, active, &wanted, give_way).await?;
             tx = back;
             put_aside |= !aside.is_empty();
-            let version =
-                active.map_or(registered.version.as_str(), |active| active.plugin.version.full());
-            store::put_aside(tx.conn(), &registered.name, version, &aside).await?;
+            let version = active
+                .map_or_else(|| registered.version.clone(), |active| active.plugin.version.full());
+            store::put_aside(tx.conn(), &registered.name, &version, &aside).await?;
         }
         let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
         store::acknowledge(tx.conn(), &ids).await?;

@@ -125,7 +125,7 @@ impl Retries {
     ) -> Result<(), sqlx::Error> {
         let attempts = retry.attempts + 1;
         let (name, position) = (&self.name, retry.event.position);
-        let version = active.plugin.version.full();
+        let version = &active.plugin.version.full();
         log_failure(active, &retry.event, attempts, failure);
         if attempts < self.config.max_attempts {
             let delay = self.config.backoff.delay(attempts.unsigned_abs());

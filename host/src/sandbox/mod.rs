@@ -88,3 +88,29 @@ pub struct BatchError {
     pub call: u32,
     pub error: SqlError,
 }
+
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct SandboxConfig {}
+#[derive(Debug, thiserror::Error)]
+#[error("x")]
+pub struct SandboxError;
+#[derive(Clone)]
+pub struct Sandbox;
+pub struct TextRows {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<Option<String>>>,
+}
+impl Sandbox {
+    pub fn new(_c: sqlx::PgPool, _config: SandboxConfig) -> Self {
+        Self
+    }
+    pub async fn prepare(&self, _d: &crate::projection::Description) -> Result<(), SandboxError> {
+        Ok(())
+    }
+    pub async fn plugin(&self, _n: &str) -> Result<std::sync::Arc<PluginSql>, SandboxError> {
+        Err(SandboxError)
+    }
+    pub async fn read(&self, _name: &str, _sql: &str) -> Result<TextRows, SandboxError> {
+        Err(SandboxError)
+    }
+}
