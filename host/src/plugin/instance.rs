@@ -104,7 +104,7 @@ impl Plugin {
 
 type Outcome = wasmtime::Result<Result<(), bindings::types::Failure>>;
 
-async fn run(
+pub(super) async fn run(
     pre: &ProjectionPre<State>,
     store: &mut Store<State>,
     events: &[Event],
@@ -180,7 +180,7 @@ pub(super) async fn describe(
     }
 }
 
-fn new_store(shared: &Shared, state: State) -> Store<State> {
+pub(super) fn new_store(shared: &Shared, state: State) -> Store<State> {
     let mut store = Store::new(&shared.engine, state);
     store.limiter(|state| &mut state.space);
     store.set_hostcall_fuel(shared.limits.parameter_bytes);

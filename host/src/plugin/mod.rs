@@ -12,6 +12,8 @@ mod inspect;
 mod instance;
 mod limits;
 mod lines;
+#[cfg(test)]
+mod tests;
 mod version;
 mod wasi;
 mod watch;
