@@ -9,8 +9,9 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{self, ProjectionPre, TxHandle};
 use super::engine::Shared;
-use super::host::{Session, State, Stop};
+use super::host::{State, Stop};
 use super::lines::Lines;
+use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
 use super::{LoadError, failure};

@@ -7,11 +7,13 @@ mod bindings;
 mod describe;
 mod engine;
 mod failure;
+mod folder;
 mod host;
 mod inspect;
 mod instance;
 mod limits;
 mod lines;
+mod session;
 #[cfg(test)]
 mod tests;
 mod version;

@@ -90,7 +90,7 @@ fn limits() -> Limits {
     }
 }
 
-fn event(position: i64) -> Event {
+pub fn event(position: i64) -> Event {
     Event {
         position,
         id: uuid::Uuid::from_u128(7),

@@ -4,8 +4,6 @@
 //! network folder notifies nobody.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +13,7 @@ use notify::Watcher as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::folder::{Stamp, list, read};
 use super::version::Version;
 
 /// How often the folder is looked at without a hint.
@@ -22,9 +21,6 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// The least time between two looks, however many hints there are.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// Nothing larger is read at all; what a plugin may have is decided when it is loaded.
-const FILE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Finds that wait for whoever loads them.
 const QUEUE: usize = 16;
@@ -132,15 +128,6 @@ struct File {
     /// First and last time that it was seen to change, until it is read.
     changing: Option<(Instant, Instant)>,
     sent: Option<Version>,
-}
-
-/// Tells one state of a file from another, as well as its metadata can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    len: u64,
-    inode: u64,
 }
 
 impl Folder {
@@ -251,53 +238,6 @@ fn is_change(event: &notify::Result<notify::Event>) -> bool {
         Ok(EventKind::Access(kind)) => kind == AccessKind::Close(AccessMode::Write),
         _ => true,
     }
-}
-
-/// The plugins of a folder as they are now.
-fn list(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
-    let mut there = BTreeMap::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm")
-            && let Some(stamp) = stamp(&path)
-        {
-            there.insert(path, stamp);
-        }
-    }
-    Ok(there)
-}
-
-/// `None` for what is no file: a folder, a pipe, a link to nowhere.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    Some(Stamp {
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-        len: meta.len(),
-        inode: meta.ino(),
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let open = || {
-        // Without waiting: what was a file may have become a pipe in the meantime.
-        let flags =
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-        let file = std::fs::File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is no longer a regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = open().map_err(|error| format!("cannot read the plugin: {error}"))?;
-    if bytes.len() > FILE_BYTES {
-        return Err(format!(
-            "the plugin has more than the {FILE_BYTES} bytes that are read at all"
-        ));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
