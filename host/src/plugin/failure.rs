@@ -2,8 +2,9 @@
 
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
-use super::host::{State, Stop, Trouble};
+use super::host::{State, Stop};
 use super::lines::cut;
+use super::session::Trouble;
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::SqlErrorKind;
 

@@ -1,29 +1,21 @@
 //! The host's side of a running plugin: the functions that it may call, each within its limits.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::PgPool;
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::bindings::{self, TxHandle, config, log, sql, types};
 use super::limits::Limits;
-use super::lines::{Level, Lines, cut};
+use super::lines::{Level, Lines};
+use super::session::{Session, limit_error};
 use super::wasi::World;
-use crate::db::{self, Tx};
-use crate::sandbox::{PluginSql, SqlError, SqlErrorKind};
-
-/// After the deadline, how long a statement may take to notice that it was cancelled.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
+use crate::sandbox::SqlError;
 
 /// Entries of the table of WASI's streams and timers.
 const HANDLES: usize = 10_000;
-
-/// As much of a statement as an error quotes.
-const QUOTED_BYTES: usize = 300;
 
 /// Why the host stops a plugin. Travels as an error through the engine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,33 +38,6 @@ pub enum Stop {
     /// The transaction is gone already.
     #[error("used its transaction after the connection was lost")]
     Lost,
-}
-
-/// The first statement that failed.
-#[derive(Debug, Clone)]
-pub struct Trouble {
-    /// Its text, shortened.
-    pub statement: String,
-    /// What went wrong.
-    pub error: SqlError,
-}
-
-/// The transaction while it is in the hands of a plugin.
-pub struct Session {
-    /// `None` after it had to be given up.
-    pub tx: Option<Tx>,
-    /// What the plugin's SQL may do.
-    pub sql: Arc<PluginSql>,
-    /// To cancel a statement.
-    pub control: Option<PgPool>,
-    /// Statements so far.
-    pub statements: u64,
-    /// Bytes of statements and parameters so far.
-    pub bytes: usize,
-    /// Time in SQL so far.
-    pub time: Duration,
-    /// The first statement that failed.
-    pub trouble: Option<Trouble>,
 }
 
 /// Everything that belongs to one instance.
@@ -154,111 +119,6 @@ impl State {
         let error = limit_error(exceeded);
         session.note(text, &error);
         Ok(Err(error))
-    }
-}
-
-impl Session {
-    fn note(&mut self, statement: &str, error: &SqlError) {
-        if self.trouble.is_none() {
-            let statement = cut(statement.trim(), QUOTED_BYTES).to_owned();
-            self.trouble = Some(Trouble { statement, error: error.clone() });
-        }
-    }
-
-    /// Whether the connection is gone.
-    pub fn is_lost(&self) -> bool {
-        self.tx.is_none()
-            || self.trouble.as_ref().is_some_and(|t| t.error.kind == SqlErrorKind::Connection)
-    }
-
-    /// Runs SQL until the deadline. Past it, asks the server to cancel, and waits a little for the
-    /// answer, so that the connection can be used again; else gives the transaction up.
-    ///
-    async fn until<T>(
-        &mut self,
-        deadline: Instant,
-        pid: i32,
-        work: impl Future<Output = T> + Send,
-    ) -> Ended<T> {
-        let started = Instant::now();
-        let control = self.control.clone();
-        let ended = async move {
-            tokio::pin!(work);
-            if let Ok(done) = tokio::time::timeout_at(deadline.into(), &mut work).await {
-                return Ended::InTime(done);
-            }
-            let cancel = async {
-                if let Some(control) = &control
-                    && let Err(error) = db::cancel(control, pid).await
-                {
-                    tracing::warn!(pid, %error, "could not cancel a statement of a plugin");
-                }
-            };
-            // Both: a cancel request still on its way would hit the next user of the connection.
-            match tokio::time::timeout(CANCEL_GRACE, async { tokio::join!(&mut work, cancel) })
-                .await
-            {
-                Ok(_) => Ended::Late,
-                Err(_) => Ended::Abandoned,
-            }
-        }
-        .await;
-        self.time += started.elapsed();
-        ended
-    }
-
-    /// Checks what was deferred to the end of the transaction.
-    pub async fn settle(&mut self, deadline: Instant, time: Duration) -> Result<(), Stop> {
-        let Some(mut tx) = self.tx.take() else { return Err(Stop::Lost) };
-        let (sql, pid) = (self.sql.clone(), tx.backend_pid());
-        let ended = self.until(deadline, pid, sql.settle(&mut tx)).await;
-        let result = self.take_back(tx, ended, time)?;
-        if let Err(error) = result {
-            self.fail("(at the end of the batch, constraints that are deferred)", &error);
-        }
-        Ok(())
-    }
-
-    fn take_back<T>(&mut self, mut tx: Tx, ended: Ended<T>, time: Duration) -> Result<T, Stop> {
-        match ended {
-            Ended::InTime(done) => {
-                self.tx = Some(tx);
-                Ok(done)
-            }
-            Ended::Late => {
-                tx.doom();
-                self.tx = Some(tx);
-                Err(Stop::Deadline(time))
-            }
-            Ended::Abandoned => Err(Stop::Deadline(time)),
-        }
-    }
-
-    fn fail(&mut self, statement: &str, error: &SqlError) {
-        if let Some(tx) = &mut self.tx {
-            tx.doom();
-        }
-        self.note(statement, error);
-    }
-}
-
-enum Ended<T> {
-    InTime(T),
-    Late,
-    Abandoned,
-}
-
-fn limit_error(message: String) -> SqlError {
-    SqlError {
-        kind: SqlErrorKind::Limit,
-        sqlstate: String::new(),
-        message,
-        detail: None,
-        hint: Some("the operator can raise the limit".to_owned()),
-        constraint: None,
-        table: None,
-        column: None,
-        position: None,
     }
 }
 

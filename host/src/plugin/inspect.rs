@@ -1,7 +1,7 @@
 //! What can be told of a plugin before it is compiled: whether it is a component at all, and what
 //! it asks for.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
 use super::LoadError;
 
@@ -54,7 +54,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    imports.push(import.map_err(damaged)?.name.name.to_owned());
+                    let import = import.map_err(damaged)?;
+                    // `use` in a world: another name of a type that came with an interface.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
@@ -166,6 +170,14 @@ mod tests {
             wat::parse_str(r#"(component (import "wasi:io/poll@0.2.6" (instance)))"#).unwrap();
         assert!(refusal(&whole[..whole.len() - 3]).contains("damaged or cut off"));
         assert!(refusal(&whole).contains("describe"));
+    }
+
+    #[test]
+    fn another_name_of_a_type_is_no_import() {
+        let text = r#"(component (type $t u32) (import "description" (type (eq $t))))"#;
+        assert!(refusal(&wat::parse_str(text).unwrap()).contains("does not export"));
+        let text = r#"(component (import "handle" (type (sub resource))))"#;
+        assert!(refusal(&wat::parse_str(text).unwrap()).contains("imports handle"));
     }
 
     #[test]

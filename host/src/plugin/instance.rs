@@ -9,9 +9,10 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{self, ProjectionPre, TxHandle};
 use super::engine::Shared;
-use super::host::{Session, State, Stop};
+use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
+use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
 use super::{LoadError, failure};
@@ -110,7 +111,7 @@ impl Plugin {
 
 type Outcome = wasmtime::Result<Result<(), bindings::types::Failure>>;
 
-async fn run(
+pub(super) async fn run(
     pre: &ProjectionPre<State>,
     store: &mut Store<State>,
     events: &[Event],
@@ -187,7 +188,7 @@ pub(super) async fn describe(
     }
 }
 
-fn new_store(shared: &Shared, state: State) -> Store<State> {
+pub(super) fn new_store(shared: &Shared, state: State) -> Store<State> {
     let mut store = Store::new(&shared.engine, state);
     store.limiter(|state| &mut state.space);
     store.set_hostcall_fuel(shared.limits.parameter_bytes);

@@ -145,7 +145,7 @@ impl Lines {
             .map(str::trim_end)
             .filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"))
             .collect::<Vec<_>>()
-            .join(" | ");
+            .join(" ");
         if words.is_empty() { self.last_error.clone() } else { Some(words) }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
         lines.print(Stream::Err, b"\npanicked at src/lib.rs:1:1:\nno ");
         lines.print(Stream::Err, b"account\nnote: run with `RUST_BACKTRACE=1`\n");
         let words = lines.last_words().unwrap();
-        assert!(words.ends_with("panicked at src/lib.rs:1:1: | no account"), "{words}");
+        assert!(words.ends_with("panicked at src/lib.rs:1:1: no account"), "{words}");
         assert!(words.len() <= LAST_WORDS + 100);
     }
 

@@ -7,12 +7,16 @@ mod bindings;
 mod describe;
 mod engine;
 mod failure;
+mod folder;
 mod host;
 mod inspect;
 mod instance;
 mod limits;
 mod lines;
 mod registry;
+mod session;
+#[cfg(test)]
+mod tests;
 mod version;
 mod wasi;
 mod watch;

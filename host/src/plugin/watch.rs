@@ -4,8 +4,6 @@
 //! network folder notifies nobody.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +13,7 @@ use notify::Watcher as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::folder::{Stamp, list, read};
 use super::version::Version;
 
 /// How often the folder is looked at without a hint.
@@ -22,9 +21,6 @@ const POLL: Duration = Duration::from_secs(2);
 
 /// The least time between two looks, however many hints there are.
 const PAUSE: Duration = Duration::from_millis(10);
-
-/// Nothing larger is read at all; what a plugin may have is decided when it is loaded.
-const FILE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Finds that wait for whoever loads them.
 const QUEUE: usize = 16;
@@ -132,15 +128,6 @@ struct File {
     /// First and last time that it was seen to change, until it is read.
     changing: Option<(Instant, Instant)>,
     sent: Option<Version>,
-}
-
-/// Tells one state of a file from another, as well as its metadata can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: (i64, i64),
-    changed: (i64, i64),
-    len: u64,
-    inode: u64,
 }
 
 impl Folder {
@@ -253,49 +240,123 @@ fn is_change(event: &notify::Result<notify::Event>) -> bool {
     }
 }
 
-/// The plugins of a folder as they are now.
-fn list(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
-    let mut there = BTreeMap::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm")
-            && let Some(stamp) = stamp(&path)
-        {
-            there.insert(path, stamp);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    struct Watched {
+        dir: tempfile::TempDir,
+        items: mpsc::Receiver<Item>,
+    }
+
+    /// A watched folder with these files in it from the start.
+    fn watched(files: &[(&str, &[u8])]) -> Watched {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let settle = Settle { quiet: Duration::from_millis(30), max: Duration::from_millis(200) };
+        let items = watch(dir.path().to_owned(), settle, CancellationToken::new()).unwrap();
+        Watched { dir, items }
+    }
+
+    impl Watched {
+        fn write(&self, name: &str, bytes: &[u8]) {
+            std::fs::write(self.dir.path().join(name), bytes).unwrap();
+        }
+
+        /// The next item in short: name and content, or what else it is.
+        async fn next(&mut self) -> String {
+            let item = tokio::time::timeout(WAIT, self.items.recv()).await.expect("an item");
+            match item.expect("a watcher that lives") {
+                Item::Found(found) => {
+                    assert_eq!(found.sha, Version::of(&found.bytes));
+                    let name = found.path.file_name().unwrap().to_string_lossy();
+                    format!("{name} {}", String::from_utf8_lossy(&found.bytes))
+                }
+                Item::Unreadable(error) => format!("unreadable {error}"),
+                Item::Initial => "initial".to_owned(),
+            }
         }
     }
-    Ok(there)
-}
 
-/// `None` for what is no file: a folder, a pipe, a link to nowhere.
-fn stamp(path: &Path) -> Option<Stamp> {
-    let meta = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-    Some(Stamp {
-        modified: (meta.mtime(), meta.mtime_nsec()),
-        changed: (meta.ctime(), meta.ctime_nsec()),
-        len: meta.len(),
-        inode: meta.ino(),
-    })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let open = || {
-        // Without waiting: what was a file may have become a pipe in the meantime.
-        let flags =
-            rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-        let file = std::fs::File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
-        if !file.metadata()?.is_file() {
-            return Err(std::io::Error::other("it is no longer a regular file"));
-        }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = open().map_err(|error| format!("cannot read the plugin: {error}"))?;
-    if bytes.len() > FILE_BYTES {
-        return Err(format!(
-            "the plugin has more than the {FILE_BYTES} bytes that are read at all"
-        ));
+    #[tokio::test]
+    async fn what_is_there_comes_first_in_the_order_of_names() {
+        let files: [(&str, &[u8]); 4] =
+            [("b.wasm", b"2"), ("a.wasm", b"1"), ("a.wasm~", b"x"), ("notes.txt", b"x")];
+        let mut watched = watched(&files);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "b.wasm 2");
+        assert_eq!(watched.next().await, "initial");
     }
-    Ok(bytes)
+
+    #[tokio::test]
+    async fn a_file_is_sent_when_its_content_changes_and_only_then() {
+        let mut watched = watched(&[("a.wasm", b"1")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+        // Written again with the same content, beside one that is new.
+        watched.write("a.wasm", b"1");
+        watched.write("b.wasm", b"2");
+        assert_eq!(watched.next().await, "b.wasm 2");
+        watched.write("a.wasm", b"3");
+        assert_eq!(watched.next().await, "a.wasm 3");
+    }
+
+    #[tokio::test]
+    async fn a_file_moved_over_another_one_is_noticed() {
+        let mut watched = watched(&[("a.wasm", b"1")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+        watched.write("a.tmp", b"2");
+        let dir = watched.dir.path();
+        std::fs::rename(dir.join("a.tmp"), dir.join("a.wasm")).unwrap();
+        assert_eq!(watched.next().await, "a.wasm 2");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_deleted_says_nothing_and_may_come_back() {
+        let mut watched = watched(&[("a.wasm", b"1")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+        std::fs::remove_file(watched.dir.path().join("a.wasm")).unwrap();
+        watched.write("b.wasm", b"2");
+        assert_eq!(watched.next().await, "b.wasm 2");
+        watched.write("a.wasm", b"3");
+        assert_eq!(watched.next().await, "a.wasm 3");
+    }
+
+    #[tokio::test]
+    async fn folders_pipes_and_dead_links_are_no_plugins_and_a_link_to_a_file_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        std::fs::create_dir(path("folder.wasm")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path("pipe.wasm")).status().unwrap();
+        assert!(made.success());
+        std::os::unix::fs::symlink("nowhere", path("dead.wasm")).unwrap();
+        std::fs::write(path("target"), b"1").unwrap();
+        std::os::unix::fs::symlink("target", path("link.wasm")).unwrap();
+        let items = watch(path(""), Settle::default(), CancellationToken::new()).unwrap();
+        let mut watched = Watched { dir, items };
+        assert_eq!(watched.next().await, "link.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+    }
+
+    #[tokio::test]
+    async fn the_watcher_ends_when_it_is_cancelled() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let mut items = watch(dir.path().to_owned(), Settle::default(), cancel.clone()).unwrap();
+        assert!(matches!(items.recv().await, Some(Item::Initial)));
+        cancel.cancel();
+        assert!(tokio::time::timeout(WAIT, items.recv()).await.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error_that_names_it() {
+        let error = watch("/nowhere/at/all".into(), Settle::default(), CancellationToken::new());
+        assert!(format!("{:#}", error.unwrap_err()).contains("/nowhere/at/all"));
+    }
 }

@@ -1,0 +1,201 @@
+//! The transaction while a plugin has it: bounded in time, and never lost sight of.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+
+use super::host::Stop;
+use super::lines::cut;
+use crate::db::{self, Tx};
+use crate::sandbox::{PluginSql, SqlError, SqlErrorKind};
+
+/// After the deadline, how long a statement may take to notice that it was cancelled.
+const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// As much of a statement as an error quotes.
+const QUOTED_BYTES: usize = 300;
+
+/// The first statement that failed.
+#[derive(Debug, Clone)]
+pub struct Trouble {
+    /// Its text, shortened.
+    pub statement: String,
+    /// What went wrong.
+    pub error: SqlError,
+}
+
+/// The transaction while it is in the hands of a plugin.
+pub struct Session {
+    /// `None` after it had to be given up.
+    pub tx: Option<Tx>,
+    /// What the plugin's SQL may do.
+    pub sql: Arc<PluginSql>,
+    /// To cancel a statement.
+    pub control: Option<PgPool>,
+    /// Statements so far.
+    pub statements: u64,
+    /// Bytes of statements and parameters so far.
+    pub bytes: usize,
+    /// Time in SQL so far.
+    pub time: Duration,
+    /// The first statement that failed.
+    pub trouble: Option<Trouble>,
+}
+
+impl Session {
+    /// Remembers the first statement that failed.
+    pub fn note(&mut self, statement: &str, error: &SqlError) {
+        if self.trouble.is_none() {
+            let statement = cut(statement.trim(), QUOTED_BYTES).to_owned();
+            self.trouble = Some(Trouble { statement, error: error.clone() });
+        }
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_lost(&self) -> bool {
+        self.tx.is_none()
+            || self.trouble.as_ref().is_some_and(|t| t.error.kind == SqlErrorKind::Connection)
+    }
+
+    /// Runs SQL until the deadline, and counts its time.
+    pub async fn until<T>(
+        &mut self,
+        deadline: Instant,
+        pid: i32,
+        work: impl Future<Output = T> + Send,
+    ) -> Ended<T> {
+        let started = Instant::now();
+        let ended = until(deadline, self.control.as_ref(), pid, work).await;
+        self.time += started.elapsed();
+        ended
+    }
+
+    /// Checks what was deferred to the end of the transaction.
+    pub async fn settle(&mut self, deadline: Instant, time: Duration) -> Result<(), Stop> {
+        let Some(mut tx) = self.tx.take() else { return Err(Stop::Lost) };
+        let (sql, pid) = (self.sql.clone(), tx.backend_pid());
+        let ended = self.until(deadline, pid, sql.settle(&mut tx)).await;
+        let result = self.take_back(tx, ended, time)?;
+        if let Err(error) = result {
+            self.fail("(at the end of the batch, constraints that are deferred)", &error);
+        }
+        Ok(())
+    }
+
+    /// Takes the transaction back where it can be used again.
+    pub fn take_back<T>(&mut self, mut tx: Tx, ended: Ended<T>, time: Duration) -> Result<T, Stop> {
+        match ended {
+            Ended::InTime(done) => {
+                self.tx = Some(tx);
+                Ok(done)
+            }
+            Ended::Late => {
+                tx.doom();
+                self.tx = Some(tx);
+                Err(Stop::Deadline(time))
+            }
+            Ended::Abandoned => Err(Stop::Deadline(time)),
+        }
+    }
+
+    /// Notes a failure: the transaction can only be rolled back.
+    pub fn fail(&mut self, statement: &str, error: &SqlError) {
+        if let Some(tx) = &mut self.tx {
+            tx.doom();
+        }
+        self.note(statement, error);
+    }
+}
+
+/// Waits for SQL until the deadline. Past it, asks the server to cancel, and waits a little for the
+/// answer, so that the connection can be used again.
+async fn until<T>(
+    deadline: Instant,
+    control: Option<&PgPool>,
+    pid: i32,
+    work: impl Future<Output = T> + Send,
+) -> Ended<T> {
+    tokio::pin!(work);
+    if let Ok(done) = tokio::time::timeout_at(deadline.into(), &mut work).await {
+        return Ended::InTime(done);
+    }
+    let cancel = async {
+        if let Some(control) = control
+            && let Err(error) = db::cancel(control, pid).await
+        {
+            tracing::warn!(pid, %error, "could not cancel a statement of a plugin");
+        }
+    };
+    // Both: a cancel request still on its way would hit the next user of the connection.
+    match tokio::time::timeout(CANCEL_GRACE, async { tokio::join!(&mut work, cancel) }).await {
+        Ok(_) => Ended::Late,
+        Err(_) => Ended::Abandoned,
+    }
+}
+
+/// How a piece of SQL ended.
+pub enum Ended<T> {
+    /// With its result.
+    InTime(T),
+    /// After the deadline; the connection is in order.
+    Late,
+    /// Not at all: the connection can't be used again.
+    Abandoned,
+}
+
+/// An error that the host found itself.
+pub fn limit_error(message: String) -> SqlError {
+    SqlError {
+        kind: SqlErrorKind::Limit,
+        sqlstate: String::new(),
+        message,
+        detail: None,
+        hint: Some("the operator can raise the limit".to_owned()),
+        constraint: None,
+        table: None,
+        column: None,
+        position: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor as _;
+
+    use super::*;
+
+    /// A server to test against, where there is one.
+    fn pool() -> PgPool {
+        let url = std::env::var("EVENTFABRIC_TEST_DATABASE_URL").expect("a database to test with");
+        db::pool(url.parse().unwrap(), 2)
+    }
+
+    #[tokio::test]
+    #[ignore = "needs EVENTFABRIC_TEST_DATABASE_URL"]
+    async fn a_statement_is_cancelled_at_the_deadline_and_the_connection_goes_on() {
+        let pool = pool();
+        let mut tx = Tx::begin(&pool, Duration::from_secs(60)).await.unwrap();
+        let (pid, started) = (tx.backend_pid(), Instant::now());
+        let deadline = started + Duration::from_millis(100);
+        let sleep = tx.conn().execute("SELECT pg_catalog.pg_sleep(60)");
+        let ended = until(deadline, Some(&pool), pid, sleep).await;
+        assert!(matches!(ended, Ended::Late));
+        assert!(started.elapsed() < Duration::from_secs(2));
+        tx.rollback().await.unwrap();
+    }
+
+    #[tokio::test]
+    #[ignore = "needs EVENTFABRIC_TEST_DATABASE_URL"]
+    async fn a_statement_that_nobody_can_cancel_is_given_up() {
+        let pool = pool();
+        let mut tx = Tx::begin(&pool, Duration::from_secs(60)).await.unwrap();
+        let (pid, started) = (tx.backend_pid(), Instant::now());
+        let sleep = tx.conn().execute("SELECT pg_catalog.pg_sleep(60)");
+        let ended = until(started, None, pid, sleep).await;
+        assert!(matches!(ended, Ended::Abandoned));
+        assert!(started.elapsed() < Duration::from_secs(3));
+        db::cancel(&pool, pid).await.unwrap();
+    }
+}
