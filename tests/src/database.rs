@@ -13,14 +13,13 @@ const TEMPLATE_LOCK: i64 = 0x6566_2d74_656d_706c;
 ///
 /// The host's own connections are no superuser's: [`TestDb::options`] is the role `eventfabric`,
 /// which owns the database and may create roles.
-#[derive(Debug)]
 pub struct TestDb {
     /// The database's name, different at every run.
     pub name: String,
     server: Server,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Server {
     administrator: PgConnectOptions,
     url: String,
@@ -83,6 +82,12 @@ impl TestDb {
     /// When the server refuses it.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.options()).await.expect("the test database answers")
+    }
+}
+
+impl std::fmt::Debug for TestDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestDb").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

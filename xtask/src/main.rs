@@ -1,2 +1,55 @@
-//! Tasks
-fn main() {}
+//! The project's own tasks: `cargo xtask plugins | prepare | test`.
+//!
+//! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
+//! program `testdb` of the tests, what needs the host by the host.
+
+#![forbid(unsafe_code)]
+
+mod plugins;
+mod prepare;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "The project's own tasks")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the example plugins and the tests' guests as WebAssembly components
+    Plugins,
+    /// Describe the host's SQL statements anew, from a scratch database, in host/.sqlx
+    Prepare {
+        /// Change nothing; fail when host/.sqlx is not what the statements and the schema give
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every check: format, plugins, statements, lints, tests, documentation tests
+    Test {
+        /// Passed on to the test runner, for example a filter of test names
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Plugins => plugins::build(),
+        Task::Prepare { check } => prepare::prepare(check),
+        Task::Test { arguments } => test::test(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -150,13 +150,14 @@ impl Cluster {
         options.create(true).append(true);
         options.open(&log).map_err(EmbeddedError::file("cannot open", &log))?;
         self.account.give(&log, 0o600)?;
+        let before = std::fs::metadata(&log).map_or(0, |meta| meta.len());
 
         let mut command = self.pg_ctl(binaries, "start", START_SECONDS);
         command.arg("--log").arg(&log);
         run("pg_ctl start", &mut command).await.map_err(|error| match error {
             EmbeddedError::Program { program, output } => EmbeddedError::Program {
                 program,
-                output: format!("{output}\n{}:\n{}", log.display(), self.log_tail()),
+                output: format!("{output}\n{}:\n{}", log.display(), self.log_since(before)),
             },
             other => other,
         })
@@ -187,10 +188,15 @@ impl Cluster {
 
     /// The last lines of the server's log.
     pub(crate) fn log_tail(&self) -> String {
+        self.log_since(0)
+    }
+
+    /// The last lines of those that were written after the first `before` bytes.
+    fn log_since(&self, before: u64) -> String {
         let read = || -> std::io::Result<String> {
             let mut file = File::open(self.log())?;
             let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(length.saturating_sub(8192)))?;
+            file.seek(SeekFrom::Start(before.max(length.saturating_sub(8192))))?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             Ok(last_lines(&String::from_utf8_lossy(&bytes)))

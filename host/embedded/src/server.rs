@@ -18,8 +18,12 @@ pub const OWNER: &str = "eventfabric";
 /// The database that [`Embedded::options`] names.
 pub const DATABASE: &str = "eventfabric";
 
-/// How often a start is tried again because somebody took the port meanwhile.
-const PORTS: usize = 3;
+/// How long the remains of a server that was killed may stand in the way of the next one.
+const DYING: Duration = Duration::from_secs(15);
+
+/// What PostgreSQL says when they do: its first process, or one that it left behind, is not gone yet.
+const STILL_DYING: [&str; 2] =
+    ["lock file \"postmaster.pid\" already exists", "shared memory block"];
 
 /// How long a server that is starting or recovering is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -27,7 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// A running private server.
 ///
 /// Dropping it leaves the server running, for other programs to find; [`Embedded::stop`] ends it.
-#[derive(Debug)]
 pub struct Embedded {
     /// Its directory.
     pub dir: PathBuf,
@@ -151,6 +154,19 @@ impl Embedded {
     }
 }
 
+impl std::fmt::Debug for Embedded {
+    /// Without the password.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded")
+            .field("dir", &self.dir)
+            .field("port", &self.port)
+            .field("version", &self.version)
+            .field("started", &self.started)
+            .field("owned", &self.owned)
+            .finish_non_exhaustive()
+    }
+}
+
 fn options(port: u16, password: &str, user: &str, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
@@ -222,13 +238,20 @@ async fn launch(
         cluster.init(&binaries, ADMINISTRATOR).await?;
     }
     let mut port = cluster.free_port(None)?;
-    for attempt in 1.. {
+    let deadline = Instant::now() + DYING;
+    loop {
         match cluster.start(&binaries, port, settings).await {
             Ok(()) => break,
             Err(EmbeddedError::Program { output, .. })
-                if attempt < PORTS && output.contains("Address already in use") =>
+                if Instant::now() < deadline && output.contains("Address already in use") =>
             {
+                // Somebody took it since we looked.
                 port = cluster.free_port(Some(port))?;
+            }
+            Err(EmbeddedError::Program { output, .. })
+                if Instant::now() < deadline && STILL_DYING.iter().any(|t| output.contains(t)) =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Err(error) => return Err(error),
         }

@@ -25,6 +25,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_locks_per_transaction", "256"),
     ("shared_buffers", "128MB"),
     ("autovacuum_naptime", "5min"),
+    ("log_checkpoints", "off"),
     // Tests make errors on purpose: name the statement and the database they come from.
     ("log_line_prefix", "%m [%p] %d %a "),
 ];
