@@ -27,6 +27,10 @@
 //! # Ok::<(), eventfabric_sdk::Failure>(())
 //! ```
 
+#[cfg(feature = "testing-postgres")]
+mod postgres;
+#[cfg(feature = "testing-postgres")]
+mod postgres_value;
 mod recording;
 
 use std::{cell::RefCell, collections::BTreeMap};
@@ -37,6 +41,8 @@ use crate::{
     Backend, Failure, Projection, RawEvent, RowSet, SqlError, SqlErrorKind, Timestamptz, Value,
 };
 
+#[cfg(feature = "testing-postgres")]
+pub use self::postgres::PgTx;
 pub use recording::RecordingTx;
 
 /// An event of the stream `Test/1` with a payload from JSON text; `type` and `version` are added
