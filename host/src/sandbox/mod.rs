@@ -1,116 +1,182 @@
 //! What a plugin's SQL may do.
+//!
+//! Two walls, each of which holds without the other. [`judge`] has the server parse a statement
+//! into a function and reads from the server's own tree what it names; [`roles`] has that function
+//! run as a role that may do DML on the plugin's own tables and nothing else. [`execute`] runs the
+//! functions, [`migrate`] makes the tables.
 
-#![allow(missing_docs, clippy::unused_async)]
-
+mod batch;
+mod error;
+mod execute;
+mod judge;
+mod migrate;
+mod policy;
+mod roles;
+mod split;
+mod statement;
+mod tree;
 mod value;
+mod wire;
 
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
+
+use crate::projection::Description;
+use error::while_doing;
+use roles::Names;
+
+pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
+pub use execute::{Call, PluginSql, RowSet, StatementInfo};
+pub use migrate::MigrationReport;
 pub use value::Value;
 
-use crate::db::Tx;
+/// The limits of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxConfig {
+    /// Different texts that a plugin may use. More means that it glues values into its SQL.
+    pub max_statements: usize,
+    /// Bytes of one text.
+    pub max_statement_bytes: usize,
+    /// Rows that one query may return.
+    pub max_rows: usize,
+    /// Bytes that one query may return, in PostgreSQL's binary form.
+    pub max_result_bytes: usize,
+    /// Stands in front of a plugin's name in the name of its schema.
+    pub schema_prefix: String,
+    /// How long all migrations of one deploy may take together.
+    pub migration_timeout: std::time::Duration,
+}
 
-pub struct PluginSql;
-
-impl PluginSql {
-    pub async fn execute(
-        &self,
-        tx: &mut Tx,
-        statement: &str,
-        params: Vec<Value>,
-    ) -> Result<u64, SqlError> {
-        let _ = (tx, statement, params);
-        Ok(0)
-    }
-
-    pub async fn query(
-        &self,
-        tx: &mut Tx,
-        statement: &str,
-        params: Vec<Value>,
-    ) -> Result<RowSet, SqlError> {
-        let _ = (tx, statement, params);
-        Ok(RowSet { columns: Vec::new(), rows: Vec::new() })
-    }
-
-    pub async fn execute_batch(
-        &self,
-        tx: &mut Tx,
-        statements: &[String],
-        calls: Vec<Call>,
-    ) -> Result<Vec<u64>, BatchError> {
-        let _ = (tx, statements);
-        Ok(vec![0; calls.len()])
-    }
-
-    pub async fn settle(&self, tx: &mut Tx) -> Result<(), SqlError> {
-        let _ = tx;
-        Ok(())
+impl Default for SandboxConfig {
+    fn default() -> Self {
+        Self {
+            max_statements: 200,
+            max_statement_bytes: 64 << 10,
+            max_rows: 10_000,
+            max_result_bytes: 16 << 20,
+            schema_prefix: String::new(),
+            migration_timeout: std::time::Duration::from_secs(600),
+        }
     }
 }
 
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub statement: u32,
-    pub params: Vec<Value>,
-}
-
-#[derive(Debug, Clone)]
-pub struct RowSet {
-    pub columns: Vec<String>,
-    pub rows: Vec<Vec<Value>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SqlErrorKind {
-    Retryable,
-    Constraint,
-    Denied,
-    Invalid,
-    Limit,
-    Aborted,
-    Connection,
-}
-
-#[derive(Debug, Clone)]
-pub struct SqlError {
-    pub kind: SqlErrorKind,
-    pub sqlstate: String,
-    pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
-    pub constraint: Option<String>,
-    pub table: Option<String>,
-    pub column: Option<String>,
-    pub position: Option<u32>,
-}
-
-#[derive(Debug, Clone)]
-pub struct BatchError {
-    pub call: u32,
-    pub error: SqlError,
-}
-
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
-pub struct SandboxConfig {}
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct SandboxError;
-#[derive(Clone)]
-pub struct Sandbox;
+/// The answer to an operator's query: every value in PostgreSQL's text form.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextRows {
+    /// The names of the columns.
     pub columns: Vec<String>,
+    /// The rows; none stands for NULL.
     pub rows: Vec<Vec<Option<String>>>,
 }
+
+/// The sandbox of a host, for all plugins.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    control: PgPool,
+    config: SandboxConfig,
+}
+
 impl Sandbox {
-    pub fn new(_c: sqlx::PgPool, _config: SandboxConfig) -> Self {
-        Self
+    /// `control` is a pool of its own: a plugin's statement is judged there while the plugin's own
+    /// transaction waits, so it must not be the pool that such transactions come from.
+    pub fn new(control: PgPool, config: SandboxConfig) -> Self {
+        Self { control, config }
     }
-    pub async fn prepare(&self, _d: &crate::projection::Description) -> Result<(), SandboxError> {
-        Ok(())
+
+    /// Makes the plugin's roles and schema and applies the migrations that are missing, all of them
+    /// or none.
+    pub async fn prepare(&self, description: &Description) -> Result<MigrationReport, SandboxError> {
+        let names = self.names(&description.name).await?;
+        let conn = self.control.acquire().await.map_err(while_doing("connecting"))?;
+        // What a migration does to its session must not reach another one: the connection leaves
+        // the pool and is closed.
+        let mut conn = conn.detach();
+        let run = migrate::prepare(&mut conn, &names, description);
+        let done = tokio::time::timeout(self.config.migration_timeout, run).await;
+        match done {
+            Ok(done) => {
+                let _ = conn.close().await;
+                done
+            }
+            Err(_) => Err(SandboxError::Sql(SqlError::new(
+                SqlErrorKind::Limit,
+                format!(
+                    "the migrations of `{}` took longer than {:?}",
+                    names.plugin, self.config.migration_timeout
+                ),
+            ))),
+        }
     }
-    pub async fn plugin(&self, _n: &str) -> Result<std::sync::Arc<PluginSql>, SandboxError> {
-        Err(SandboxError)
+
+    /// What the plugin of this name may do. It must have been prepared.
+    pub async fn plugin(&self, name: &str) -> Result<Arc<PluginSql>, SandboxError> {
+        let names = self.known(name).await?;
+        Ok(Arc::new(PluginSql::load(self.control.clone(), self.config.clone(), names).await?))
     }
-    pub async fn read(&self, _name: &str, _sql: &str) -> Result<TextRows, SandboxError> {
-        Err(SandboxError)
+
+    /// Answers an operator's query as the plugin: one SELECT over the plugin's tables, under the
+    /// same rules as a statement of the plugin, in a transaction that can write nothing.
+    pub async fn read(&self, name: &str, sql: &str) -> Result<TextRows, SandboxError> {
+        let names = self.known(name).await?;
+        let context = "reading for an operator";
+        let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
+        // Dropped at the end, and with it the function that was made for the occasion.
+        let mut tx = conn.begin().await.map_err(while_doing(context))?;
+        roles::lock(&mut tx).await.map_err(while_doing(context))?;
+        let host = roles::host(&mut tx).await.map_err(while_doing(context))?;
+        let prepared = statement::make(&mut tx, host, &names, sql).await?;
+        if !prepared.select || prepared.columns.is_empty() {
+            return Err(SqlError::new(SqlErrorKind::Denied, "only a SELECT can be read").into());
+        }
+        if !prepared.params.is_empty() {
+            let error = SqlError::new(SqlErrorKind::Invalid, "there are no parameters here");
+            return Err(error.with_hint("write the values into the text").into());
+        }
+        roles::run(
+            &mut tx,
+            "SET LOCAL search_path = ''; SET LOCAL transaction_read_only = on".to_owned(),
+        )
+        .await
+        .map_err(while_doing(context))?;
+        let columns: Vec<String> =
+            (1..=prepared.columns.len()).map(|n| format!("q.c{n}::text")).collect();
+        let query = format!(
+            "SELECT {} FROM {}(0) AS q LIMIT {}",
+            columns.join(", "),
+            prepared.function,
+            self.config.max_rows
+        );
+        let found = sqlx::query(AssertSqlSafe(query))
+            .persistent(false)
+            .fetch_all(&mut *tx)
+            .await
+            .map_err(SqlError::from)?;
+        let rows = found
+            .iter()
+            .map(|row| (0..row.len()).map(|at| row.try_get(at)).collect())
+            .collect::<sqlx::Result<_>>()
+            .map_err(while_doing(context))?;
+        Ok(TextRows { columns: prepared.columns.into_iter().map(|c| c.name).collect(), rows })
+    }
+
+    async fn names(&self, plugin: &str) -> Result<Names, SandboxError> {
+        let database: String = sqlx::query_scalar("SELECT pg_catalog.current_database()::text")
+            .fetch_one(&self.control)
+            .await
+            .map_err(while_doing("connecting"))?;
+        Names::new(&database, &self.config.schema_prefix, plugin)
+    }
+
+    async fn known(&self, plugin: &str) -> Result<Names, SandboxError> {
+        let names = self.names(plugin).await?;
+        let known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",
+        )
+        .bind(&names.schema)
+        .fetch_one(&self.control)
+        .await
+        .map_err(while_doing("looking for a plugin's schema"))?;
+        if known { Ok(names) } else { Err(SandboxError::Unknown(plugin.to_owned())) }
     }
 }

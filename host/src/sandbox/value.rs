@@ -67,3 +67,94 @@ pub enum Value {
         text: String,
     },
 }
+
+impl Value {
+    /// What this is, for people.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Bool(_) => "boolean",
+            Self::BoolArray(_) => "boolean[]",
+            Self::Int16(_) => "smallint",
+            Self::Int16Array(_) => "smallint[]",
+            Self::Int32(_) => "integer",
+            Self::Int32Array(_) => "integer[]",
+            Self::Int64(_) => "bigint",
+            Self::Int64Array(_) => "bigint[]",
+            Self::Float32(_) => "real",
+            Self::Float32Array(_) => "real[]",
+            Self::Float64(_) => "double precision",
+            Self::Float64Array(_) => "double precision[]",
+            Self::Numeric(_) => "numeric",
+            Self::NumericArray(_) => "numeric[]",
+            Self::Text(_) => "text",
+            Self::TextArray(_) => "text[]",
+            Self::Bytes(_) => "bytea",
+            Self::BytesArray(_) => "bytea[]",
+            Self::Uuid(_) => "uuid",
+            Self::UuidArray(_) => "uuid[]",
+            Self::Timestamptz(_) => "timestamptz",
+            Self::TimestamptzArray(_) => "timestamptz[]",
+            Self::Date(_) => "date",
+            Self::DateArray(_) => "date[]",
+            Self::Json(_) => "json",
+            Self::JsonArray(_) => "json[]",
+            Self::Other { .. } => "a value of another type",
+        }
+    }
+
+    /// The elements of an array; none for anything else.
+    pub(super) fn elements(&self) -> Option<Vec<Value>> {
+        fn all<T: Clone>(list: &[Option<T>], make: fn(T) -> Value) -> Option<Vec<Value>> {
+            Some(list.iter().map(|e| e.clone().map_or(Value::Null, make)).collect())
+        }
+        match self {
+            Self::BoolArray(list) => all(list, Self::Bool),
+            Self::Int16Array(list) => all(list, Self::Int16),
+            Self::Int32Array(list) => all(list, Self::Int32),
+            Self::Int64Array(list) => all(list, Self::Int64),
+            Self::Float32Array(list) => all(list, Self::Float32),
+            Self::Float64Array(list) => all(list, Self::Float64),
+            Self::NumericArray(list) => all(list, Self::Numeric),
+            Self::TextArray(list) => all(list, Self::Text),
+            Self::BytesArray(list) => all(list, Self::Bytes),
+            Self::UuidArray(list) => all(list, Self::Uuid),
+            Self::TimestamptzArray(list) => all(list, Self::Timestamptz),
+            Self::DateArray(list) => all(list, Self::Date),
+            Self::JsonArray(list) => all(list, Self::Json),
+            _ => None,
+        }
+    }
+
+    /// The array of elements that were read over this wire.
+    pub(super) fn array(elements: Vec<Option<Value>>, wire: super::wire::Wire) -> Value {
+        use super::wire::Wire;
+        macro_rules! gather {
+            ($array:ident, $scalar:ident) => {
+                Self::$array(
+                    elements
+                        .into_iter()
+                        .map(|e| match e {
+                            Some(Self::$scalar(x)) => Some(x),
+                            _ => None,
+                        })
+                        .collect(),
+                )
+            };
+        }
+        match wire {
+            Wire::Bool => gather!(BoolArray, Bool),
+            Wire::Int2 => gather!(Int16Array, Int16),
+            Wire::Int4 => gather!(Int32Array, Int32),
+            Wire::Int8 => gather!(Int64Array, Int64),
+            Wire::Float4 => gather!(Float32Array, Float32),
+            Wire::Float8 => gather!(Float64Array, Float64),
+            Wire::Text => gather!(TextArray, Text),
+            Wire::Bytea => gather!(BytesArray, Bytes),
+            Wire::Uuid => gather!(UuidArray, Uuid),
+            Wire::Timestamptz | Wire::Timestamp => gather!(TimestamptzArray, Timestamptz),
+            Wire::Date => gather!(DateArray, Date),
+            Wire::Json | Wire::Jsonb => gather!(JsonArray, Json),
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! Runs a plugin's statements through the functions that were made of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use futures::TryStreamExt as _;
+use sqlx::postgres::PgArguments;
+use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
+
+use super::batch;
+use super::error::{BatchError, SqlError, SqlErrorKind};
+use super::roles::{self, CALLS, Names};
+use super::statement::{self, Count, Param, Prepared, Read, ResultColumn};
+use super::value::Value;
+use super::wire::{self, ArrayBuilder, Raw};
+use super::{SandboxConfig, policy};
+use crate::db::Tx;
+
+/// One use of a statement in a batch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Call {
+    /// Index into the list of statements, from 0.
+    pub statement: u32,
+    /// `$1`, `$2`, …
+    pub params: Vec<Value>,
+}
+
+/// Rows of a query. Every row has one value a column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowSet {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// A statement of a plugin, as the host knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementInfo {
+    /// What the plugin wrote.
+    pub text: String,
+    /// The tables and views that it names.
+    pub relations: Vec<String>,
+    /// Whether it writes.
+    pub writes: bool,
+    /// The types of its parameters.
+    pub params: Vec<String>,
+    /// The names and types of its result's columns; none where it returns no rows.
+    pub columns: Vec<(String, String)>,
+}
+
+/// What a plugin may do in SQL: its statements, each judged once and kept as a function of the
+/// server.
+#[derive(Debug)]
+pub struct PluginSql {
+    control: PgPool,
+    config: SandboxConfig,
+    names: Names,
+    deferrable: bool,
+    statements: RwLock<HashMap<String, Arc<Prepared>>>,
+}
+
+impl PluginSql {
+    /// Loads the statements that are known.
+    pub(super) async fn load(
+        control: PgPool,
+        config: SandboxConfig,
+        names: Names,
+    ) -> Result<Self, SqlError> {
+        let rows = sqlx::query(
+            "SELECT statement, description FROM eventfabric.plugin_statements
+             WHERE schema_name = $1 AND policy = $2",
+        )
+        .bind(&names.schema)
+        .bind(policy::VERSION)
+        .fetch_all(&control)
+        .await?;
+        let mut statements = HashMap::new();
+        for row in rows {
+            let sqlx::types::Json(prepared) = row.try_get(1)?;
+            statements.insert(row.try_get(0)?, Arc::new(prepared));
+        }
+        let deferrable = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint c
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
+                 WHERE n.nspname = $1 AND c.condeferrable)",
+        )
+        .bind(&names.schema)
+        .fetch_one(&control)
+        .await?;
+        Ok(Self { control, config, names, deferrable, statements: RwLock::new(statements) })
+    }
+
+    /// Runs a statement and tells how many rows it wrote or, where it returns rows, how many it
+    /// returned. An error dooms the transaction.
+    pub async fn execute(
+        &self,
+        tx: &mut Tx,
+        statement: &str,
+        params: Vec<Value>,
+    ) -> Result<u64, SqlError> {
+        guard(tx)?;
+        let done = self.try_execute(tx, statement, &params).await;
+        done.map_err(|error| self.doom(tx, statement, error))
+    }
+
+    /// Runs a statement and returns its rows; none where it returns none. An error dooms the
+    /// transaction.
+    pub async fn query(
+        &self,
+        tx: &mut Tx,
+        statement: &str,
+        params: Vec<Value>,
+    ) -> Result<RowSet, SqlError> {
+        guard(tx)?;
+        let done = self.try_query(tx, statement, &params).await;
+        done.map_err(|error| self.doom(tx, statement, error))
+    }
+
+    /// Runs many statements in order, in few round trips, and tells for each what
+    /// [`PluginSql::execute`] tells. When one fails, none has an effect, and the transaction is
+    /// doomed.
+    pub async fn execute_batch(
+        &self,
+        tx: &mut Tx,
+        statements: &[String],
+        calls: Vec<Call>,
+    ) -> Result<Vec<u64>, BatchError> {
+        guard(tx).map_err(|error| BatchError { call: 0, error })?;
+        match self.try_batch(tx, statements, &calls).await {
+            Ok(counts) => Ok(counts),
+            Err(BatchError { call, error }) => {
+                let text = calls
+                    .get(call as usize)
+                    .and_then(|c| statements.get(c.statement as usize))
+                    .map_or("", String::as_str);
+                Err(BatchError { call, error: self.doom(tx, text, error) })
+            }
+        }
+    }
+
+    /// Has the server check all deferred constraints now. The host calls it before it takes the
+    /// transaction back: at COMMIT they would fail as the host's.
+    pub async fn settle(&self, tx: &mut Tx) -> Result<(), SqlError> {
+        guard(tx)?;
+        if !self.deferrable {
+            return Ok(());
+        }
+        let done = roles::run(tx.conn(), "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await;
+        done.map_err(|error| self.doom(tx, "", error.into()))
+    }
+
+    /// The statements that are known, sorted by their text.
+    pub fn manifest(&self) -> Vec<StatementInfo> {
+        let statements = self.statements.read().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<_> = statements
+            .iter()
+            .map(|(text, prepared)| StatementInfo {
+                text: text.clone(),
+                relations: prepared.reads.clone(),
+                writes: prepared.writes,
+                params: prepared.params.iter().map(|p| p.type_name.clone()).collect(),
+                columns: prepared
+                    .columns
+                    .iter()
+                    .map(|c| (c.name.clone(), c.type_name.clone()))
+                    .collect(),
+            })
+            .collect();
+        list.sort_by(|a, b| a.text.cmp(&b.text));
+        list
+    }
+
+    /// Notes the failure. A function that is gone was dropped by another host's migration: the
+    /// statement is forgotten, and the next try makes it again.
+    fn doom(&self, tx: &mut Tx, statement: &str, mut error: SqlError) -> SqlError {
+        tx.doom();
+        let gone = error.sqlstate == "42883" && error.message.contains(CALLS)
+            || error.sqlstate == "0A000" && error.message.contains("cached plan");
+        if gone {
+            self.statements.write().unwrap_or_else(PoisonError::into_inner).remove(statement);
+            error.kind = SqlErrorKind::Retryable;
+            error.hint = Some("the tables have changed meanwhile: try again".to_owned());
+        }
+        error
+    }
+
+    async fn try_execute(
+        &self,
+        tx: &mut Tx,
+        statement: &str,
+        params: &[Value],
+    ) -> Result<u64, SqlError> {
+        let prepared = self.prepared(statement).await?;
+        let arguments = arguments(&prepared, params)?;
+        let call = batch::count(&prepared, &single_args(&prepared));
+        let sql = format!("SELECT {call}");
+        let count: i64 =
+            sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_one(tx.conn()).await?;
+        Ok(count.unsigned_abs())
+    }
+
+    async fn try_query(
+        &self,
+        tx: &mut Tx,
+        statement: &str,
+        params: &[Value],
+    ) -> Result<RowSet, SqlError> {
+        let prepared = self.prepared(statement).await?;
+        if prepared.columns.is_empty() {
+            self.try_execute(tx, statement, params).await?;
+            return Ok(RowSet { columns: Vec::new(), rows: Vec::new() });
+        }
+        let arguments = arguments(&prepared, params)?;
+        let columns: Vec<String> =
+            (1..).zip(&prepared.columns).map(|(n, c)| column_sql(n, c)).collect();
+        let sql = format!(
+            "SELECT {} FROM {}({}) AS q LIMIT {}",
+            columns.join(", "),
+            prepared.function,
+            single_args(&prepared),
+            self.config.max_rows + 1
+        );
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        let mut found = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch(tx.conn());
+        while let Some(row) = found.try_next().await? {
+            let mut values = Vec::with_capacity(prepared.columns.len());
+            for (at, column) in prepared.columns.iter().enumerate() {
+                let raw = row.try_get_raw(at)?;
+                if raw.is_null() {
+                    values.push(Value::Null);
+                    continue;
+                }
+                let raw = raw.as_bytes().map_err(sqlx::Error::Decode)?;
+                bytes += raw.len();
+                values.push(read(column, raw).map_err(|why| {
+                    SqlError::new(
+                        SqlErrorKind::Invalid,
+                        format!("column {} holds {why}", column.name),
+                    )
+                })?);
+            }
+            rows.push(values);
+            if rows.len() > self.config.max_rows || bytes > self.config.max_result_bytes {
+                let message = format!(
+                    "the query returns more than {} rows or {} bytes",
+                    self.config.max_rows, self.config.max_result_bytes
+                );
+                return Err(SqlError::new(SqlErrorKind::Limit, message)
+                    .with_hint("ask for fewer rows, with LIMIT or a narrower WHERE"));
+            }
+        }
+        drop(found);
+        Ok(RowSet { columns: prepared.columns.iter().map(|c| c.name.clone()).collect(), rows })
+    }
+
+    async fn try_batch(
+        &self,
+        tx: &mut Tx,
+        statements: &[String],
+        calls: &[Call],
+    ) -> Result<Vec<u64>, BatchError> {
+        let mut known: Vec<Option<Arc<Prepared>>> = vec![None; statements.len()];
+        for (at, call) in calls.iter().enumerate() {
+            let failed = |error| BatchError { call: at as u32, error };
+            let index = call.statement as usize;
+            let text = statements.get(index).ok_or_else(|| {
+                failed(SqlError::new(
+                    SqlErrorKind::Invalid,
+                    format!("there is no statement {index} in the batch"),
+                ))
+            })?;
+            if known[index].is_none() {
+                known[index] = Some(self.prepared(text).await.map_err(failed)?);
+            }
+        }
+        let mut counts = Vec::with_capacity(calls.len());
+        let mut next = 0;
+        while next < calls.len() {
+            let segment = batch::segment(&known, calls, next)?;
+            let end = next + segment.calls;
+            // Aborts of the segment leave the transaction alive, to find the call to blame.
+            let failed = |error: sqlx::Error| BatchError { call: next as u32, error: error.into() };
+            tx.savepoint("eventfabric_batch").await.map_err(failed)?;
+            match segment.run(tx.conn()).await {
+                Ok(more) => counts.extend(more),
+                Err(error) if crate::db::is_connection_lost(&error) => return Err(failed(error)),
+                Err(error) => {
+                    tx.rollback_to("eventfabric_batch").await.map_err(failed)?;
+                    for (at, call) in (next..end).zip(&calls[next..end]) {
+                        let text = &statements[call.statement as usize];
+                        self.try_execute(tx, text, &call.params)
+                            .await
+                            .map_err(|error| BatchError { call: at as u32, error })?;
+                    }
+                    // Each call works on its own: a deadlock or a time-out of the whole.
+                    let mut error = SqlError::from(error);
+                    error.kind = SqlErrorKind::Retryable;
+                    return Err(BatchError { call: next as u32, error });
+                }
+            }
+            tx.release("eventfabric_batch").await.map_err(failed)?;
+            next = end;
+        }
+        Ok(counts)
+    }
+
+    async fn prepared(&self, text: &str) -> Result<Arc<Prepared>, SqlError> {
+        {
+            let statements = self.statements.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(prepared) = statements.get(text) {
+                return Ok(prepared.clone());
+            }
+        }
+        if text.len() > self.config.max_statement_bytes {
+            return Err(SqlError::new(
+                SqlErrorKind::Limit,
+                format!("the statement is longer than {} bytes", self.config.max_statement_bytes),
+            ));
+        }
+        let prepared = Arc::new(self.learn(text).await?);
+        let mut statements = self.statements.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(statements.entry(text.to_owned()).or_insert(prepared).clone())
+    }
+
+    /// Makes the function of a new statement, on a connection and in a transaction of its own, so
+    /// that every host has it at once and a rollback of the plugin's does not take it away.
+    async fn learn(&self, text: &str) -> Result<Prepared, SqlError> {
+        let mut conn = self.control.acquire().await?;
+        let mut tx = conn.begin().await?;
+        roles::lock(&mut tx).await?;
+        let sha256 = statement::sha256(text);
+        let found = sqlx::query_scalar(
+            "SELECT description FROM eventfabric.plugin_statements
+             WHERE schema_name = $1 AND sha256 = $2 AND policy = $3",
+        )
+        .bind(&self.names.schema)
+        .bind(&sha256)
+        .bind(policy::VERSION)
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(sqlx::types::Json(prepared)) = found {
+            return Ok(prepared);
+        }
+        let known: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM eventfabric.plugin_statements
+             WHERE schema_name = $1 AND sha256 <> $2",
+        )
+        .bind(&self.names.schema)
+        .bind(&sha256)
+        .fetch_one(&mut *tx)
+        .await?;
+        if known >= self.config.max_statements as i64 {
+            return Err(SqlError::new(
+                SqlErrorKind::Limit,
+                format!("the plugin has used {known} different statements, which is the limit"),
+            )
+            .with_hint("pass values as parameters ($1, $2, …) and not in the text"));
+        }
+        let host = roles::host(&mut tx).await?;
+        let prepared = statement::make(&mut tx, host, &self.names, text).await?;
+        roles::run(&mut tx, "SET LOCAL search_path = ''".to_owned()).await?;
+        sqlx::query(
+            "INSERT INTO eventfabric.plugin_statements
+                 (schema_name, sha256, statement, function_name, description, policy)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (schema_name, sha256) DO UPDATE SET
+                 function_name = excluded.function_name, description = excluded.description,
+                 policy = excluded.policy",
+        )
+        .bind(&self.names.schema)
+        .bind(&sha256)
+        .bind(text)
+        .bind(&prepared.function)
+        .bind(sqlx::types::Json(&prepared))
+        .bind(policy::VERSION)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(prepared)
+    }
+}
+
+/// A transaction in which a statement failed takes no other.
+fn guard(tx: &Tx) -> Result<(), SqlError> {
+    if tx.is_doomed() { Err(SqlError::aborted()) } else { Ok(()) }
+}
+
+/// `$1::type, $2::type, …`
+fn single_args(prepared: &Prepared) -> String {
+    if prepared.params.is_empty() {
+        return "0".to_owned();
+    }
+    let args: Vec<String> =
+        (1..).zip(&prepared.params).map(|(n, p)| format!("${n}::{}", p.type_name)).collect();
+    args.join(", ")
+}
+
+fn column_sql(number: usize, column: &ResultColumn) -> String {
+    match column.read {
+        Read::Scalar(_) | Read::Array(_) => format!("q.c{number}"),
+        Read::Numeric | Read::Other => format!("q.c{number}::text"),
+        Read::NumericArray => format!("q.c{number}::text[]"),
+    }
+}
+
+fn read(column: &ResultColumn, raw: &[u8]) -> Result<Value, String> {
+    let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
+    Ok(match column.read {
+        Read::Scalar(kind) => wire::read(kind, raw)?,
+        Read::Array(kind) => Value::array(wire::read_array(kind, raw)?, kind),
+        Read::Numeric => Value::Numeric(text(raw)),
+        Read::NumericArray => {
+            match Value::array(wire::read_array(wire::Wire::Text, raw)?, wire::Wire::Text) {
+                Value::TextArray(list) => Value::NumericArray(list),
+                other => other,
+            }
+        }
+        Read::Other => Value::Other { type_name: column.type_name.clone(), text: text(raw) },
+    })
+}
+
+/// Refuses a wrong number of parameters.
+pub(super) fn check_params(prepared: &Prepared, params: &[Value]) -> Result<(), SqlError> {
+    if prepared.params.len() == params.len() {
+        return Ok(());
+    }
+    Err(SqlError::new(
+        SqlErrorKind::Invalid,
+        format!(
+            "the statement has {} parameters, and {} were given",
+            prepared.params.len(),
+            params.len()
+        ),
+    ))
+}
+
+/// The error of a parameter that does not fit.
+pub(super) fn misfit(number: usize, param: &Param, why: &str) -> SqlError {
+    SqlError::new(
+        SqlErrorKind::Invalid,
+        format!("parameter ${} is of the type {}: {why}", number + 1, param.type_name),
+    )
+}
+
+fn arguments(prepared: &Prepared, params: &[Value]) -> Result<PgArguments, SqlError> {
+    check_params(prepared, params)?;
+    let mut arguments = PgArguments::default();
+    for (at, (param, value)) in prepared.params.iter().zip(params).enumerate() {
+        let raw = raw(param, value).map_err(|why| misfit(at, param, &why))?;
+        arguments.add(raw).map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+fn raw(param: &Param, value: &Value) -> Result<Raw, String> {
+    let (scalar, array) = param.wire.oids();
+    if *value == Value::Null {
+        return Ok(Raw { oid: if param.array { array } else { scalar }, bytes: None });
+    }
+    if param.array {
+        if let Some(elements) = value.elements() {
+            let mut builder = ArrayBuilder::new(param.wire);
+            for element in &elements {
+                builder.push(|out| wire::write(out, param.wire, false, element))?;
+            }
+            return Ok(Raw { oid: array, bytes: Some(builder.finish()) });
+        }
+    }
+    let mut bytes = Vec::new();
+    if param.array || param.cast && value.elements().is_some() {
+        bytes = batch::literal(value)?.into_bytes();
+        return Ok(Raw { oid: 25, bytes: Some(bytes) });
+    }
+    wire::write(&mut bytes, param.wire, param.cast, value)?;
+    Ok(Raw { oid: scalar, bytes: Some(bytes) })
+}

@@ -1,0 +1,174 @@
+//! The verdict on a parse tree: looks up what it names, and holds it against the lists.
+
+use sqlx::{PgConnection, Row as _};
+
+use super::policy;
+use super::tree::{self, Facts};
+
+/// Where a tree stands; some things are allowed in one place only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A statement that the plugin runs.
+    Statement,
+    /// A view, an index, a check, a generated column.
+    Catalogue,
+    /// The default of a column: `nextval` of the plugin's own sequences may stand there.
+    Default,
+}
+
+/// Why a tree was refused, or could not be judged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Verdict {
+    /// It names what it must not; the text says what, and what to do.
+    #[error("{0}")]
+    Denied(String),
+    /// The look-up failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Reads a tree and judges it. `schema` is the plugin's.
+pub(super) async fn judge(
+    conn: &mut PgConnection,
+    schema: &str,
+    place: Place,
+    text: &str,
+) -> Result<Facts, Verdict> {
+    let facts = tree::read(text).map_err(|e| Verdict::Denied(e.to_string()))?;
+    for node in &facts.nodes {
+        if let Some(reason) = policy::node_denied(node) {
+            return Err(Verdict::Denied(reason));
+        }
+    }
+    for number in &facts.system_columns {
+        if let Some(name) = policy::system_column_denied(*number) {
+            return Err(Verdict::Denied(format!(
+                "the system column {name} is not allowed: it differs from run to run"
+            )));
+        }
+    }
+    relations(conn, schema, &facts).await?;
+    functions(conn, place, &facts).await?;
+    types(conn, schema, place, &facts).await?;
+    Ok(facts)
+}
+
+fn list(oids: &std::collections::BTreeSet<u32>) -> Vec<i64> {
+    oids.iter().map(|oid| i64::from(*oid)).collect()
+}
+
+async fn relations(conn: &mut PgConnection, schema: &str, facts: &Facts) -> Result<(), Verdict> {
+    if facts.relations.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(
+        "SELECT n.nspname::text, c.relname::text, c.relkind::text
+         FROM pg_catalog.unnest($1::bigint[]) AS u (id)
+         LEFT JOIN pg_catalog.pg_class c ON c.oid = u.id::oid
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
+    )
+    .bind(list(&facts.relations))
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in rows {
+        let (found, name): (Option<String>, Option<String>) = (row.try_get(0)?, row.try_get(1)?);
+        let kind: Option<String> = row.try_get(2)?;
+        let (Some(found), Some(name)) = (found, name) else {
+            return Err(Verdict::Denied("a relation that does not exist any more".to_owned()));
+        };
+        if found != schema {
+            return Err(Verdict::Denied(format!(
+                "relation {found}.{name} is not the plugin's: a statement may use the tables of its \
+                 own schema only, named without a schema"
+            )));
+        }
+        if !matches!(kind.as_deref(), Some("r" | "p" | "v")) {
+            return Err(Verdict::Denied(format!("{name} is no table and no view")));
+        }
+    }
+    Ok(())
+}
+
+async fn functions(conn: &mut PgConnection, place: Place, facts: &Facts) -> Result<(), Verdict> {
+    let rows = sqlx::query(
+        "SELECT p.oid::bigint, n.nspname::text, p.proname::text, p.provolatile::text, NULL::text
+         FROM pg_catalog.unnest($1::bigint[]) AS u (id)
+         LEFT JOIN pg_catalog.pg_proc p ON p.oid = u.id::oid
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+         UNION ALL
+         SELECT CASE WHEN o.oid::bigint < p.oid::bigint THEN p.oid ELSE o.oid END::bigint,
+                n.nspname::text, p.proname::text, p.provolatile::text, o.oprname::text
+         FROM pg_catalog.unnest($2::bigint[]) AS u (id)
+         LEFT JOIN pg_catalog.pg_operator o ON o.oid = u.id::oid
+         LEFT JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace",
+    )
+    .bind(list(&facts.functions))
+    .bind(list(&facts.operators))
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in rows {
+        let oid: Option<i64> = row.try_get(0)?;
+        let Some(oid) = oid.and_then(|oid| u32::try_from(oid).ok()) else {
+            return Err(Verdict::Denied("a function that does not exist any more".to_owned()));
+        };
+        let (namespace, name): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let volatility: String = row.try_get(3)?;
+        let operator: Option<String> = row.try_get(4)?;
+        let what = match operator {
+            Some(sign) => format!("operator {sign} ({name})"),
+            None => format!("function {name}"),
+        };
+        if namespace != "pg_catalog" || oid >= policy::FIRST_FOREIGN_OID {
+            return Err(Verdict::Denied(format!(
+                "{what} of schema {namespace} is not allowed: only PostgreSQL's own functions are"
+            )));
+        }
+        if place == Place::Default && oid == policy::NEXTVAL {
+            continue;
+        }
+        if let Some(reason) = policy::function_denied(&name, &volatility) {
+            return Err(Verdict::Denied(format!("{what} is not allowed: {reason}")));
+        }
+    }
+    Ok(())
+}
+
+async fn types(
+    conn: &mut PgConnection,
+    schema: &str,
+    place: Place,
+    facts: &Facts,
+) -> Result<(), Verdict> {
+    let rows = sqlx::query(
+        "SELECT coalesce(e.oid, t.oid)::bigint, n.nspname::text, t.typname::text
+         FROM pg_catalog.unnest($1::bigint[]) AS u (id)
+         LEFT JOIN pg_catalog.pg_type t ON t.oid = u.id::oid
+         LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace",
+    )
+    .bind(list(&facts.types))
+    .fetch_all(&mut *conn)
+    .await?;
+    for row in rows {
+        let oid: Option<i64> = row.try_get(0)?;
+        let Some(oid) = oid.and_then(|oid| u32::try_from(oid).ok()) else {
+            return Err(Verdict::Denied("a type that does not exist any more".to_owned()));
+        };
+        let (namespace, name): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        if oid == policy::REGCLASS && place == Place::Default {
+            continue;
+        }
+        if policy::CATALOGUE_TYPES.contains(&oid) {
+            return Err(Verdict::Denied(format!(
+                "type {name} is not allowed: it looks into the catalogue"
+            )));
+        }
+        if namespace != schema && (namespace != "pg_catalog" || oid >= policy::FIRST_FOREIGN_OID) {
+            return Err(Verdict::Denied(format!(
+                "type {namespace}.{name} is not allowed: only PostgreSQL's own types and the plugin's are"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Runs a plugin's migrations, and looks at what they left behind.
+
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _};
+
+use super::error::{SandboxError, while_doing};
+use super::judge::{self, Place, Verdict};
+use super::roles::{self, CALLS, Host, Names, ident};
+use super::{split, statement};
+use crate::projection::{Description, Migration};
+
+/// The migrations that were applied, in order, with their numbers and names.
+pub type MigrationReport = Vec<(u32, String)>;
+
+/// Makes the plugin's schema ready for this version of it, in one transaction.
+pub(super) async fn prepare(
+    conn: &mut PgConnection,
+    names: &Names,
+    description: &Description,
+) -> Result<MigrationReport, SandboxError> {
+    let context = "applying the migrations of a plugin";
+    for (expected, migration) in (1..).zip(&description.migrations) {
+        if migration.number != expected {
+            let plugin = names.plugin.clone();
+            return Err(SandboxError::Numbers { plugin, expected, found: migration.number });
+        }
+    }
+    let mut tx = conn.begin().await.map_err(while_doing(context))?;
+    roles::lock(&mut tx).await.map_err(while_doing(context))?;
+    let host = roles::ensure(&mut tx, names).await?;
+    let missing = missing(&mut tx, names, description).await?;
+    if !missing.is_empty() {
+        drop_functions(&mut tx, names).await.map_err(while_doing(context))?;
+        let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
+        for migration in missing {
+            apply(&mut tx, names, &runner, migration).await?;
+        }
+        roles::run(&mut tx, format!("DROP FUNCTION {runner}(text)"))
+            .await
+            .map_err(while_doing(context))?;
+        roles::grant_dml(&mut tx, names).await.map_err(while_doing(context))?;
+    }
+    tx.commit().await.map_err(while_doing(context))?;
+    Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
+}
+
+/// The migrations that this database has not seen. The others must not have changed.
+async fn missing<'a>(
+    conn: &mut PgConnection,
+    names: &Names,
+    description: &'a Description,
+) -> Result<&'a [Migration], SandboxError> {
+    let applied: Vec<(i32, String)> = sqlx::query_as(
+        "SELECT number, sha256 FROM eventfabric.plugin_migrations
+         WHERE schema_name = $1 ORDER BY number",
+    )
+    .bind(&names.schema)
+    .fetch_all(conn)
+    .await
+    .map_err(while_doing("reading which migrations of a plugin were applied"))?;
+    let known = &description.migrations;
+    if applied.len() > known.len() {
+        return Err(SandboxError::Ahead {
+            plugin: names.plugin.clone(),
+            applied: applied.len() as u32,
+            known: known.len() as u32,
+        });
+    }
+    for ((_, sha256), migration) in applied.iter().zip(known) {
+        if *sha256 != statement::sha256(&migration.sql) {
+            return Err(SandboxError::Changed {
+                plugin: names.plugin.clone(),
+                number: migration.number,
+                name: migration.name.clone(),
+            });
+        }
+    }
+    Ok(&known[applied.len()..])
+}
+
+/// The functions hold on to the tables. They are made again at their next use.
+async fn drop_functions(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+    let functions: Vec<String> = sqlx::query_scalar(
+        "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 RETURNING function_name",
+    )
+    .bind(&names.schema)
+    .fetch_all(&mut *conn)
+    .await?;
+    for function in functions {
+        roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
+    }
+    Ok(())
+}
+
+/// Makes the function that runs a migration's statements as the owner of the schema. Inside of it
+/// the server refuses changes of the role and ends of the transaction.
+async fn runner(conn: &mut PgConnection, host: Host, names: &Names) -> sqlx::Result<String> {
+    let function = format!("{CALLS}.{}", ident(&format!("m_{}", &statement::sha256(&names.schema)[..40])));
+    let path = format!("{}, pg_temp", ident(&names.schema));
+    roles::run(
+        conn,
+        format!(
+            "DROP FUNCTION IF EXISTS {function}(text);
+             CREATE FUNCTION {function}(text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+             SET search_path = {path} AS 'BEGIN EXECUTE $1; END'"
+        ),
+    )
+    .await?;
+    roles::hand_over(conn, host, &format!("{function}(text)"), &names.owner).await?;
+    Ok(function)
+}
+
+async fn apply(
+    conn: &mut PgConnection,
+    names: &Names,
+    runner: &str,
+    migration: &Migration,
+) -> Result<(), SandboxError> {
+    let refused = |statement: Option<&str>, reason: String| SandboxError::Migration {
+        plugin: names.plugin.clone(),
+        number: migration.number,
+        name: migration.name.clone(),
+        statement: statement.map(|s| {
+            let short: String = s.chars().take(120).collect();
+            if short.len() < s.len() { format!("{short}…") } else { short }
+        }),
+        reason,
+    };
+    let pieces = split::split(&migration.sql).map_err(|e| refused(None, e.to_string()))?;
+    let call = format!("SELECT {runner}($1)");
+    for piece in &pieces {
+        let failed = |e: sqlx::Error| {
+            let error = super::error::SqlError::from(e);
+            refused(Some(piece.text), error.to_string())
+        };
+        if let Some(reason) = split::refused(piece) {
+            return Err(refused(Some(piece.text), reason));
+        }
+        // The extended protocol takes one command, and only parses it.
+        let text = AssertSqlSafe(piece.text).into_sql_str();
+        (&mut *conn).prepare(text).await.map_err(failed)?;
+        sqlx::query(AssertSqlSafe(call.as_str()))
+            .bind(piece.text)
+            .execute(&mut *conn)
+            .await
+            .map_err(failed)?;
+    }
+    inspect(conn, names).await.map_err(|e| match e {
+        Verdict::Denied(reason) => refused(None, reason),
+        Verdict::Database(source) => {
+            SandboxError::Database { context: "looking at what a migration made", source }
+        }
+    })?;
+    sqlx::query(
+        "INSERT INTO eventfabric.plugin_migrations (schema_name, number, name, sha256)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(&names.schema)
+    .bind(i64::from(migration.number) as i32)
+    .bind(&migration.name)
+    .bind(statement::sha256(&migration.sql))
+    .execute(&mut *conn)
+    .await
+    .map(drop)
+    .map_err(while_doing("recording a migration"))
+}
+
+/// Looks at the whole schema: no objects of a forbidden kind, nothing outside, and only such
+/// expressions as a statement could use.
+async fn inspect(conn: &mut PgConnection, names: &Names) -> Result<(), Verdict> {
+    let found = sqlx::query(include_str!("sql/forbidden.sql"))
+        .bind(&names.schema)
+        .bind(&names.owner)
+        .fetch_all(&mut *conn)
+        .await?;
+    if let Some(row) = found.first() {
+        let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        return Err(Verdict::Denied(format!("it left {kind} {name}, which is not allowed")));
+    }
+    let trees =
+        sqlx::query(include_str!("sql/trees.sql")).bind(&names.schema).fetch_all(&mut *conn).await?;
+    for row in trees {
+        let (what, default, tree): (String, bool, String) =
+            (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let place = if default { Place::Default } else { Place::Catalogue };
+        judge::judge(conn, &names.schema, place, &tree).await.map_err(|verdict| match verdict {
+            Verdict::Denied(reason) => Verdict::Denied(format!("{what}: {reason}")),
+            other => other,
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! The roles and the schema of a plugin. All names of the server that the sandbox uses are made
+//! here.
+
+use sha2::{Digest as _, Sha256};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+use super::error::{SandboxError, while_doing};
+
+/// The schema of the functions that are made of statements.
+pub(super) const CALLS: &str = "eventfabric_calls";
+
+/// Names that PostgreSQL, the host or its operators use themselves.
+const RESERVED: &[&str] =
+    &["eventfabric", "eventfabric_calls", "information_schema", "public", "postgres", "host"];
+
+/// Whose schema, and under which names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    /// The plugin.
+    pub plugin: String,
+    /// Its schema: the prefix and the plugin's name.
+    pub schema: String,
+    /// Owns the schema; migrations run as this role.
+    pub owner: String,
+    /// Owns the functions; statements run as this role.
+    pub exec: String,
+}
+
+impl Names {
+    /// Checks the plugin's name. Roles belong to the whole server, so theirs begin with a hash of
+    /// the database's name.
+    pub fn new(database: &str, prefix: &str, plugin: &str) -> Result<Self, SandboxError> {
+        let wrong = |why| Err(SandboxError::Name(plugin.to_owned(), why));
+        let mut letters = plugin.bytes();
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        if !letters.next().is_some_and(|b| b.is_ascii_lowercase()) || !letters.all(plain) {
+            return wrong("use lower-case letters, digits and _, beginning with a letter");
+        }
+        if plugin.len() > 48 {
+            return wrong("it is longer than 48 characters");
+        }
+        let schema = format!("{prefix}{plugin}");
+        if schema.len() > 63 || !schema.bytes().all(plain) {
+            return wrong("with the prefix of the schemas it is no plain name of at most 63 bytes");
+        }
+        let reserved = |name: &str| RESERVED.contains(&name) || name.starts_with("pg_");
+        if reserved(plugin) || reserved(&schema) {
+            return wrong("it is reserved");
+        }
+        let database = &hex::encode(Sha256::digest(database))[..8];
+        // A schema that would make the roles' names too long goes in as a hash, too.
+        let part = if schema.len() <= 48 {
+            schema.clone()
+        } else {
+            hex::encode(Sha256::digest(&schema))[..40].to_owned()
+        };
+        Ok(Self {
+            plugin: plugin.to_owned(),
+            schema,
+            owner: format!("ef_{database}_{part}_o"),
+            exec: format!("ef_{database}_{part}_x"),
+        })
+    }
+}
+
+/// Quotes a name for SQL.
+pub(super) fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Quotes a string for SQL; the connection has standard_conforming_strings on.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Runs one statement of the host's own making.
+pub(super) async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
+    conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+}
+
+/// Takes the lock under which the sandbox changes the catalogue, until the transaction ends. One
+/// lock for the whole database: GRANTs on one schema from two transactions fail each other.
+pub(super) async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
+    run(
+        conn,
+        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
+         SET LOCAL check_function_bodies = on;
+         SELECT pg_catalog.pg_advisory_xact_lock(7306374208861037)"
+            .to_owned(),
+    )
+    .await
+}
+
+/// What the host's own role may do, which decides what it must grant itself.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Host {
+    /// Needs no grants.
+    pub superuser: bool,
+    /// `server_version_num`.
+    pub version: i32,
+}
+
+/// Asks the server.
+pub(super) async fn host(conn: &mut PgConnection) -> sqlx::Result<Host> {
+    let (superuser, version): (bool, i32) = sqlx::query_as(
+        "SELECT rolsuper, pg_catalog.current_setting('server_version_num')::int4
+         FROM pg_catalog.pg_roles WHERE rolname = current_user",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Host { superuser, version })
+}
+
+/// Makes sure that roles and schema are there and belong together. Under [`lock`].
+pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Host, SandboxError> {
+    let context = "making the roles and the schema of a plugin";
+    let host = host(conn).await.map_err(while_doing(context))?;
+    for role in [&names.owner, &names.exec] {
+        ensure_role(conn, host, role).await.map_err(while_doing(
+            "making a role of a plugin (the host's role needs CREATEROLE)",
+        ))?;
+    }
+    let known: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",
+    )
+    .bind(&names.schema)
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(while_doing(context))?;
+    let exists: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)",
+    )
+    .bind(&names.schema)
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(while_doing(context))?;
+    if exists && !known {
+        return Err(SandboxError::ForeignSchema(names.schema.clone()));
+    }
+    let (schema, owner, exec) = (ident(&names.schema), ident(&names.owner), ident(&names.exec));
+    if !exists {
+        run(conn, format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}"))
+            .await
+            .map_err(while_doing(context))?;
+        run(conn, format!("GRANT USAGE ON SCHEMA {schema} TO {exec}"))
+            .await
+            .map_err(while_doing(context))?;
+    }
+    if !known {
+        sqlx::query(
+            "INSERT INTO eventfabric.plugin_schemas
+                 (schema_name, plugin_name, owner_role, exec_role) VALUES ($1, $2, $3, $4)",
+        )
+        .bind(&names.schema)
+        .bind(&names.plugin)
+        .bind(&names.owner)
+        .bind(&names.exec)
+        .execute(&mut *conn)
+        .await
+        .map_err(while_doing(context))?;
+    }
+    Ok(host)
+}
+
+async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::Result<()> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(&mut *conn)
+            .await?;
+    let name = ident(role);
+    if !exists {
+        run(conn, format!("CREATE ROLE {name} NOLOGIN NOINHERIT")).await?;
+    }
+    if host.superuser {
+        return Ok(());
+    }
+    // The host acts for the role: gives it objects, drops them, grants on them.
+    let member: bool = sqlx::query_scalar(if host.version >= 160_000 {
+        "SELECT pg_catalog.pg_has_role($1, 'USAGE') AND pg_catalog.pg_has_role($1, 'SET')"
+    } else {
+        "SELECT pg_catalog.pg_has_role($1, 'USAGE')"
+    })
+    .bind(role)
+    .fetch_one(&mut *conn)
+    .await?;
+    if !member {
+        let options = if host.version >= 160_000 { " WITH INHERIT TRUE, SET TRUE" } else { "" };
+        run(conn, format!("GRANT {name} TO CURRENT_USER{options}")).await?;
+    }
+    Ok(())
+}
+
+/// Grants what statements need on the tables and sequences that are there now.
+pub(super) async fn grant_dml(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+    let (schema, exec) = (ident(&names.schema), ident(&names.exec));
+    run(
+        conn,
+        format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {exec};
+             GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {exec}"
+        ),
+    )
+    .await
+}
+
+/// Gives a function of [`CALLS`] to a role of the plugin, and its use to the host alone.
+pub(super) async fn hand_over(
+    conn: &mut PgConnection,
+    host: Host,
+    signature: &str,
+    role: &str,
+) -> sqlx::Result<()> {
+    let role = ident(role);
+    // A new owner must be able to create in the schema, unless a superuser decides; for the
+    // length of one statement it is.
+    let (before, after) = if host.superuser {
+        (String::new(), String::new())
+    } else {
+        (
+            format!("GRANT CREATE ON SCHEMA {CALLS} TO {role};"),
+            format!("REVOKE CREATE ON SCHEMA {CALLS} FROM {role};"),
+        )
+    };
+    run(
+        conn,
+        format!(
+            "REVOKE ALL ON FUNCTION {signature} FROM PUBLIC;
+             GRANT EXECUTE ON FUNCTION {signature} TO CURRENT_USER;
+             {before} ALTER FUNCTION {signature} OWNER TO {role}; {after}"
+        ),
+    )
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_and_reserved_ones_are_refused() {
+        let long = "p".repeat(48);
+        let names = Names::new("db", "", &long).unwrap();
+        assert!(names.owner.len() <= 63 && names.exec.len() <= 63);
+        let prefixed = Names::new("db", "shadow_of_", &long).unwrap();
+        assert!(prefixed.exec.len() <= 63 && prefixed.exec != names.exec);
+        for name in ["", "A", "1a", "a-b", "pg_x", "public", "eventfabric", &"p".repeat(49)] {
+            assert!(Names::new("db", "", name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Makes a function of a statement: the server parses and binds it, the judge reads its tree, and
+//! the plugin's role becomes its owner.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use sqlx::postgres::PgTypeInfo;
+use sqlx::{
+    AssertSqlSafe, Column as _, Either, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
+    Statement as _,
+};
+
+use super::error::{SqlError, SqlErrorKind};
+use super::judge::{self, Place, Verdict};
+use super::roles::{self, CALLS, Host, Names, ident};
+use super::split;
+use super::wire::Wire;
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Param {
+    /// PostgreSQL's name of the type, with its schema where it is the plugin's.
+    pub type_name: String,
+    pub wire: Wire,
+    pub array: bool,
+    /// It goes as text, and the server casts it.
+    pub cast: bool,
+}
+
+/// A column of a statement's result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ResultColumn {
+    pub name: String,
+    pub type_name: String,
+    pub read: Read,
+}
+
+/// How a column is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Read {
+    Scalar(Wire),
+    Array(Wire),
+    /// As text, and given as numeric.
+    Numeric,
+    /// As text[], and given as numeric[].
+    NumericArray,
+    /// As text, and given with the name of its type.
+    Other,
+}
+
+/// How the rows that a statement wrote or returned are counted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Count {
+    /// The function returns a row for each.
+    Rows,
+    /// MERGE before PostgreSQL 17 cannot return rows: the difference of the server's own counters
+    /// of these tables, around the call.
+    Written(Vec<u32>),
+}
+
+/// A statement that was judged, and the function that was made of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Prepared {
+    /// Quoted, with its schema.
+    pub function: String,
+    pub params: Vec<Param>,
+    pub columns: Vec<ResultColumn>,
+    pub count: Count,
+    pub reads: Vec<String>,
+    pub writes: bool,
+    /// It can change or lock nothing.
+    pub select: bool,
+}
+
+pub(super) fn sha256(text: &str) -> String {
+    hex::encode(Sha256::digest(text))
+}
+
+fn denied(reason: impl Into<String>) -> SqlError {
+    SqlError::new(SqlErrorKind::Denied, reason)
+}
+
+/// Makes and judges the function of a statement, in a transaction under [`roles::lock`]. An error
+/// leaves the transaction to be rolled back.
+pub(super) async fn make(
+    conn: &mut PgConnection,
+    host: Host,
+    names: &Names,
+    statement: &str,
+) -> Result<Prepared, SqlError> {
+    let pieces = split::split(statement)
+        .map_err(|e| SqlError::new(SqlErrorKind::Invalid, format!("the statement is wrong: {e}")))?;
+    let end = match pieces.as_slice() {
+        [piece] => piece.text.as_ptr() as usize - statement.as_ptr() as usize + piece.text.len(),
+        [] => return Err(SqlError::new(SqlErrorKind::Invalid, "the statement is empty")),
+        _ => {
+            return Err(denied("only one statement at a time is allowed")
+                .with_hint("give each statement to a call of its own"));
+        }
+    };
+    // Up to the last word: what stands in front stays, so that the server's positions are right.
+    let statement = &statement[..end];
+    search(conn, &names.schema).await?;
+    // Under the extended protocol the server takes one command only, and runs nothing here.
+    let described = (&mut *conn).prepare(AssertSqlSafe(statement).into_sql_str()).await?;
+    let oids = |types: &[PgTypeInfo]| -> Vec<u32> {
+        types.iter().map(|t| t.oid().map_or(0, |oid| oid.0)).collect()
+    };
+    let params = match described.parameters() {
+        Some(Either::Left(types)) => oids(types),
+        _ => Vec::new(),
+    };
+    if params.len() > 100 {
+        return Err(SqlError::new(
+            SqlErrorKind::Limit,
+            format!("the statement has {} parameters; PostgreSQL's limit is 100", params.len()),
+        )
+        .with_hint("pass arrays and unnest them, or use execute-batch"));
+    }
+    let outputs: Vec<(String, u32)> = described
+        .columns()
+        .iter()
+        .map(|c| (c.name().to_owned(), c.type_info().oid().map_or(0, |oid| oid.0)))
+        .collect();
+    drop(described);
+    search(conn, "").await?;
+    let types = type_names(conn, &params, &outputs).await?;
+    search(conn, &names.schema).await?;
+
+    let function = format!("{CALLS}.{}", ident(&name_of(names, statement)));
+    // Without a parameter of its own it takes one, so that a call always depends on its row.
+    let signature = if params.is_empty() {
+        "integer".to_owned()
+    } else {
+        types[..params.len()].join(", ")
+    };
+    let signature = format!("{function}({signature})");
+    let returns = match outputs.len() {
+        0 => "void".to_owned(),
+        _ => format!(
+            "TABLE ({})",
+            (1..).zip(&types[params.len()..]).map(|(n, t)| format!("c{n} {t}")).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
+    let mut facts = create(conn, names, &signature, &returns, statement).await?;
+    let command = facts.first_command.unwrap_or(0);
+    let mut count = Count::Rows;
+    if outputs.is_empty() {
+        if command == MERGE && host.version < 170_000 {
+            count = Count::Written(written_tables(conn, &facts.relations).await?);
+        } else if matches!(command, INSERT | UPDATE | DELETE | MERGE) {
+            roles::run(conn, format!("DROP FUNCTION {signature}")).await?;
+            let returning = format!("{statement}\nRETURNING 1");
+            facts = create(conn, names, &signature, "SETOF integer", &returning).await?;
+        } else {
+            return Err(denied("a SELECT without columns is of no use"));
+        }
+    }
+    roles::hand_over(conn, host, &signature, &names.exec).await?;
+    Ok(Prepared {
+        function,
+        params: params
+            .iter()
+            .zip(&types)
+            .map(|(oid, name)| {
+                let wire = Wire::of(*oid);
+                let (kind, array) = wire.unwrap_or((Wire::Text, false));
+                Param { type_name: name.clone(), wire: kind, array, cast: wire.is_none() }
+            })
+            .collect(),
+        columns: outputs
+            .into_iter()
+            .zip(&types[params.len()..])
+            .map(|((name, oid), type_name)| ResultColumn {
+                name,
+                type_name: type_name.clone(),
+                read: match (oid, Wire::of(oid)) {
+                    (1700, _) => Read::Numeric,
+                    (1231, _) => Read::NumericArray,
+                    // The contract has no time without a zone.
+                    (1114 | 1115, _) | (_, None) => Read::Other,
+                    (_, Some((wire, false))) => Read::Scalar(wire),
+                    (_, Some((wire, true))) => Read::Array(wire),
+                },
+            })
+            .collect(),
+        count,
+        reads: relation_names(conn, &facts.relations).await?,
+        writes: facts.commands.iter().any(|c| *c != SELECT),
+        select: facts.commands.iter().all(|c| *c == SELECT) && !facts.locks_rows,
+    })
+}
+
+const SELECT: u32 = 1;
+const UPDATE: u32 = 2;
+const INSERT: u32 = 3;
+const DELETE: u32 = 4;
+const MERGE: u32 = 5;
+
+/// The name of the function of a statement.
+fn name_of(names: &Names, statement: &str) -> String {
+    format!("s_{}", &sha256(&format!("{}\n{statement}", names.schema))[..40])
+}
+
+/// Where names without a schema are looked up: the plugin's schema and PostgreSQL's own, and the
+/// temporary tables last, where they can shadow nothing.
+async fn search(conn: &mut PgConnection, schema: &str) -> Result<(), SqlError> {
+    let path = if schema.is_empty() { "''".to_owned() } else { format!("{}, pg_temp", ident(schema)) };
+    Ok(roles::run(conn, format!("SET LOCAL search_path = {path}")).await?)
+}
+
+/// Makes the function and judges its tree.
+async fn create(
+    conn: &mut PgConnection,
+    names: &Names,
+    signature: &str,
+    returns: &str,
+    statement: &str,
+) -> Result<super::tree::Facts, SqlError> {
+    let sql = format!(
+        "CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC\n{statement}\n; END"
+    );
+    // With arguments, if none, sqlx speaks the extended protocol: one command.
+    sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *conn).await.map_err(|e| {
+        let mut error = SqlError::from(e);
+        error.position = None;
+        if error.sqlstate == "42601" {
+            // The text stands alone, so it is its kind that does not fit into a function.
+            error.kind = SqlErrorKind::Denied;
+            error.hint = Some(
+                "only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES are allowed".to_owned(),
+            );
+        }
+        error
+    })?;
+    let tree: Option<String> = sqlx::query_scalar(
+        "SELECT p.prosqlbody::text FROM pg_catalog.pg_proc p
+         WHERE p.oid = $1::pg_catalog.regprocedure",
+    )
+    .bind(signature)
+    .fetch_one(&mut *conn)
+    .await?;
+    let tree = tree.ok_or_else(|| denied("the server made no parse tree of the statement"))?;
+    let facts = judge::judge(conn, &names.schema, Place::Statement, &tree).await.map_err(
+        |verdict| match verdict {
+            Verdict::Denied(reason) => denied(reason),
+            Verdict::Database(error) => error.into(),
+        },
+    )?;
+    if facts.roots != 1 {
+        return Err(denied("only one statement at a time is allowed"));
+    }
+    Ok(facts)
+}
+
+async fn type_names(
+    conn: &mut PgConnection,
+    params: &[u32],
+    outputs: &[(String, u32)],
+) -> Result<Vec<String>, SqlError> {
+    let oids: Vec<i64> =
+        params.iter().copied().chain(outputs.iter().map(|(_, oid)| *oid)).map(i64::from).collect();
+    let rows = sqlx::query(
+        "SELECT pg_catalog.format_type(u.id::oid, -1), t.typtype::text
+         FROM pg_catalog.unnest($1::bigint[]) WITH ORDINALITY AS u (id, n)
+         LEFT JOIN pg_catalog.pg_type t ON t.oid = u.id::oid ORDER BY u.n",
+    )
+    .bind(oids)
+    .fetch_all(&mut *conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let name: String = row.try_get(0)?;
+            // "record" is a pseudo-type: a result without columns of its own.
+            if row.try_get::<Option<String>, _>(1)?.as_deref() == Some("p") {
+                return Err(SqlError::new(
+                    SqlErrorKind::Invalid,
+                    format!("a column or parameter of the type {name} cannot be passed"),
+                )
+                .with_hint("name the columns one by one, or make JSON of them with to_jsonb"));
+            }
+            Ok(name)
+        })
+        .collect()
+}
+
+async fn relation_names(
+    conn: &mut PgConnection,
+    relations: &std::collections::BTreeSet<u32>,
+) -> Result<Vec<String>, SqlError> {
+    Ok(sqlx::query_scalar(
+        "SELECT relname::text FROM pg_catalog.pg_class
+         WHERE oid::bigint = ANY ($1::bigint[]) ORDER BY 1",
+    )
+    .bind(relations.iter().map(|oid| i64::from(*oid)).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The tables of a MERGE with their partitions.
+async fn written_tables(
+    conn: &mut PgConnection,
+    relations: &std::collections::BTreeSet<u32>,
+) -> Result<Vec<u32>, SqlError> {
+    let oids: Vec<i64> = sqlx::query_scalar(
+        "WITH RECURSIVE tree (id) AS (
+             SELECT oid FROM pg_catalog.pg_class WHERE oid::bigint = ANY ($1::bigint[])
+             UNION
+             SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN tree ON tree.id = i.inhparent
+         )
+         SELECT id::bigint FROM tree",
+    )
+    .bind(relations.iter().map(|oid| i64::from(*oid)).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    Ok(oids.into_iter().filter_map(|oid| u32::try_from(oid).ok()).collect())
+}
