@@ -32,7 +32,8 @@ pub use migrate::MigrationReport;
 pub use value::Value;
 
 /// The limits of the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SandboxConfig {
     /// Different texts that a plugin may use. More means that it glues values into its SQL.
     pub max_statements: usize,
@@ -45,6 +46,7 @@ pub struct SandboxConfig {
     /// Stands in front of a plugin's name in the name of its schema.
     pub schema_prefix: String,
     /// How long all migrations of one deploy may take together.
+    #[serde(with = "humantime_serde")]
     pub migration_timeout: std::time::Duration,
 }
 

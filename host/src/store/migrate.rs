@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "010_append_only",
     "011_registry",
     "012_delivery",
+    "013_sandbox",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.
