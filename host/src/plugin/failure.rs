@@ -20,12 +20,21 @@ fn kind_of(kind: SqlErrorKind) -> FailureKind {
     }
 }
 
+fn trouble(state: &State) -> Option<&Trouble> {
+    state.session.as_ref()?.trouble.as_ref()
+}
+
 /// The plugin returned a failure of its own.
 pub fn returned(state: &State, mut failure: Failure, events: usize) -> Failure {
     if failure.index.is_some_and(|index| index >= events) {
         failure.index = None;
     }
     failure.message = cut(&failure.message, MESSAGE_BYTES).to_owned();
+    // A deadlock or a lock that was not free in time is no event's fault, whatever the plugin says.
+    if trouble(state).is_some_and(|trouble| trouble.error.kind == SqlErrorKind::Retryable) {
+        failure.kind = FailureKind::Retry;
+        failure.index = None;
+    }
     finish(state, failure)
 }
 
@@ -37,11 +46,10 @@ pub fn swallowed(state: &State, trouble: &Trouble) -> Failure {
 
 /// The plugin did not return.
 pub fn stopped(state: &State, error: &wasmtime::Error) -> Failure {
-    let trouble = state.session.as_ref().and_then(|session| session.trouble.as_ref());
     let (kind, mut message) = explain(state, error);
     // A plugin that gives up (panics) over an error of SQL: the error tells what to do, for a
     // deadlock must not cost an event.
-    let kind = match trouble {
+    let kind = match trouble(state) {
         Some(trouble) if gave_up(error) => kind_of(trouble.error.kind),
         _ => kind,
     };
@@ -58,16 +66,16 @@ pub fn stopped(state: &State, error: &wasmtime::Error) -> Failure {
 }
 
 /// Why the engine stopped, in plain words.
-pub fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) {
-    if let Some(stop) = error.downcast_ref::<Stop>() {
-        let kind = if *stop == Stop::Lost { FailureKind::Retry } else { FailureKind::Poison };
-        return (kind, format!("the plugin {stop}"));
-    }
+fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) {
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return (FailureKind::Retry, "no room for another plugin instance".to_owned());
     }
     let limits = &state.limits;
-    if let Some(refused) = state.space.refused {
+    // Out of memory, most languages panic or exit; some don't even start.
+    let is_start = error.downcast_ref::<Stop>().is_none() && error.downcast_ref::<Trap>().is_none();
+    if let Some(refused) = state.space.refused
+        && (gave_up(error) || is_start)
+    {
         let limit = match refused {
             "memory" => format!("{} MiB", limits.memory_bytes / (1024 * 1024)),
             _ => limits.table_elements.to_string(),
@@ -76,6 +84,10 @@ pub fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) 
             FailureKind::Poison,
             format!("the plugin needs {refused} above its limit of {limit}"),
         );
+    }
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        let kind = if *stop == Stop::Lost { FailureKind::Retry } else { FailureKind::Poison };
+        return (kind, format!("the plugin {stop}"));
     }
     let message = match error.downcast_ref::<Trap>() {
         Some(Trap::UnreachableCodeReached) => {
@@ -128,4 +140,32 @@ fn finish(state: &State, mut failure: Failure) -> Failure {
         failure.connection_lost = true;
     }
     failure
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_sql_decides_where_the_plugin_does_not() {
+        for (sql, expected) in [
+            (SqlErrorKind::Retryable, FailureKind::Retry),
+            (SqlErrorKind::Connection, FailureKind::Retry),
+            (SqlErrorKind::Constraint, FailureKind::Poison),
+            (SqlErrorKind::Limit, FailureKind::Poison),
+            (SqlErrorKind::Denied, FailureKind::Fatal),
+            (SqlErrorKind::Invalid, FailureKind::Fatal),
+        ] {
+            assert_eq!(kind_of(sql), expected, "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn a_panic_is_the_plugins_own_end_and_a_time_out_is_not() {
+        let gave_up = |error: wasmtime::Error| gave_up(&error);
+        assert!(gave_up(Trap::UnreachableCodeReached.into()));
+        assert!(gave_up(Stop::Exit(1).into()));
+        assert!(!gave_up(Trap::StackOverflow.into()));
+        assert!(!gave_up(Stop::HostCalls(1).into()));
+    }
 }

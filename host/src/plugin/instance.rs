@@ -104,7 +104,11 @@ impl Plugin {
         let Some(session) = state.session else { return (None, result.map(|()| stats)) };
         stats.sql = session.time;
         stats.statements = session.statements;
-        let tx = if session.is_lost() { None } else { session.tx };
+        let mut tx = if session.is_lost() { None } else { session.tx };
+        if let (Some(tx), Err(_)) = (&mut tx, &result) {
+            // Half of a batch must not be committed by mistake.
+            tx.doom();
+        }
         (tx, result.map(|()| stats))
     }
 }
