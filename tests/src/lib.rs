@@ -1,5 +1,6 @@
 //! What the integration tests stand on: a real PostgreSQL server, and on it a database for each
-//! test, in milliseconds. The tests themselves are in `tests/it`, one binary for all.
+//! test, in milliseconds. The server is the tests' own; `EVENTFABRIC_TEST_SERVER` may name another
+//! by the URL of a superuser, and then it has a role `eventfabric` with that user's password. The tests themselves are in `tests/it`, one binary for all.
 
 #![forbid(unsafe_code)]
 

@@ -18,6 +18,9 @@ pub const OWNER: &str = "eventfabric";
 /// The database that [`Embedded::options`] names.
 pub const DATABASE: &str = "eventfabric";
 
+/// The lock file of those who use the server.
+const USERS: &str = "users.lock";
+
 /// How long the remains of a server that was killed may stand in the way of the next one.
 const DYING: Duration = Duration::from_secs(15);
 
@@ -30,7 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A running private server.
 ///
-/// Dropping it leaves the server running, for other programs to find; [`Embedded::stop`] ends it.
+/// Whoever has one calls [`Embedded::stop`] at the end: the last one out stops the server. Dropping
+/// it leaves the server running, for other programs to find.
 pub struct Embedded {
     /// Its directory.
     pub dir: PathBuf,
@@ -40,12 +44,10 @@ pub struct Embedded {
     pub version: String,
     /// Whether this program started it, and did not find it running.
     pub started: bool,
-    /// Whether this program is the one to stop it: it started it, or whoever did was killed.
-    pub owned: bool,
     password: String,
     cluster: Cluster,
-    /// The lock that says so to others.
-    _owner: Option<File>,
+    /// Shared by all who use the server; the kernel lets go of it for a program that is killed.
+    users: File,
 }
 
 /// Finds or starts the server of this directory.
@@ -72,28 +74,12 @@ pub async fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Embedde
             (port, version, true)
         }
     };
-    let owner = cluster.lock_file("owner.lock")?;
-    let owner = match owner.try_lock() {
-        Ok(()) => Some(owner),
-        Err(TryLockError::WouldBlock) => None,
-        Err(TryLockError::Error(source)) => {
-            let path = cluster.dir.join("owner.lock");
-            return Err(EmbeddedError::File { doing: "cannot lock", path, source });
-        }
-    };
-    Ok(Embedded {
-        dir: cluster.dir.clone(),
-        port,
-        version,
-        started,
-        owned: owner.is_some(),
-        password,
-        cluster,
-        _owner: owner,
-    })
+    let users = cluster.lock_file(USERS)?;
+    users.lock_shared().map_err(EmbeddedError::file("cannot lock", &cluster.dir.join(USERS)))?;
+    Ok(Embedded { dir: cluster.dir.clone(), port, version, started, password, cluster, users })
 }
 
-/// Stops the server of this directory, whoever owns it. Returns whether it was running.
+/// Stops the server of this directory, whoever uses it. Returns whether it was running.
 ///
 /// # Errors
 /// When the server can't be stopped.
@@ -140,17 +126,21 @@ impl Embedded {
         format!("127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
-    /// Stops the server when this program owns it, and leaves it running otherwise. Transactions
-    /// of others that are still open are rolled back.
+    /// Stops the server when no other program uses it any more: the last one out stops it. Returns
+    /// whether it was stopped.
     ///
     /// # Errors
     /// When the server does not stop within two minutes.
-    pub async fn stop(self) -> Result<(), EmbeddedError> {
-        if !self.owned {
-            return Ok(());
-        }
+    pub async fn stop(self) -> Result<bool, EmbeddedError> {
+        // While this is held, nobody else comes or goes.
         let _start = lock(&self.cluster).await?;
-        halt(&self.cluster).await
+        let failed = EmbeddedError::file("cannot lock", &self.cluster.dir.join(USERS));
+        match self.users.unlock().map_err(TryLockError::Error).and_then(|()| self.users.try_lock())
+        {
+            Ok(()) => halt(&self.cluster).await.map(|()| true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
     }
 }
 
@@ -162,7 +152,6 @@ impl std::fmt::Debug for Embedded {
             .field("port", &self.port)
             .field("version", &self.version)
             .field("started", &self.started)
-            .field("owned", &self.owned)
             .finish_non_exhaustive()
     }
 }

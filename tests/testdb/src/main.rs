@@ -29,6 +29,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     command.args(args);
 
     let server = server().await?;
+    if server.started {
+        sweep(&server).await?;
+    }
     let code = match verb.as_str() {
         "run" => run(command.env(SERVER, server.administrator_url())).await,
         "scratch" => scratch(&server, &mut command).await,
@@ -38,6 +41,23 @@ async fn main() -> anyhow::Result<ExitCode> {
         server.stop().await?;
     }
     code
+}
+
+/// Drops what tests that were killed have left, and the templates of other migrations. Only on a
+/// server that has just started: nobody uses them.
+async fn sweep(server: &Embedded) -> anyhow::Result<()> {
+    let mut admin = PgConnection::connect_with(&server.administrator()).await?;
+    let left: Vec<String> = sqlx::query_scalar(
+        "SELECT datname::text FROM pg_database
+         WHERE datname ~ '^(test|scratch|unfinished|template)_[0-9a-f]+$'",
+    )
+    .fetch_all(&mut admin)
+    .await?;
+    for name in left {
+        admin.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
+    }
+    admin.close().await?;
+    Ok(())
 }
 
 async fn run(command: &mut Command) -> anyhow::Result<ExitCode> {

@@ -41,20 +41,19 @@ fn pid(dir: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_server_is_started_found_by_the_next_program_and_stopped_by_its_owner() {
+async fn a_server_is_started_found_by_the_next_program_and_stopped_by_the_last() {
     let dir = Dir::new();
     let first = start(&dir.postgres()).await.unwrap();
-    assert!(first.started && first.owned);
+    assert!(first.started);
     connect(&first).await.execute("CREATE TABLE t AS SELECT 1 AS n").await.unwrap();
 
     let second = start(&dir.postgres()).await.unwrap();
-    assert!(!second.started && !second.owned);
+    assert!(!second.started);
     assert_eq!((second.port, &second.version), (first.port, &first.version));
-    second.stop().await.unwrap();
-    connect(&first).await.execute("SELECT n FROM t").await.unwrap();
-
     let port = first.port;
-    first.stop().await.unwrap();
+    assert!(!first.stop().await.unwrap(), "the second one still uses it");
+    connect(&second).await.execute("SELECT n FROM t").await.unwrap();
+    assert!(second.stop().await.unwrap());
     assert!(!dir.postgres().join("data/postmaster.pid").exists());
 
     let again = start(&dir.postgres()).await.unwrap();
@@ -92,18 +91,17 @@ async fn programs_that_start_at_once_get_one_server() {
     let (a, b, c) = tokio::join!(start(&path), start(&path), start(&path));
     let all = [a.unwrap(), b.unwrap(), c.unwrap()];
     assert_eq!(all.iter().filter(|server| server.started).count(), 1);
-    assert_eq!(all.iter().filter(|server| server.owned).count(), 1);
     assert!(all.iter().all(|server| server.port == all[0].port));
 }
 
 #[tokio::test]
-async fn the_server_of_a_killed_program_is_taken_over_by_the_next() {
+async fn the_server_of_a_killed_program_is_found_and_stopped_by_the_next() {
     let dir = Dir::new();
     // Dropped, and not stopped: as if the program had been killed.
     drop(start(&dir.postgres()).await.unwrap());
     let next = start(&dir.postgres()).await.unwrap();
-    assert!(!next.started && next.owned);
-    next.stop().await.unwrap();
+    assert!(!next.started);
+    assert!(next.stop().await.unwrap());
     assert!(!stop(&dir.postgres()).await.unwrap(), "it has stopped");
 }
 
