@@ -116,9 +116,9 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
     let context = "making the roles and the schema of a plugin";
     let host = host(conn).await.map_err(while_doing(context))?;
     for role in [&names.owner, &names.exec] {
-        ensure_role(conn, host, role).await.map_err(while_doing(
-            "making a role of a plugin (the host's role needs CREATEROLE)",
-        ))?;
+        ensure_role(conn, host, role)
+            .await
+            .map_err(while_doing("making a role of a plugin (the host's role needs CREATEROLE)"))?;
     }
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",
