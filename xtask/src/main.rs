@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask plugins | prepare | test`.
+//! The project's own tasks: `cargo xtask demo | plugins | prepare | test`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
 
 #![forbid(unsafe_code)]
 
+mod demo;
 mod plugins;
 mod prepare;
 mod run;
@@ -23,6 +24,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Show the main job from end to end, on a private PostgreSQL and real data
+    Demo {
+        /// Build the host with optimisation
+        #[arg(long)]
+        release: bool,
+    },
     /// Build the example plugins and the tests' guests as WebAssembly components
     Plugins,
     /// Describe the host's SQL statements anew, from a scratch database, in host/.sqlx
@@ -41,6 +48,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
         Task::Test { arguments } => test::test(&arguments),

@@ -15,19 +15,25 @@ const FOLDERS: [&str; 2] = ["plugins", "tests/guests"];
 /// Builds all of them with the profile `plugin`.
 pub fn build() -> anyhow::Result<()> {
     let guests = guests()?;
-    if guests.is_empty() {
-        println!("no guests in {}", FOLDERS.join(" or "));
-        return Ok(());
-    }
+    build_only(&guests.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// The component that a package is built to.
+pub fn file(package: &str) -> PathBuf {
+    let dir = target_dir().join(TARGET).join("plugin");
+    dir.join(format!("{}.wasm", package.replace('-', "_")))
+}
+
+/// Builds some of them with the profile `plugin`.
+pub fn build_only(guests: &[&str]) -> anyhow::Result<()> {
     add_target()?;
     let mut build = cargo(&["build", "--profile", "plugin", "--target", TARGET]);
-    for guest in &guests {
+    for guest in guests {
         build.args(["--package", guest]);
     }
     run(&mut build)?;
-    let dir = target_dir().join(TARGET).join("plugin");
     for guest in guests {
-        let path = dir.join(format!("{}.wasm", guest.replace('-', "_")));
+        let path = file(guest);
         let size = std::fs::metadata(&path).with_context(|| path.display().to_string())?.len();
         println!("{:>9} bytes  {}", size, path.display());
     }
