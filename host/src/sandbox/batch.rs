@@ -31,8 +31,9 @@ pub(super) struct Segment {
 impl Segment {
     /// Runs them and tells their counts.
     pub async fn run(self, conn: &mut PgConnection) -> sqlx::Result<Vec<u64>> {
-        let counts: Vec<i64> =
-            sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments).fetch_all(conn).await?;
+        let counts: Vec<i64> = sqlx::query_scalar_with(AssertSqlSafe(self.sql), self.arguments)
+            .fetch_all(conn)
+            .await?;
         Ok(counts.into_iter().map(i64::unsigned_abs).collect())
     }
 }
@@ -144,10 +145,9 @@ pub(super) fn segment(
     let all = std::iter::once((Wire::Int4, which)).chain(columns);
     for (kind, column) in all {
         let raw = Raw { oid: kind.oids().1, bytes: Some(column.finish()) };
-        arguments.add(raw).map_err(|e| BatchError {
-            call: from as u32,
-            error: sqlx::Error::Encode(e).into(),
-        })?;
+        arguments
+            .add(raw)
+            .map_err(|e| BatchError { call: from as u32, error: sqlx::Error::Encode(e).into() })?;
     }
     Ok(Segment { calls: taken, sql, arguments })
 }

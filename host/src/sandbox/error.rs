@@ -161,7 +161,9 @@ pub enum SandboxError {
     #[error("no plugin `{0}` is known in this database; deploy it first")]
     Unknown(String),
     /// The numbers of the migrations are not 1, 2, 3, …
-    #[error("the migrations of `{plugin}` must be numbered 1, 2, 3, … without holes; found {found} in place {expected}")]
+    #[error(
+        "the migrations of `{plugin}` must be numbered 1, 2, 3, … without holes; found {found} in place {expected}"
+    )]
     Numbers {
         /// The plugin.
         plugin: String,

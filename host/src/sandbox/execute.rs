@@ -10,7 +10,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, PgPool, Row as _, Val
 use super::batch;
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
-use super::statement::{self, Count, Param, Prepared, Read, ResultColumn};
+use super::statement::{self, Param, Prepared, Read, ResultColumn};
 use super::value::Value;
 use super::wire::{self, ArrayBuilder, Raw};
 use super::{SandboxConfig, policy};

@@ -1,6 +1,8 @@
 //! Runs a plugin's migrations, and looks at what they left behind.
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _};
+use sqlx::{
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
+};
 
 use super::error::{SandboxError, while_doing};
 use super::judge::{self, Place, Verdict};
@@ -94,7 +96,8 @@ async fn drop_functions(conn: &mut PgConnection, names: &Names) -> sqlx::Result<
 /// Makes the function that runs a migration's statements as the owner of the schema. Inside of it
 /// the server refuses changes of the role and ends of the transaction.
 async fn runner(conn: &mut PgConnection, host: Host, names: &Names) -> sqlx::Result<String> {
-    let function = format!("{CALLS}.{}", ident(&format!("m_{}", &statement::sha256(&names.schema)[..40])));
+    let function =
+        format!("{CALLS}.{}", ident(&format!("m_{}", &statement::sha256(&names.schema)[..40])));
     let path = format!("{}, pg_temp", ident(&names.schema));
     roles::run(
         conn,
@@ -176,8 +179,10 @@ async fn inspect(conn: &mut PgConnection, names: &Names) -> Result<(), Verdict> 
         let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         return Err(Verdict::Denied(format!("it left {kind} {name}, which is not allowed")));
     }
-    let trees =
-        sqlx::query(include_str!("sql/trees.sql")).bind(&names.schema).fetch_all(&mut *conn).await?;
+    let trees = sqlx::query(include_str!("sql/trees.sql"))
+        .bind(&names.schema)
+        .fetch_all(&mut *conn)
+        .await?;
     for row in trees {
         let (what, default, tree): (String, bool, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);

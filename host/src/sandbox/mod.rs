@@ -86,7 +86,10 @@ impl Sandbox {
 
     /// Makes the plugin's roles and schema and applies the migrations that are missing, all of them
     /// or none.
-    pub async fn prepare(&self, description: &Description) -> Result<MigrationReport, SandboxError> {
+    pub async fn prepare(
+        &self,
+        description: &Description,
+    ) -> Result<MigrationReport, SandboxError> {
         let names = self.names(&description.name).await?;
         let conn = self.control.acquire().await.map_err(while_doing("connecting"))?;
         // What a migration does to its session must not reach another one: the connection leaves

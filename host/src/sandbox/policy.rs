@@ -96,13 +96,17 @@ pub(super) fn node_denied(name: &str) -> Option<String> {
         return None;
     }
     Some(match name {
-        "SQLVALUEFUNCTION" => "CURRENT_TIMESTAMP, CURRENT_DATE, CURRENT_USER and their like are not \
+        "SQLVALUEFUNCTION" => {
+            "CURRENT_TIMESTAMP, CURRENT_DATE, CURRENT_USER and their like are not \
                                available: take the time from the event"
-            .to_owned(),
+                .to_owned()
+        }
         "NEXTVALUEEXPR" => "sequences are for the defaults of columns only".to_owned(),
         "TABLESAMPLECLAUSE" => "TABLESAMPLE gives other rows each time".to_owned(),
         "CURRENTOFEXPR" => "there are no cursors".to_owned(),
-        "XMLEXPR" | "TABLEFUNC" => "XML expressions and XMLTABLE or JSON_TABLE are not allowed".to_owned(),
+        "XMLEXPR" | "TABLEFUNC" => {
+            "XML expressions and XMLTABLE or JSON_TABLE are not allowed".to_owned()
+        }
         other => format!("the sandbox does not know expressions of the kind {other}"),
     })
 }

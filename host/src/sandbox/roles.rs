@@ -68,11 +68,6 @@ pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Quotes a string for SQL; the connection has standard_conforming_strings on.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Runs one statement of the host's own making.
 pub(super) async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
     conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
@@ -116,9 +111,9 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
     let context = "making the roles and the schema of a plugin";
     let host = host(conn).await.map_err(while_doing(context))?;
     for role in [&names.owner, &names.exec] {
-        ensure_role(conn, host, role).await.map_err(while_doing(
-            "making a role of a plugin (the host's role needs CREATEROLE)",
-        ))?;
+        ensure_role(conn, host, role)
+            .await
+            .map_err(while_doing("making a role of a plugin (the host's role needs CREATEROLE)"))?;
     }
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",

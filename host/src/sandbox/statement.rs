@@ -87,8 +87,9 @@ pub(super) async fn make(
     names: &Names,
     statement: &str,
 ) -> Result<Prepared, SqlError> {
-    let pieces = split::split(statement)
-        .map_err(|e| SqlError::new(SqlErrorKind::Invalid, format!("the statement is wrong: {e}")))?;
+    let pieces = split::split(statement).map_err(|e| {
+        SqlError::new(SqlErrorKind::Invalid, format!("the statement is wrong: {e}"))
+    })?;
     let end = match pieces.as_slice() {
         [piece] => piece.text.as_ptr() as usize - statement.as_ptr() as usize + piece.text.len(),
         [] => return Err(SqlError::new(SqlErrorKind::Invalid, "the statement is empty")),
@@ -128,17 +129,18 @@ pub(super) async fn make(
 
     let function = format!("{CALLS}.{}", ident(&name_of(names, statement)));
     // Without a parameter of its own it takes one, so that a call always depends on its row.
-    let signature = if params.is_empty() {
-        "integer".to_owned()
-    } else {
-        types[..params.len()].join(", ")
-    };
+    let signature =
+        if params.is_empty() { "integer".to_owned() } else { types[..params.len()].join(", ") };
     let signature = format!("{function}({signature})");
     let returns = match outputs.len() {
         0 => "void".to_owned(),
         _ => format!(
             "TABLE ({})",
-            (1..).zip(&types[params.len()..]).map(|(n, t)| format!("c{n} {t}")).collect::<Vec<_>>().join(", ")
+            (1..)
+                .zip(&types[params.len()..])
+                .map(|(n, t)| format!("c{n} {t}"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
     };
     roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
@@ -205,7 +207,8 @@ fn name_of(names: &Names, statement: &str) -> String {
 /// Where names without a schema are looked up: the plugin's schema and PostgreSQL's own, and the
 /// temporary tables last, where they can shadow nothing.
 async fn search(conn: &mut PgConnection, schema: &str) -> Result<(), SqlError> {
-    let path = if schema.is_empty() { "''".to_owned() } else { format!("{}, pg_temp", ident(schema)) };
+    let path =
+        if schema.is_empty() { "''".to_owned() } else { format!("{}, pg_temp", ident(schema)) };
     Ok(roles::run(conn, format!("SET LOCAL search_path = {path}")).await?)
 }
 
@@ -241,12 +244,13 @@ async fn create(
     .fetch_one(&mut *conn)
     .await?;
     let tree = tree.ok_or_else(|| denied("the server made no parse tree of the statement"))?;
-    let facts = judge::judge(conn, &names.schema, Place::Statement, &tree).await.map_err(
-        |verdict| match verdict {
-            Verdict::Denied(reason) => denied(reason),
-            Verdict::Database(error) => error.into(),
-        },
-    )?;
+    let facts =
+        judge::judge(conn, &names.schema, Place::Statement, &tree).await.map_err(|verdict| {
+            match verdict {
+                Verdict::Denied(reason) => denied(reason),
+                Verdict::Database(error) => error.into(),
+            }
+        })?;
     if facts.roots != 1 {
         return Err(denied("only one statement at a time is allowed"));
     }

@@ -235,11 +235,12 @@ pub(super) fn write(
         (Wire::Date, _) => {
             let days = match value {
                 Value::Date(days) => *days,
-                Value::Text(s) | Value::Other { text: s, .. } => s
-                    .parse::<NaiveDate>()
-                    .map_err(|_| format!("`{s}` is no date such as 2024-05-01"))?
-                    .signed_duration_since(NaiveDate::default())
-                    .num_days() as i32,
+                Value::Text(s) | Value::Other { text: s, .. } => {
+                    s.parse::<NaiveDate>()
+                        .map_err(|_| format!("`{s}` is no date such as 2024-05-01"))?
+                        .signed_duration_since(NaiveDate::default())
+                        .num_days() as i32
+                }
                 _ => return wrong(),
             };
             let days = days
@@ -330,8 +331,9 @@ pub(super) fn read(wire: Wire, bytes: &[u8]) -> Result<Value, String> {
     fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {
         bytes.try_into().map_err(|_| "a value of the wrong length".to_owned())
     }
-    let text =
-        |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "text that is no UTF-8".to_owned());
+    let text = |bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|_| "text that is no UTF-8".to_owned())
+    };
     Ok(match wire {
         Wire::Bool => Value::Bool(bytes == [1]),
         Wire::Int2 => Value::Int16(i16::from_be_bytes(fixed(bytes)?)),
@@ -344,7 +346,9 @@ pub(super) fn read(wire: Wire, bytes: &[u8]) -> Result<Value, String> {
         Wire::Uuid => Value::Uuid(uuid::Uuid::from_bytes(fixed(bytes)?).to_string()),
         Wire::Timestamptz | Wire::Timestamp => match i64::from_be_bytes(fixed(bytes)?) {
             i64::MIN | i64::MAX => {
-                return Err("an infinite time, which has no microseconds: cast it to text".to_owned());
+                return Err(
+                    "an infinite time, which has no microseconds: cast it to text".to_owned()
+                );
             }
             micros => Value::Timestamptz(
                 micros.checked_add(EPOCH_MICROS).ok_or("a time too far away: cast it to text")?,
