@@ -180,14 +180,14 @@ fn text(
             format!("CASE u.k {} END", whens.join(" "))
         }
     };
-    let mut sources = vec!["$1".to_owned()];
+    let mut sources = vec!["pg_catalog.unnest($1)".to_owned()];
     let mut names = vec!["k".to_owned()];
     for place in 0..columns.len() {
-        sources.push(format!("${}", place + 2));
+        sources.push(format!("pg_catalog.unnest(${})", place + 2));
         names.push(format!("p{place}"));
     }
     let (sources, names) = (sources.join(", "), names.join(", "));
-    format!("SELECT {call} FROM pg_catalog.unnest({sources}) AS u ({names})")
+    format!("SELECT {call} FROM ROWS FROM ({sources}) AS u ({names})")
 }
 
 /// The text form of an array, or a text that is one already.

@@ -290,14 +290,11 @@ impl PluginSql {
                     tx.rollback_to("eventfabric_batch").await.map_err(failed)?;
                     for (at, call) in (next..end).zip(&calls[next..end]) {
                         let text = &statements[call.statement as usize];
-                        self.try_execute(tx, text, &call.params)
-                            .await
-                            .map_err(|error| BatchError { call: at as u32, error })?;
+                        let count = self.try_execute(tx, text, &call.params).await;
+                        counts.push(count.map_err(|error| BatchError { call: at as u32, error })?);
                     }
-                    // Each call works on its own: a deadlock or a time-out of the whole.
-                    let mut error = SqlError::from(error);
-                    error.kind = SqlErrorKind::Retryable;
-                    return Err(BatchError { call: next as u32, error });
+                    // Each call works on its own, so all of them are done now.
+                    tracing::warn!(plugin = self.names.plugin, %error, "a batch failed as a whole");
                 }
             }
             tx.release("eventfabric_batch").await.map_err(failed)?;

@@ -361,6 +361,10 @@ async fn values_come_back_as_they_went() {
         let rows = rows.unwrap_or_else(|e| panic!("{type_name}: {e}"));
         assert_eq!(rows.columns, ["v"]);
         assert_eq!(rows.rows, [[value.clone()]], "{type_name}");
+        if type_name == "bpchar" {
+            // The cast to text, below, drops its blanks.
+            continue;
+        }
         // In a batch the value takes another way.
         let same = format!("SELECT 1 WHERE $1::{type_name}::text IS NOT DISTINCT FROM ($2::text)");
         if let Value::Other { text, .. } | Value::Text(text) | Value::Numeric(text) = &value {
@@ -531,4 +535,63 @@ async fn a_host_that_is_no_superuser_can_do_it_all() {
     tx.commit().await.unwrap();
     let steps = [TABLES, "ALTER TABLE accounts ADD x int", "DROP TABLE eventfabric.events"];
     assert!(sandbox.prepare(&description("ledger", &steps)).await.is_err());
+}
+
+#[tokio::test]
+async fn two_hosts_that_meet_the_same_statement_share_one_function() {
+    let f = fixture().await;
+    let other = f.sandbox.plugin("ledger").await.unwrap();
+    let insert = "INSERT INTO accounts (id) VALUES ($1)";
+    let (mut a, mut b) = (f.begin().await, f.begin().await);
+    let (x, y) = tokio::join!(
+        f.sql.execute(&mut a, insert, vec![int(1)]),
+        other.execute(&mut b, insert, vec![int(2)]),
+    );
+    assert_eq!((x, y), (Ok(1), Ok(1)));
+    a.commit().await.unwrap();
+    b.commit().await.unwrap();
+    let functions: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = 'eventfabric_calls'::regnamespace",
+    )
+    .fetch_one(&f.pool)
+    .await
+    .unwrap();
+    assert_eq!(functions, 1);
+}
+
+/// Not a test of anything: prints what a call costs. `cargo test --release … -- --ignored`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn what_a_call_of_a_batch_costs() {
+    let f = fixture().await;
+    let statements = [
+        "INSERT INTO accounts AS a (id, balance) VALUES ($1, $2)
+         ON CONFLICT (id) DO UPDATE SET balance = a.balance + excluded.balance"
+            .to_owned(),
+        "UPDATE accounts SET balance = balance + $2 WHERE id = $1".to_owned(),
+    ];
+    for (name, kinds) in [("upsert", 1), ("upsert and update, mixed", 2)] {
+        let mut best = Duration::MAX;
+        for _ in 0..20 {
+            let calls: Vec<_> =
+                (0..500).map(|n| call((n % kinds) as u32, vec![int(n), int(1)])).collect();
+            let mut tx = f.begin().await;
+            let start = std::time::Instant::now();
+            f.sql.execute_batch(&mut tx, &statements, calls).await.unwrap();
+            best = best.min(start.elapsed());
+            tx.rollback().await.unwrap();
+        }
+        println!("{name}: {:.2} µs a call", best.as_secs_f64() * 1e6 / 500.0);
+    }
+    let mut tx = f.begin().await;
+    f.sql.execute(&mut tx, &statements[0], vec![int(1), int(1)]).await.unwrap();
+    let start = std::time::Instant::now();
+    for n in 0..500 {
+        f.sql.execute(&mut tx, &statements[0], vec![int(n), int(1)]).await.unwrap();
+    }
+    println!("one by one: {:.2} µs a call", start.elapsed().as_secs_f64() * 1e6 / 500.0);
+    let start = std::time::Instant::now();
+    f.sql.query(&mut tx, "SELECT id FROM accounts WHERE id = 4", vec![]).await.unwrap();
+    println!("a new statement: {:.2} ms", start.elapsed().as_secs_f64() * 1e3);
+    tx.rollback().await.unwrap();
 }
