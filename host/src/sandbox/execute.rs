@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::TryStreamExt as _;
-use sqlx::postgres::PgArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
 
 use super::batch;
+use super::convert::{arguments, column_sql, read, single_args};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
-use super::statement::{self, Param, Prepared, Read, ResultColumn};
+use super::statement::{self, Prepared};
 use super::value::Value;
-use super::wire::{self, ArrayBuilder, Raw};
 use super::{SandboxConfig, policy};
 use crate::db::Tx;
 
@@ -382,94 +381,4 @@ impl PluginSql {
 /// A transaction in which a statement failed takes no other.
 fn guard(tx: &Tx) -> Result<(), SqlError> {
     if tx.is_doomed() { Err(SqlError::aborted()) } else { Ok(()) }
-}
-
-/// `$1::type, $2::type, …`
-fn single_args(prepared: &Prepared) -> String {
-    if prepared.params.is_empty() {
-        return "0".to_owned();
-    }
-    let args: Vec<String> =
-        (1..).zip(&prepared.params).map(|(n, p)| format!("${n}::{}", p.type_name)).collect();
-    args.join(", ")
-}
-
-fn column_sql(number: usize, column: &ResultColumn) -> String {
-    match column.read {
-        Read::Scalar(_) | Read::Array(_) => format!("q.c{number}"),
-        Read::Numeric | Read::Other => format!("q.c{number}::text"),
-        Read::NumericArray => format!("q.c{number}::text[]"),
-    }
-}
-
-fn read(column: &ResultColumn, raw: &[u8]) -> Result<Value, String> {
-    let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
-    Ok(match column.read {
-        Read::Scalar(kind) => wire::read(kind, raw)?,
-        Read::Array(kind) => Value::array(wire::read_array(kind, raw)?, kind),
-        Read::Numeric => Value::Numeric(text(raw)),
-        Read::NumericArray => {
-            match Value::array(wire::read_array(wire::Wire::Text, raw)?, wire::Wire::Text) {
-                Value::TextArray(list) => Value::NumericArray(list),
-                other => other,
-            }
-        }
-        Read::Other => Value::Other { type_name: column.type_name.clone(), text: text(raw) },
-    })
-}
-
-/// Refuses a wrong number of parameters.
-pub(super) fn check_params(prepared: &Prepared, params: &[Value]) -> Result<(), SqlError> {
-    if prepared.params.len() == params.len() {
-        return Ok(());
-    }
-    Err(SqlError::new(
-        SqlErrorKind::Invalid,
-        format!(
-            "the statement has {} parameters, and {} were given",
-            prepared.params.len(),
-            params.len()
-        ),
-    ))
-}
-
-/// The error of a parameter that does not fit.
-pub(super) fn misfit(number: usize, param: &Param, why: &str) -> SqlError {
-    SqlError::new(
-        SqlErrorKind::Invalid,
-        format!("parameter ${} is of the type {}: {why}", number + 1, param.type_name),
-    )
-}
-
-fn arguments(prepared: &Prepared, params: &[Value]) -> Result<PgArguments, SqlError> {
-    check_params(prepared, params)?;
-    let mut arguments = PgArguments::default();
-    for (at, (param, value)) in prepared.params.iter().zip(params).enumerate() {
-        let raw = raw(param, value).map_err(|why| misfit(at, param, &why))?;
-        arguments.add(raw).map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
-}
-
-fn raw(param: &Param, value: &Value) -> Result<Raw, String> {
-    let (scalar, array) = param.wire.oids();
-    if *value == Value::Null {
-        return Ok(Raw { oid: if param.array { array } else { scalar }, bytes: None });
-    }
-    if param.array {
-        if let Some(elements) = value.elements() {
-            let mut builder = ArrayBuilder::new(param.wire);
-            for element in &elements {
-                builder.push(|out| wire::write(out, param.wire, false, element))?;
-            }
-            return Ok(Raw { oid: array, bytes: Some(builder.finish()) });
-        }
-    }
-    let mut bytes = Vec::new();
-    if param.array || param.cast && value.elements().is_some() {
-        bytes = batch::literal(value)?.into_bytes();
-        return Ok(Raw { oid: 25, bytes: Some(bytes) });
-    }
-    wire::write(&mut bytes, param.wire, param.cast, value)?;
-    Ok(Raw { oid: scalar, bytes: Some(bytes) })
 }
