@@ -284,7 +284,8 @@ impl PluginSql {
             tx.savepoint("eventfabric_batch").await.map_err(failed)?;
             match segment.run(tx.conn()).await {
                 Ok(more) => counts.extend(more),
-                Err(error) if crate::db::is_connection_lost(&error) => return Err(failed(error)),
+                // Nobody's fault, or out of time: not to be done again call by call.
+                Err(error) if beyond_blame(&error) => return Err(failed(error)),
                 Err(error) => {
                     tx.rollback_to("eventfabric_batch").await.map_err(failed)?;
                     for (at, call) in (next..end).zip(&calls[next..end]) {
@@ -381,4 +382,14 @@ impl PluginSql {
 /// A transaction in which a statement failed takes no other.
 fn guard(tx: &Tx) -> Result<(), SqlError> {
     if tx.is_doomed() { Err(SqlError::aborted()) } else { Ok(()) }
+}
+
+/// Whether no single call of a batch is to blame: the connection, a lock, the deadline.
+fn beyond_blame(error: &sqlx::Error) -> bool {
+    let retryable = ["40001", "40P01", "55P03", "57014"];
+    crate::db::is_connection_lost(error)
+        || error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .is_some_and(|code| retryable.contains(&code.as_ref()))
 }

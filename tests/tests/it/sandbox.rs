@@ -393,6 +393,27 @@ async fn values_come_back_as_they_went() {
 }
 
 #[tokio::test]
+async fn a_batch_that_runs_out_of_time_is_not_run_again_call_by_call() {
+    let f = fixture().await;
+    let statements = ["UPDATE accounts SET balance = balance + 1 WHERE id = $1".to_owned()];
+    let insert = "INSERT INTO accounts (id) VALUES ($1)";
+    let mut tx = f.begin().await;
+    f.sql.execute(&mut tx, insert, vec![int(1)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut holder = f.begin().await;
+    f.sql.execute(&mut holder, &statements[0], vec![int(1)]).await.unwrap();
+    let mut tx = Tx::begin(&f.pool, Duration::from_millis(200)).await.unwrap();
+    let calls = vec![call(0, vec![int(1)]); 50];
+    let start = std::time::Instant::now();
+    let error = f.sql.execute_batch(&mut tx, &statements, calls).await.unwrap_err();
+    assert_eq!(error.error.kind, SqlErrorKind::Retryable);
+    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(tx.is_doomed());
+    tx.rollback().await.unwrap();
+    holder.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_deferred_constraint_is_checked_before_the_host_goes_on() {
     let f = fixture().await;
     let mut tx = f.begin().await;
