@@ -6,6 +6,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::EmbeddedError;
+use crate::account::Account;
 use crate::binaries;
 use crate::cluster::Cluster;
 
@@ -94,6 +95,26 @@ pub async fn stop(dir: &Path) -> Result<bool, EmbeddedError> {
     }
     halt(&cluster).await?;
     Ok(true)
+}
+
+/// `wanted`, or a directory below `/var/tmp` that stands for it where the server's user can't get
+/// to `wanted`: a checkout in root's home, for example.
+///
+/// # Errors
+/// When there is no user to run the server as.
+pub fn reachable(wanted: &Path) -> Result<PathBuf, EmbeddedError> {
+    let wanted = std::path::absolute(wanted).map_err(EmbeddedError::file("cannot name", wanted))?;
+    let mut existing = wanted.as_path();
+    while !existing.exists() {
+        existing = existing.parent().unwrap_or(Path::new("/"));
+    }
+    match Account::choose()?.can_reach(&existing.join("below")) {
+        Err(EmbeddedError::NotTraversable { .. }) => {
+            let name = wanted.to_string_lossy().replace('/', "-");
+            Ok(Path::new("/var/tmp").join(format!("eventfabric{name}")))
+        }
+        checked => checked.map(|()| wanted),
+    }
 }
 
 impl Embedded {

@@ -2,13 +2,15 @@
 //! function of its statement.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection};
 
+use super::convert::{check_params, misfit};
 use super::error::{BatchError, SqlError, SqlErrorKind};
-use super::execute::{Call, check_params, misfit};
+use super::execute::Call;
 use super::statement::{Count, Prepared};
 use super::value::Value;
 use super::wire::{self, ArrayBuilder, Raw, Wire};
@@ -81,7 +83,7 @@ pub(super) fn segment(
         let Some(Some(prepared)) = known.get(call.statement as usize) else {
             return Err(failed(SqlError::new(SqlErrorKind::Invalid, "no such statement")));
         };
-        if !layouts.contains_key(&call.statement) {
+        if let Entry::Vacant(vacant) = layouts.entry(call.statement) {
             if order.len() == MAX_STATEMENTS {
                 break;
             }
@@ -103,7 +105,7 @@ pub(super) fn segment(
                 *nth += 1;
                 layout.push(place);
             }
-            layouts.insert(call.statement, layout);
+            vacant.insert(layout);
         }
         check_params(prepared, &call.params).map_err(failed)?;
         let layout = &layouts[&call.statement];
@@ -115,7 +117,7 @@ pub(super) fn segment(
                     let written = if *value == Value::Null {
                         false
                     } else if param.array || param.cast && value.elements().is_some() {
-                        out.extend(literal(value)?.bytes());
+                        out.extend(wire::literal(value)?.bytes());
                         true
                     } else {
                         wire::write(out, *kind, param.cast, value)?
@@ -180,21 +182,12 @@ fn text(
             format!("CASE u.k {} END", whens.join(" "))
         }
     };
-    let mut sources = vec!["$1".to_owned()];
+    let mut sources = vec!["pg_catalog.unnest($1)".to_owned()];
     let mut names = vec!["k".to_owned()];
     for place in 0..columns.len() {
-        sources.push(format!("${}", place + 2));
+        sources.push(format!("pg_catalog.unnest(${})", place + 2));
         names.push(format!("p{place}"));
     }
     let (sources, names) = (sources.join(", "), names.join(", "));
-    format!("SELECT {call} FROM unnest({sources}) AS u ({names})")
-}
-
-/// The text form of an array, or a text that is one already.
-pub(super) fn literal(value: &Value) -> Result<String, String> {
-    match (value.elements(), value) {
-        (Some(elements), _) => wire::array_literal(&elements),
-        (None, Value::Text(text) | Value::Other { text, .. }) => Ok(text.clone()),
-        (None, other) => Err(format!("got {}", other.kind())),
-    }
+    format!("SELECT {call} FROM ROWS FROM ({sources}) AS u ({names})")
 }

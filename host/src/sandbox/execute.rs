@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::TryStreamExt as _;
-use sqlx::postgres::PgArguments;
-use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
 
 use super::batch;
+use super::convert::{arguments, column_sql, read, single_args};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
-use super::statement::{self, Count, Param, Prepared, Read, ResultColumn};
+use super::statement::{self, Prepared};
 use super::value::Value;
-use super::wire::{self, ArrayBuilder, Raw};
 use super::{SandboxConfig, policy};
 use crate::db::Tx;
 
@@ -285,19 +284,17 @@ impl PluginSql {
             tx.savepoint("eventfabric_batch").await.map_err(failed)?;
             match segment.run(tx.conn()).await {
                 Ok(more) => counts.extend(more),
-                Err(error) if crate::db::is_connection_lost(&error) => return Err(failed(error)),
+                // Nobody's fault, or out of time: not to be done again call by call.
+                Err(error) if beyond_blame(&error) => return Err(failed(error)),
                 Err(error) => {
                     tx.rollback_to("eventfabric_batch").await.map_err(failed)?;
                     for (at, call) in (next..end).zip(&calls[next..end]) {
                         let text = &statements[call.statement as usize];
-                        self.try_execute(tx, text, &call.params)
-                            .await
-                            .map_err(|error| BatchError { call: at as u32, error })?;
+                        let count = self.try_execute(tx, text, &call.params).await;
+                        counts.push(count.map_err(|error| BatchError { call: at as u32, error })?);
                     }
-                    // Each call works on its own: a deadlock or a time-out of the whole.
-                    let mut error = SqlError::from(error);
-                    error.kind = SqlErrorKind::Retryable;
-                    return Err(BatchError { call: next as u32, error });
+                    // Each call works on its own, so all of them are done now.
+                    tracing::warn!(plugin = self.names.plugin, %error, "a batch failed as a whole");
                 }
             }
             tx.release("eventfabric_batch").await.map_err(failed)?;
@@ -387,92 +384,12 @@ fn guard(tx: &Tx) -> Result<(), SqlError> {
     if tx.is_doomed() { Err(SqlError::aborted()) } else { Ok(()) }
 }
 
-/// `$1::type, $2::type, …`
-fn single_args(prepared: &Prepared) -> String {
-    if prepared.params.is_empty() {
-        return "0".to_owned();
-    }
-    let args: Vec<String> =
-        (1..).zip(&prepared.params).map(|(n, p)| format!("${n}::{}", p.type_name)).collect();
-    args.join(", ")
-}
-
-fn column_sql(number: usize, column: &ResultColumn) -> String {
-    match column.read {
-        Read::Scalar(_) | Read::Array(_) => format!("q.c{number}"),
-        Read::Numeric | Read::Other => format!("q.c{number}::text"),
-        Read::NumericArray => format!("q.c{number}::text[]"),
-    }
-}
-
-fn read(column: &ResultColumn, raw: &[u8]) -> Result<Value, String> {
-    let text = |raw: &[u8]| String::from_utf8_lossy(raw).into_owned();
-    Ok(match column.read {
-        Read::Scalar(kind) => wire::read(kind, raw)?,
-        Read::Array(kind) => Value::array(wire::read_array(kind, raw)?, kind),
-        Read::Numeric => Value::Numeric(text(raw)),
-        Read::NumericArray => {
-            match Value::array(wire::read_array(wire::Wire::Text, raw)?, wire::Wire::Text) {
-                Value::TextArray(list) => Value::NumericArray(list),
-                other => other,
-            }
-        }
-        Read::Other => Value::Other { type_name: column.type_name.clone(), text: text(raw) },
-    })
-}
-
-/// Refuses a wrong number of parameters.
-pub(super) fn check_params(prepared: &Prepared, params: &[Value]) -> Result<(), SqlError> {
-    if prepared.params.len() == params.len() {
-        return Ok(());
-    }
-    Err(SqlError::new(
-        SqlErrorKind::Invalid,
-        format!(
-            "the statement has {} parameters, and {} were given",
-            prepared.params.len(),
-            params.len()
-        ),
-    ))
-}
-
-/// The error of a parameter that does not fit.
-pub(super) fn misfit(number: usize, param: &Param, why: &str) -> SqlError {
-    SqlError::new(
-        SqlErrorKind::Invalid,
-        format!("parameter ${} is of the type {}: {why}", number + 1, param.type_name),
-    )
-}
-
-fn arguments(prepared: &Prepared, params: &[Value]) -> Result<PgArguments, SqlError> {
-    check_params(prepared, params)?;
-    let mut arguments = PgArguments::default();
-    for (at, (param, value)) in prepared.params.iter().zip(params).enumerate() {
-        let raw = raw(param, value).map_err(|why| misfit(at, param, &why))?;
-        arguments.add(raw).map_err(sqlx::Error::Encode)?;
-    }
-    Ok(arguments)
-}
-
-fn raw(param: &Param, value: &Value) -> Result<Raw, String> {
-    let (scalar, array) = param.wire.oids();
-    if *value == Value::Null {
-        return Ok(Raw { oid: if param.array { array } else { scalar }, bytes: None });
-    }
-    if param.array {
-        if let Some(elements) = value.elements() {
-            let mut builder = ArrayBuilder::new(param.wire);
-            for element in &elements {
-                builder.push(|out| wire::write(out, param.wire, false, element))?;
-            }
-            return Ok(Raw { oid: array, bytes: Some(builder.finish()) });
-        }
-    }
-    let mut bytes = Vec::new();
-    if param.array || param.cast && value.elements().is_some() {
-        bytes = batch::literal(value)?.into_bytes();
-        return Ok(Raw { oid: 25, bytes: Some(bytes) });
-    }
-    wire::write(&mut bytes, param.wire, param.cast, value)?;
-    Ok(Raw { oid: scalar, bytes: Some(bytes) })
+/// Whether no single call of a batch is to blame: the connection, a lock, the deadline.
+fn beyond_blame(error: &sqlx::Error) -> bool {
+    let retryable = ["40001", "40P01", "55P03", "57014"];
+    crate::db::is_connection_lost(error)
+        || error
+            .as_database_error()
+            .and_then(|e| e.code())
+            .is_some_and(|code| retryable.contains(&code.as_ref()))
 }

@@ -5,7 +5,11 @@
 //! run as a role that may do DML on the plugin's own tables and nothing else. [`execute`] runs the
 //! functions, [`migrate`] makes the tables.
 
+// Errors are rare here, and a box would stand in each caller's way.
+#![allow(clippy::result_large_err)]
+
 mod batch;
+mod convert;
 mod error;
 mod execute;
 mod judge;

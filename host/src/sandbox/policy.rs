@@ -233,9 +233,12 @@ pub(super) fn function_denied(name: &str, volatility: &str) -> Option<&'static s
         }
         "i" => None,
         "s" if STABLE.contains(&name) => None,
+        "s" if matches!(name, "now" | "transaction_timestamp" | "statement_timestamp") => {
+            Some("the clock is not available: take the time from the event")
+        }
         "s" => Some("its answer depends on the time, the settings or the catalogue of the server"),
         _ => match name {
-            "now" | "clock_timestamp" | "timeofday" => {
+            "clock_timestamp" | "timeofday" => {
                 Some("the clock is not available: take the time from the event")
             }
             "random" | "gen_random_uuid" => {

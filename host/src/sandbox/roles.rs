@@ -68,11 +68,6 @@ pub(super) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Quotes a string for SQL; the connection has standard_conforming_strings on.
-pub(super) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
 /// Runs one statement of the host's own making.
 pub(super) async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()> {
     conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)

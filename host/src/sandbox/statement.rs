@@ -227,7 +227,7 @@ async fn create(
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *conn).await.map_err(|e| {
         let mut error = SqlError::from(e);
         error.position = None;
-        if error.sqlstate == "42601" {
+        if matches!(error.sqlstate.as_str(), "42601" | "0A000") {
             // The text stands alone, so it is its kind that does not fit into a function.
             error.kind = SqlErrorKind::Denied;
             error.hint = Some(

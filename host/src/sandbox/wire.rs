@@ -308,7 +308,7 @@ fn float_text(number: f64, finite: String) -> String {
 }
 
 /// PostgreSQL's text form of an array.
-pub(super) fn array_literal(elements: &[Value]) -> Result<String, String> {
+fn array_literal(elements: &[Value]) -> Result<String, String> {
     let mut text = String::from("{");
     for (at, element) in elements.iter().enumerate() {
         if at > 0 {
@@ -324,6 +324,15 @@ pub(super) fn array_literal(elements: &[Value]) -> Result<String, String> {
     }
     text.push('}');
     Ok(text)
+}
+
+/// The text form of an array, or a text that is one already.
+pub(super) fn literal(value: &Value) -> Result<String, String> {
+    match (value.elements(), value) {
+        (Some(elements), _) => array_literal(&elements),
+        (None, Value::Text(text) | Value::Other { text, .. }) => Ok(text.clone()),
+        (None, other) => Err(format!("got {}", other.kind())),
+    }
 }
 
 /// Reads the binary form of a scalar.
@@ -393,4 +402,40 @@ pub(super) fn read_array(wire: Wire, bytes: &[u8]) -> Result<Vec<Option<Value>>,
         at += length;
     }
     Ok(elements)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_survive_the_way_there_and_back() {
+        let mut builder = ArrayBuilder::new(Wire::Int8);
+        for value in [Value::Int64(9_007_199_254_740_993), Value::Null, Value::Int16(-1)] {
+            builder.push(|out| write(out, Wire::Int8, false, &value)).unwrap();
+        }
+        assert_eq!(
+            read_array(Wire::Int8, &builder.finish()).unwrap(),
+            [Some(Value::Int64(9_007_199_254_740_993)), None, Some(Value::Int64(-1))]
+        );
+    }
+
+    #[test]
+    fn text_forms_are_those_of_postgresql() {
+        let literal = array_literal(&[Value::Text("a\"\\".into()), Value::Null]).unwrap();
+        assert_eq!(literal, r#"{"a\"\\",NULL}"#);
+        assert_eq!(text_of(&Value::Timestamptz(-1)).unwrap(), "1969-12-31 23:59:59.999999+00");
+        assert_eq!(text_of(&Value::Date(-719_528)).unwrap(), "0001-01-01 BC");
+        assert_eq!(text_of(&Value::Float64(f64::NEG_INFINITY)).unwrap(), "-Infinity");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let refused = |wire, value| write(&mut Vec::new(), wire, false, &value).unwrap_err();
+        assert_eq!(refused(Wire::Int2, Value::Int32(40_000)), "40000 is out of its range");
+        assert_eq!(refused(Wire::Bool, Value::Int32(1)), "got integer");
+        assert!(refused(Wire::Float8, Value::Int64(i64::MAX)).contains("no exact"));
+        assert!(refused(Wire::Text, Value::Text("\0".into())).contains("NUL"));
+        assert!(refused(Wire::Float4, Value::Float64(1e300)).contains("range"));
+    }
 }

@@ -47,7 +47,8 @@ pub fn workspace() -> PathBuf {
 
 /// Where the server's data are.
 pub fn server_dir() -> PathBuf {
-    target_dir().join("test-postgres")
+    let dir = target_dir().join("test-postgres");
+    eventfabric_embedded::reachable(&dir).unwrap_or(dir)
 }
 
 /// Finds or starts the server. It is left running when the answer is dropped.

@@ -3,7 +3,10 @@
 //!
 //! `testdb scratch COMMAND…`: runs a command with an empty, migrated database in `DATABASE_URL`.
 //!
-//! `testdb stop`: stops the server that tests have left running.
+//! `testdb stop`: stops the server that tests have left running; `testdb stop-in DIR` the one in DIR.
+//!
+//! `testdb reachable DIR`: prints DIR, or what stands for it where PostgreSQL's user can't get to
+//! it.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +26,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     if verb == "stop" {
         let stopped = eventfabric_embedded::stop(&server_dir()).await?;
         println!("{}", if stopped { "stopped" } else { "was not running" });
+        return Ok(ExitCode::SUCCESS);
+    }
+    if verb == "reachable" || verb == "stop-in" {
+        let dir = args.next().map(std::path::PathBuf::from).context("testdb reachable DIR")?;
+        if verb == "reachable" {
+            println!("{}", eventfabric_embedded::reachable(&dir)?.display());
+        } else {
+            eventfabric_embedded::stop(&dir).await?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut command = Command::new(args.next().context("testdb run|scratch COMMAND… | stop")?);

@@ -45,7 +45,7 @@ WHERE d.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
         d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.objid = home.oid
       ) IS NOT TRUE
 UNION ALL
--- Defaults, checks and views that use somebody else's relations.
+-- Defaults that use somebody else's sequences.
 SELECT 'the use of', o.nspname::text || '.' || c.relname::text
 FROM pg_catalog.pg_depend d
 JOIN pg_catalog.pg_attrdef a ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND a.oid = d.objid

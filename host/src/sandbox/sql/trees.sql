@@ -23,8 +23,5 @@ SELECT 'the partition key of ' || rel.relname, false, p.partexprs::text
 FROM pg_catalog.pg_partitioned_table p JOIN rel ON rel.oid = p.partrelid
 WHERE p.partexprs IS NOT NULL
 UNION ALL
-SELECT 'the partition bound of ' || rel.relname, false, c.relpartbound::text
-FROM pg_catalog.pg_class c JOIN rel ON rel.oid = c.oid WHERE false
-UNION ALL
 SELECT 'the view ' || rel.relname, false, r.ev_action::text
 FROM pg_catalog.pg_rewrite r JOIN rel ON rel.oid = r.ev_class
