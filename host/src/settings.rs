@@ -68,12 +68,9 @@ impl Settings {
         if let Some(file) = file {
             anyhow::ensure!(file.is_file(), "the settings file {} is not there", file.display());
         }
-        let figment = Figment::new()
-            .merge(Toml::file(file.unwrap_or(Path::new(FILE))))
-            // The logs have settings of their own, read before these.
-            .merge(
-                Env::prefixed("EVENTFABRIC_").ignore(&["log", "log_format", "config"]).split("__"),
-            );
+        let figment = Figment::new().merge(Toml::file(file.unwrap_or(Path::new(FILE)))).merge(
+            Env::prefixed("EVENTFABRIC_").filter(|name| !is_elsewhere(name.as_str())).split("__"),
+        );
         Ok(figment.extract()?)
     }
 
@@ -94,10 +91,55 @@ impl Settings {
     }
 }
 
+/// Variables with the same prefix that are read in other places: by the command line before the
+/// settings are known, by the private server, by this project's tests.
+fn is_elsewhere(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(name.as_str(), "log" | "log_format" | "config" | "postgres_bin" | "bin")
+        || name.starts_with("test_")
+}
+
 fn default_cache_dir() -> Option<PathBuf> {
     std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .filter(|dir| dir.is_absolute())
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))
         .map(|dir| dir.join("eventfabric"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn parse(toml: &str) -> Result<Settings, Box<figment::Error>> {
+        Figment::new().merge(Toml::string(toml)).extract().map_err(Box::new)
+    }
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let settings = parse("[runner]\npoll = \"1s\"\n[limits]\nbatch = \"3s\"").unwrap();
+        assert_eq!(settings.runner.poll, Duration::from_secs(1));
+        assert_eq!(settings.runner.catch_up.batch, RunnerConfig::default().catch_up.batch);
+        assert_eq!(settings.limits.batch, Duration::from_secs(3));
+        assert_eq!(settings.sandbox, SandboxConfig::default());
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_refused() {
+        assert!(parse("pluggins = \"x\"").unwrap_err().to_string().contains("pluggins"));
+        assert!(parse("[runner]\npol = \"1s\"").unwrap_err().to_string().contains("pol"));
+    }
+
+    #[test]
+    fn settings_of_a_plugin_are_its_own() {
+        let settings = parse("[plugin.owners]\nregion = \"eu\"").unwrap();
+        assert_eq!(settings.host().plugins["owners"]["region"], "eu");
+    }
+
+    #[test]
+    fn variables_of_others_are_left_alone() {
+        assert!(is_elsewhere("LOG") && is_elsewhere("test_server") && !is_elsewhere("plugins"));
+    }
 }
