@@ -36,7 +36,7 @@ pub use migrate::MigrationReport;
 pub use value::Value;
 
 /// The limits of the sandbox.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SandboxConfig {
     /// Different texts that a plugin may use. More means that it glues values into its SQL.
