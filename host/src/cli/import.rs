@@ -18,6 +18,8 @@ use crate::projection::Mode;
 use crate::runner::Backoff;
 use crate::store::{Append, EventStore, StoreError};
 
+/// A batch is appended early when its lines have so many bytes.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Without a terminal, progress is logged this often.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 /// How long an import waits for a database that went away.
@@ -39,6 +41,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
         store: host.store(),
         progress: Progress::new(size),
         batch: Vec::new(),
+        bytes: 0,
         summary: Summary::default(),
         fresh: false,
     };
@@ -77,6 +80,8 @@ struct Import<'a> {
     store: &'a EventStore,
     progress: Progress,
     batch: Vec<Append>,
+    /// Of the lines in the batch.
+    bytes: usize,
     summary: Summary,
     /// A batch was met of which nothing was there: from here on nothing is looked up before it is
     /// written.
@@ -132,7 +137,8 @@ impl Import<'_> {
                     )));
                 }
             }
-            if self.batch.len() >= command.batch as usize {
+            self.bytes += bytes.len();
+            if self.batch.len() >= command.batch as usize || self.bytes >= BATCH_BYTES {
                 self.flush().await?;
             }
         }
@@ -142,6 +148,7 @@ impl Import<'_> {
     /// have their ids, so it can't be appended twice.
     async fn flush(&mut self) -> anyhow::Result<()> {
         let mut batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
         let start = Instant::now();
         let mut attempts = 0;
         while !batch.is_empty() {

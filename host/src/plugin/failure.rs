@@ -86,7 +86,11 @@ fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) {
         );
     }
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        let kind = if *stop == Stop::Lost { FailureKind::Retry } else { FailureKind::Poison };
+        // What waits for the database may wait for a lock, which says nothing of the event.
+        let kind = match stop {
+            Stop::Lost | Stop::SqlDeadline(_) => FailureKind::Retry,
+            _ => FailureKind::Poison,
+        };
         return (kind, format!("the plugin {stop}"));
     }
     let message = match error.downcast_ref::<Trap>() {

@@ -23,6 +23,9 @@ pub enum Stop {
     /// The time for the batch is over.
     #[error("ran longer than its {}", humantime::format_duration(*.0))]
     Deadline(Duration),
+    /// The time for the batch ended while the database worked for it, or waited for a lock.
+    #[error("waited for the database beyond its {}", humantime::format_duration(*.0))]
+    SqlDeadline(Duration),
     /// It called the host too often.
     #[error("called the host more than {0} times in a batch")]
     HostCalls(u64),

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
@@ -13,6 +14,10 @@ use tokio::sync::watch;
 use super::{Plugin, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{PluginSql, Sandbox};
+
+/// Between attempts at a version that does not load: doubled from the first to the last.
+const FIRST_RELOAD: Duration = Duration::from_millis(500);
+const LAST_RELOAD: Duration = Duration::from_secs(60);
 
 /// The settings that the operator gave a plugin.
 pub type PluginConfig = Arc<BTreeMap<String, String>>;
@@ -63,7 +68,14 @@ impl Snapshot {
         self.registered
             .values()
             .filter(move |registered| registered.mode == mode)
-            .map(|registered| (registered, self.active.get(&registered.name)))
+            .map(|registered| (registered, self.current(&registered.name)))
+    }
+
+    /// The active version of a projection, where this host has loaded it. A version that was active
+    /// before is none: it does not know what the new one wants.
+    pub fn current(&self, name: &str) -> Option<&Arc<Active>> {
+        let generation = self.registered.get(name)?.generation;
+        self.active.get(name).filter(|active| active.generation == generation)
     }
 
     /// A number that changes with every activation in this mode: the sum of generations.
@@ -81,6 +93,8 @@ pub struct Registry {
     /// Only this mode is loaded; the others are known by name.
     only: Option<Mode>,
     loaded: Mutex<HashMap<String, Arc<Plugin>>>,
+    /// Activations that did not load, and when to try them again.
+    unloadable: Mutex<HashMap<(String, i64), (Instant, u32)>>,
     syncing: tokio::sync::Mutex<()>,
     snapshot: ArcSwap<Snapshot>,
     changed: watch::Sender<u64>,
@@ -103,6 +117,7 @@ impl Registry {
             configs,
             only,
             loaded: Mutex::default(),
+            unloadable: Mutex::default(),
             syncing: tokio::sync::Mutex::default(),
             snapshot: ArcSwap::default(),
             changed: watch::Sender::new(0),
@@ -144,8 +159,8 @@ impl Registry {
         self.lock_loaded().insert(plugin.version.full(), plugin.clone());
     }
 
-    /// Reads the registry and loads what is new. A version that does not load leaves the old one
-    /// in its place; it is tried again at the next call.
+    /// Reads the registry and loads what is new. A version that does not load is tried again after
+    /// a while; until then this host does not run the projection.
     pub async fn sync(&self) -> anyhow::Result<()> {
         let _one_at_a_time = self.syncing.lock().await;
         let rows = registered(&self.pool).await?;
@@ -157,19 +172,21 @@ impl Registry {
             let current = match known {
                 Some(active) if active.generation == row.generation => Some(active.clone()),
                 _ if self.only.is_some_and(|mode| mode != row.mode) => None,
+                _ if !self.may_load(&row) => None,
                 _ => match self.load(&row).await {
                     Ok(active) => {
                         differs = true;
                         Some(Arc::new(active))
                     }
                     Err(error) => {
+                        self.load_later(&row);
                         tracing::error!(
                             plugin = row.name,
                             version = row.version.get(..12),
                             error = format!("{error:#}"),
                             "the active version of a plugin cannot be loaded in this host"
                         );
-                        known.cloned()
+                        None
                     }
                 },
             };
@@ -210,6 +227,25 @@ impl Registry {
         self.remember(&plugin);
         let sql = self.sandbox.plugin(&row.name).await?;
         Ok(Active { plugin, sql, config: self.config(&row.name), generation: row.generation })
+    }
+
+    /// Whether it is time to load this activation.
+    fn may_load(&self, row: &Registered) -> bool {
+        let unloadable = self.unloadable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let key = (row.name.clone(), row.generation);
+        unloadable.get(&key).is_none_or(|(at, _)| Instant::now() >= *at)
+    }
+
+    /// Loading failed: next time later.
+    fn load_later(&self, row: &Registered) {
+        let mut unloadable =
+            self.unloadable.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        unloadable
+            .retain(|(name, generation), _| *name != row.name || *generation == row.generation);
+        let key = (row.name.clone(), row.generation);
+        let failures = unloadable.get(&key).map_or(0, |(_, failures)| failures + 1);
+        let delay = FIRST_RELOAD.saturating_mul(1 << failures.min(16)).min(LAST_RELOAD);
+        unloadable.insert(key, (Instant::now() + delay, failures));
     }
 
     fn lock_loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Plugin>>> {

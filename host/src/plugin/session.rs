@@ -94,9 +94,9 @@ impl Session {
             Ended::Late => {
                 tx.doom();
                 self.tx = Some(tx);
-                Err(Stop::Deadline(time))
+                Err(Stop::SqlDeadline(time))
             }
-            Ended::Abandoned => Err(Stop::Deadline(time)),
+            Ended::Abandoned => Err(Stop::SqlDeadline(time)),
         }
     }
 

@@ -32,6 +32,31 @@ impl Default for RunnerConfig {
     }
 }
 
+impl RunnerConfig {
+    /// Refuses what would make a runner stand still or spin.
+    ///
+    /// # Errors
+    /// Names the setting and the least value that it takes.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let (catch_up, queue) = (&self.catch_up, &self.r#async);
+        for (name, value, least) in [
+            ("runner.canary_events", self.canary_events, 0),
+            ("runner.catch_up.batch", catch_up.batch, 1),
+            ("runner.catch_up.max_attempts", catch_up.max_attempts.into(), 1),
+            ("runner.async.batch", queue.batch, 1),
+            ("runner.async.max_attempts", queue.max_attempts.into(), 1),
+            ("runner.async.max_retries", queue.max_retries.into(), 1),
+        ] {
+            anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
+        }
+        anyhow::ensure!(!self.poll.is_zero(), "runner.poll must be longer than nothing");
+        if queue.workers == 0 {
+            tracing::warn!("runner.async.workers is 0: this host delivers nothing from the outbox");
+        }
+        Ok(())
+    }
+}
+
 /// How catch-up projections work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,8 +87,11 @@ pub struct AsyncConfig {
     pub workers: usize,
     /// Rows in a batch, at most.
     pub batch: i64,
-    /// Attempts at an event before it becomes a dead letter.
+    /// Attempts at an event that fails by itself before it becomes a dead letter.
     pub max_attempts: i32,
+    /// The same for an event that fails for reasons which can pass: locks, races, time-outs, and what
+    /// the plugin calls `retry`.
+    pub max_retries: i32,
     /// The delay between attempts.
     pub backoff: Backoff,
     /// After this time the claim of another program's worker counts as dead.
@@ -77,6 +105,7 @@ impl Default for AsyncConfig {
             workers: 1,
             batch: 500,
             max_attempts: 8,
+            max_retries: 50,
             backoff: Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(300) },
             foreign_lease: Duration::from_secs(60),
         }

@@ -1,6 +1,10 @@
 //! Handing events to one async projection inside a transaction that it shares with others: what
 //! fails is undone to a savepoint, and halved until the event to blame is alone.
 
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::Active;
@@ -15,8 +19,21 @@ pub(super) struct Delivery {
     pub tx: Tx,
     /// Indexes of the events that failed alone, with why.
     pub failed: Vec<(usize, Failure)>,
-    /// The plugin is wrong for every event: the indexes that are left, and why.
-    pub fatal: Option<(Vec<usize>, Failure)>,
+    /// Indexes of the events that were not tried to the end, and why: the plugin is wrong for every
+    /// event ([`FailureKind::Fatal`]), or its failures took too long for a transaction that others
+    /// wait for.
+    pub left: Option<(Vec<usize>, Failure)>,
+}
+
+/// How a delivery is bounded.
+pub(super) struct Bounds<'a> {
+    /// A failure that can pass (a deadlock) interrupts the whole transaction, because the locks that
+    /// it holds are part of the trouble; otherwise the events count as failed.
+    pub give_way: bool,
+    /// After a failure beyond this time, or after the host was told to stop, the rest is left.
+    pub time: Duration,
+    /// The host is told to stop.
+    pub stop: &'a CancellationToken,
 }
 
 /// Why nothing at all was delivered, and no event is to blame.
@@ -24,25 +41,33 @@ pub(super) struct Delivery {
 pub(super) enum Interrupted {
     /// A lock or a race: the whole transaction is to be tried again.
     Retry(Failure),
-    /// The connection is gone, and the projection that lost it by a time-out, if one did.
-    Lost(String),
+    /// The connection is gone, and the projection that had it, if one did.
+    Lost {
+        /// Its name.
+        projection: Option<String>,
+        /// What happened.
+        message: String,
+    },
 }
 
 impl From<sqlx::Error> for Interrupted {
     fn from(error: sqlx::Error) -> Self {
-        Self::Lost(crate::store::describe(&error))
+        Self::Lost { projection: None, message: crate::store::describe(&error) }
     }
 }
 
-/// Hands events to a projection. With `give_way` a failure that can pass (a deadlock) interrupts
-/// the whole transaction, because the locks that it holds are part of the trouble; without it the
-/// events count as failed.
+/// Hands events to a projection.
 pub(super) async fn deliver(
     mut tx: Tx,
     active: &Active,
     events: &[Event],
-    give_way: bool,
+    bounds: &Bounds<'_>,
 ) -> Result<Delivery, (Option<Tx>, Interrupted)> {
+    let start = Instant::now();
+    let lost = |message: String| {
+        let projection = Some(active.plugin.description.name.clone());
+        (None, Interrupted::Lost { projection, message })
+    };
     let mut failed = Vec::new();
     // Ranges still to do, the first one last.
     let mut todo = vec![(0, events.len())];
@@ -60,7 +85,7 @@ pub(super) async fn deliver(
                 Err(failure) => failure.message,
                 Ok(_) => "the plugin kept the transaction".to_owned(),
             };
-            return Err((None, Interrupted::Lost(message)));
+            return Err(lost(message));
         };
         tx = back;
         let failure = match result {
@@ -73,21 +98,31 @@ pub(super) async fn deliver(
             Err(failure) => failure,
         };
         if failure.connection_lost {
-            return Err((None, Interrupted::Lost(failure.message)));
+            return Err(lost(failure.message));
         }
-        if failure.kind == FailureKind::Retry && give_way {
+        if failure.kind == FailureKind::Retry && bounds.give_way {
             return Err((Some(tx), Interrupted::Retry(failure)));
         }
-        if let Err(error) = tx.rollback_to(SAVEPOINT).await {
+        // Undone, and forgotten: savepoints of the same name would pile up.
+        let undone = async {
+            tx.rollback_to(SAVEPOINT).await?;
+            tx.release(SAVEPOINT).await
+        };
+        if let Err(error) = undone.await {
             return Err((None, error.into()));
         }
-        if failure.kind == FailureKind::Fatal {
+        let alone = to - from == 1;
+        let out_of_time = start.elapsed() >= bounds.time || bounds.stop.is_cancelled();
+        if alone && failure.kind != FailureKind::Fatal {
+            failed.push((from, failure.clone()));
+        }
+        if failure.kind == FailureKind::Fatal || out_of_time {
+            let from = if alone && failure.kind != FailureKind::Fatal { to } else { from };
             let mut left: Vec<usize> = (from..to).collect();
             left.extend(todo.iter().rev().flat_map(|(from, to)| *from..*to));
-            return Ok(Delivery { tx, failed, fatal: Some((left, failure)) });
+            return Ok(Delivery { tx, failed, left: Some((left, failure)) });
         }
-        if to - from == 1 {
-            failed.push((from, failure));
+        if alone {
             continue;
         }
         match failure.index.filter(|index| *index < to - from) {
@@ -105,5 +140,5 @@ pub(super) async fn deliver(
             }
         }
     }
-    Ok(Delivery { tx, failed, fatal: None })
+    Ok(Delivery { tx, failed, left: None })
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::db::Tx;
+use crate::db::{Tx, is_connection_lost};
 use crate::plugin::{LoadError, Plugin, Registry};
 use crate::projection::FailureKind;
 use crate::sandbox::SandboxError;
@@ -66,6 +66,23 @@ pub enum DeployError {
     Registry(#[from] anyhow::Error),
 }
 
+impl DeployError {
+    /// Whether the database was the reason, and not the plugin.
+    pub fn can_pass(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Database(error))
+            | Self::Sandbox(SandboxError::Database { source: error, .. }) => {
+                is_connection_lost(error)
+            }
+            Self::Registry(error) => error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<sqlx::Error>())
+                .any(is_connection_lost),
+            _ => false,
+        }
+    }
+}
+
 /// Deploys a component. `source` says where it came from, for the registry.
 pub async fn deploy(
     registry: &Arc<Registry>,
@@ -74,6 +91,7 @@ pub async fn deploy(
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
     let start = Instant::now();
+    registry.sync().await?;
     let plugin = Arc::new(registry.runtime().load(bytes.clone()).await?);
     let name = plugin.description.name.clone();
     let version = plugin.version.full();
@@ -125,7 +143,7 @@ async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<u
         types: types.clone(),
         ..LogFilter::default()
     };
-    let events = store::log_page(pool, &filter, events).await?;
+    let events = store::log_page(pool, &filter, events).await?.events;
     if events.is_empty() {
         return Ok(0);
     }

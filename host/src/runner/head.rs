@@ -57,6 +57,14 @@ pub(super) async fn follow(
                 failures = 0;
                 match look {
                     Look::More => continue,
+                    Look::Shorter => {
+                        tracing::warn!(
+                            "the log is shorter than it was (was a standby promoted, or \
+                                        a backup restored?): reading it from the beginning"
+                        );
+                        head.send_replace(Head::default());
+                        continue;
+                    }
                     Look::AtEnd => poll,
                     Look::AtHole(wait) => wait,
                 }

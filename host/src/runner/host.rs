@@ -24,6 +24,8 @@ use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{EventStore, migrate};
 
+/// How often a deploy is tried that the database interrupts.
+const DEPLOY_ATTEMPTS: u32 = 30;
 /// A host that hears of no change looks into the registry this often.
 const FOLLOW: Duration = Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ impl Host {
         config: HostConfig,
         only: Option<Mode>,
     ) -> anyhow::Result<Self> {
+        config.runner.check()?;
         let pool = db::pool(options.clone(), config.max_connections);
         let control = db::pool(options, CONTROL_CONNECTIONS);
         let status = migrate::check(&pool).await?;
@@ -350,7 +353,19 @@ async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
         Item::Found(found) => found,
     };
     let file = found.path.display().to_string();
-    match deploy(registry, found.bytes, &file, canary).await {
+    let mut attempts = 0;
+    let result = loop {
+        match deploy(registry, found.bytes.clone(), &file, canary).await {
+            Err(error) if error.can_pass() && attempts < DEPLOY_ATTEMPTS => {
+                attempts += 1;
+                let delay = head::RECONNECT.delay(attempts);
+                tracing::warn!(file, %error, ?delay, "not deployed yet; it is tried again");
+                tokio::time::sleep(delay).await;
+            }
+            result => break result,
+        }
+    };
+    match result {
         Ok(deployed) if deployed.unchanged => {
             tracing::info!(
                 plugin = deployed.name,

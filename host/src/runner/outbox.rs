@@ -2,6 +2,7 @@
 //! them, and acknowledges them in the same transaction. What one projection could not handle
 //! becomes a retry of its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,16 +10,21 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AsyncConfig;
-use super::deliver::{Interrupted, deliver};
+use super::deliver::{Bounds, Interrupted, deliver};
 use super::head::{Hints, RECONNECT};
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Registered, Registry};
-use crate::projection::{Failure, Mode};
+use crate::plugin::{Active, Registry};
+use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, Aside, Claimed, EventStore};
 
+/// A projection under which the connection is lost so often in a row gets no more from the queue that
+/// it shares with others; its events go on as retries of its own.
+const LOSSES: u32 = 5;
 /// Times that a batch gives way to a deadlock before its events are put aside.
 const GIVE_WAY: u32 = 5;
+/// Before the queue is looked at with a registry that was read anew.
+const BEHIND: Duration = Duration::from_millis(5);
 /// The host's own statements in this transaction: a claim, an acknowledgement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,8 +41,12 @@ pub(super) struct OutboxWorker {
 }
 
 enum Step {
+    /// There may be more.
     Again,
+    /// Nothing to do.
     Idle,
+    /// Other projections are registered than this host knew of.
+    Behind,
 }
 
 impl OutboxWorker {
@@ -44,17 +54,25 @@ impl OutboxWorker {
         let mut local = self.store.wake().subscribe();
         let mut changes = self.registry.changes();
         let mut interrupted = 0;
+        let mut losses: HashMap<String, u32> = HashMap::new();
         let mut foreign = None;
         while !self.stop.is_cancelled() {
             self.hints.mark_unchanged();
             local.mark_unchanged();
-            let wait = match self.step(interrupted).await {
+            let wait = match self.step(interrupted, &losses).await {
                 Ok(Step::Again) => {
                     interrupted = 0;
+                    losses.clear();
+                    continue;
+                }
+                Ok(Step::Behind) => {
+                    // The registry has changed; when it can't be read, not at once again.
+                    tokio::time::sleep(BEHIND).await;
                     continue;
                 }
                 Ok(Step::Idle) => {
                     interrupted = 0;
+                    losses.clear();
                     self.look_for_foreign(&mut foreign).await;
                     self.poll
                 }
@@ -67,11 +85,17 @@ impl OutboxWorker {
                             error = failure.message,
                             "a batch gave way and is tried again"
                         ),
-                        Interrupted::Lost(error) => tracing::warn!(
-                            ?delay,
-                            error,
-                            "an async batch was interrupted; it is tried again"
-                        ),
+                        Interrupted::Lost { projection, message } => {
+                            tracing::warn!(
+                                ?delay,
+                                projection,
+                                error = message,
+                                "an async batch was interrupted; it is tried again"
+                            );
+                            if let Some(projection) = projection {
+                                *losses.entry(projection).or_default() += 1;
+                            }
+                        }
                     }
                     delay
                 }
@@ -87,7 +111,11 @@ impl OutboxWorker {
     }
 
     /// Claims and delivers one batch.
-    async fn step(&self, interrupted: u32) -> Result<Step, Interrupted> {
+    async fn step(
+        &self,
+        interrupted: u32,
+        losses: &HashMap<String, u32>,
+    ) -> Result<Step, Interrupted> {
         let snapshot = self.registry.snapshot();
         let projections: Vec<_> = snapshot.of_mode(Mode::Async).collect();
         if projections.is_empty() {
@@ -95,19 +123,40 @@ impl OutboxWorker {
             return Ok(Step::Idle);
         }
         let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
-        let claimed = store::claim(tx.conn(), self.config.batch, self.config.foreign_lease).await?;
+        let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
+        let claimed = store::claim(tx.conn(), self.config.batch, lease, epoch).await?;
         if claimed.is_empty() {
-            tx.rollback().await?;
-            return Ok(Step::Idle);
+            let now = store::async_epoch(&mut *tx.conn()).await?;
+            tx.commit().await?;
+            if now == epoch {
+                return Ok(Step::Idle);
+            }
+            if let Err(error) = self.registry.sync().await {
+                tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
+            }
+            return Ok(Step::Behind);
         }
         let give_way = interrupted < GIVE_WAY;
         let mut put_aside = false;
+        let mut fatal = Vec::new();
         for (registered, active) in projections {
             let wanted = wanted(&claimed, active);
             if wanted.is_empty() {
                 continue;
             }
-            let (back, aside) = self.hand_over(tx, registered, active, &wanted, give_way).await?;
+            // A projection that costs the connection again and again must not cost the others theirs.
+            let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
+            let usable = active.filter(|_| !registered.failed && !costly);
+            let (back, aside) = match usable {
+                Some(active) => {
+                    let (back, aside, failure) =
+                        self.hand_over(tx, active, &wanted, give_way).await?;
+                    fatal.extend(failure.map(|failure| (active.clone(), failure)));
+                    (back, aside)
+                }
+                // Not loaded in this host, or stopped: its events wait for it.
+                None => (tx, wanted.iter().map(|row| waiting(row, None)).collect()),
+            };
             tx = back;
             put_aside |= !aside.is_empty();
             let version = active
@@ -117,6 +166,9 @@ impl OutboxWorker {
         let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
         store::acknowledge(tx.conn(), &ids).await?;
         tx.commit().await?;
+        for (active, failure) in fatal {
+            stop(&self.registry, &active, &failure).await;
+        }
         if put_aside {
             self.retries.send_modify(|n| *n += 1);
         }
@@ -125,22 +177,18 @@ impl OutboxWorker {
         Ok(if full { Step::Again } else { Step::Idle })
     }
 
-    /// Delivers to one projection. Answers what is to be put aside for it.
+    /// Delivers to one projection. Answers what is to be put aside for it, and why it must stop, if
+    /// it must.
     async fn hand_over(
         &self,
         tx: Tx,
-        registered: &Registered,
-        active: Option<&Arc<Active>>,
+        active: &Arc<Active>,
         wanted: &[&Claimed],
         give_way: bool,
-    ) -> Result<(Tx, Vec<Aside>), Interrupted> {
-        let Some(active) = active.filter(|_| !registered.failed) else {
-            // Not loaded in this host, or stopped: its events wait for it.
-            let aside = wanted.iter().map(|row| waiting(row, None)).collect();
-            return Ok((tx, aside));
-        };
+    ) -> Result<(Tx, Vec<Aside>, Option<Failure>), Interrupted> {
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
-        let delivery = match deliver(tx, active, &events, give_way).await {
+        let bounds = Bounds { give_way, time: active.plugin.limits().batch, stop: &self.stop };
+        let delivery = match deliver(tx, active, &events, &bounds).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {
                 if let Some(tx) = tx {
@@ -161,11 +209,12 @@ impl OutboxWorker {
                 }
             })
             .collect();
-        if let Some((left, failure)) = delivery.fatal {
-            stop(&self.registry, active, &failure).await;
+        let mut fatal = None;
+        if let Some((left, failure)) = delivery.left {
             aside.extend(left.iter().map(|index| waiting(wanted[*index], Some(&failure.message))));
+            fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
         }
-        Ok((delivery.tx, aside))
+        Ok((delivery.tx, aside, fatal))
     }
 
     /// Says once when another program's workers own the queue, and when they have stopped.

@@ -8,17 +8,21 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AsyncConfig;
-use super::deliver::{Interrupted, deliver};
+use super::deliver::{Bounds, Interrupted, deliver};
 use super::head::{Hints, RECONNECT};
 use super::outbox::{log_failure, stop};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Registry};
-use crate::projection::Failure;
+use crate::projection::{Failure, FailureKind};
 use crate::store::{self, EventStore, Retry};
 
 /// Retries in one transaction.
 const BATCH: i64 = 100;
+/// Due rows that another host is working on: look again after this time.
+const BUSY: Duration = Duration::from_millis(50);
+/// Connections lost in a row under one event alone before that counts as its failed attempt.
+const LOSSES: u32 = 5;
 /// The host's own statements in this transaction.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Without a hint, retries that another host or `dlq requeue` added are found after this time.
@@ -39,14 +43,17 @@ impl Retries {
     pub(super) async fn run(mut self) {
         let mut changes = self.registry.changes();
         let mut interrupted = 0;
+        let mut batch = BATCH;
         while !self.stop.is_cancelled() {
-            let wait = match self.step(interrupted).await {
+            let wait = match self.step(interrupted, &mut batch).await {
                 Ok(wait) => {
                     interrupted = 0;
                     wait
                 }
                 Err(why) => {
                     interrupted += 1;
+                    // One at a time, until it is known which one is to blame.
+                    batch = 1;
                     let delay = RECONNECT.delay(interrupted);
                     tracing::warn!(
                         projection = self.name,
@@ -68,10 +75,10 @@ impl Retries {
     }
 
     /// Handles what is due. Answers how long to wait for more.
-    async fn step(&self, interrupted: u32) -> Result<Duration, Interrupted> {
+    async fn step(&self, interrupted: u32, batch: &mut i64) -> Result<Duration, Interrupted> {
         let snapshot = self.registry.snapshot();
         let runs = snapshot.registered.get(&self.name).is_some_and(|known| !known.failed);
-        let Some(active) = snapshot.active.get(&self.name).filter(|_| runs) else {
+        let Some(active) = snapshot.current(&self.name).filter(|_| runs) else {
             return Ok(LOOK);
         };
         match store::next_retry(self.store.pool(), &self.name).await? {
@@ -80,14 +87,28 @@ impl Retries {
             Some(_) => {}
         }
         let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
-        let claimed = store::claim_retries(tx.conn(), &self.name, BATCH).await?;
+        let claimed =
+            store::claim_retries(tx.conn(), &self.name, *batch, active.generation).await?;
+        if claimed.is_empty() {
+            tx.commit().await?;
+            return Ok(BUSY);
+        }
+        if let ([only], true) = (claimed.as_slice(), interrupted >= LOSSES) {
+            let message = "the connection was lost each time that this event was handled";
+            let failure = Failure::new(FailureKind::Poison, message);
+            self.failed(&mut tx, active, only, &failure).await?;
+            tx.commit().await?;
+            return Ok(Duration::ZERO);
+        }
         let wanted: Vec<&Retry> = claimed
             .iter()
             .filter(|retry| !retry.dismissed)
             .filter(|retry| active.plugin.description.wants(&retry.event))
             .collect();
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
-        let delivery = match deliver(tx, active, &events, interrupted < 2).await {
+        let time = active.plugin.limits().batch;
+        let bounds = Bounds { give_way: interrupted < 2, time, stop: &self.stop };
+        let delivery = match deliver(tx, active, &events, &bounds).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {
                 if let Some(tx) = tx {
@@ -102,9 +123,14 @@ impl Retries {
             open.push(events[*index].position);
             self.failed(&mut tx, active, wanted[*index], failure).await?;
         }
-        if let Some((left, failure)) = delivery.fatal {
-            open.extend(left.iter().map(|index| events[*index].position));
-            stop(&self.registry, active, &failure).await;
+        let mut fatal = None;
+        match delivery.left {
+            Some((left, failure)) => {
+                open.extend(left.iter().map(|index| events[*index].position));
+                *batch = 1;
+                fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
+            }
+            None => *batch = (*batch * 2).min(BATCH),
         }
         let done: Vec<i64> = claimed
             .iter()
@@ -113,6 +139,9 @@ impl Retries {
             .collect();
         store::retry_done(tx.conn(), &self.name, &done).await?;
         tx.commit().await?;
+        if let Some(failure) = fatal {
+            stop(&self.registry, active, &failure).await;
+        }
         Ok(Duration::ZERO)
     }
 
@@ -127,7 +156,11 @@ impl Retries {
         let (name, position) = (&self.name, retry.event.position);
         let version = &active.plugin.version.full();
         log_failure(active, &retry.event, attempts, failure);
-        if attempts < self.config.max_attempts {
+        let allowed = match failure.kind {
+            FailureKind::Retry => self.config.max_retries,
+            FailureKind::Poison | FailureKind::Fatal => self.config.max_attempts,
+        };
+        if attempts < allowed {
             let delay = self.config.backoff.delay(attempts.unsigned_abs());
             store::retry_later(
                 tx.conn(),

@@ -55,7 +55,7 @@ pub struct PluginSql {
     control: PgPool,
     config: SandboxConfig,
     names: Names,
-    deferrable: bool,
+    deferred: Vec<String>,
     statements: RwLock<HashMap<String, Arc<Prepared>>>,
 }
 
@@ -79,15 +79,17 @@ impl PluginSql {
             let sqlx::types::Json(prepared) = row.try_get(1)?;
             statements.insert(row.try_get(0)?, Arc::new(prepared));
         }
-        let deferrable = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint c
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
-                 WHERE n.nspname = $1 AND c.condeferrable)",
+        let deferred = sqlx::query_scalar(
+            "SELECT pg_catalog.format('%I.%I', n.nspname, c.conname)
+             FROM pg_catalog.pg_constraint c
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace
+             WHERE n.nspname = $1 AND c.condeferrable AND c.condeferred
+             ORDER BY 1",
         )
         .bind(&names.schema)
-        .fetch_one(&control)
+        .fetch_all(&control)
         .await?;
-        Ok(Self { control, config, names, deferrable, statements: RwLock::new(statements) })
+        Ok(Self { control, config, names, deferred, statements: RwLock::new(statements) })
     }
 
     /// Runs a statement and tells how many rows it wrote or, where it returns rows, how many it
@@ -138,15 +140,20 @@ impl PluginSql {
         }
     }
 
-    /// Has the server check all deferred constraints now. The host calls it before it takes the
-    /// transaction back: at COMMIT they would fail as the host's.
+    /// Has the server check the plugin's deferred constraints now. The host calls it before it takes
+    /// the transaction back: at COMMIT they would fail as the host's. Afterwards they are deferred
+    /// again, for the same transaction may serve the plugin once more.
     pub async fn settle(&self, tx: &mut Tx) -> Result<(), SqlError> {
         guard(tx)?;
-        if !self.deferrable {
+        if self.deferred.is_empty() {
             return Ok(());
         }
-        let done = roles::run(tx.conn(), "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await;
-        done.map_err(|error| self.doom(tx, "", error.into()))
+        let names = self.deferred.join(", ");
+        for when in ["IMMEDIATE", "DEFERRED"] {
+            let done = roles::run(tx.conn(), format!("SET CONSTRAINTS {names} {when}")).await;
+            done.map_err(|error| self.doom(tx, "", error.into()))?;
+        }
+        Ok(())
     }
 
     /// The statements that are known, sorted by their text.

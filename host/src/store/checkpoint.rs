@@ -34,15 +34,18 @@ pub async fn create_checkpoint(
     Ok(())
 }
 
-/// Locks a checkpoint for the rest of the transaction. `None` when another host works on it.
+/// Locks a checkpoint for the rest of the transaction. `None` when another host works on it, when it
+/// is not there, or when `generation` is no longer the projection's activation.
 pub async fn lock_checkpoint(
     conn: &mut PgConnection,
     projection: &str,
     tenant: &str,
+    generation: i64,
 ) -> sqlx::Result<Option<i64>> {
-    let row = sqlx::query_file!("src/store/sql/checkpoint_lock.sql", projection, tenant)
-        .fetch_optional(conn)
-        .await?;
+    let row =
+        sqlx::query_file!("src/store/sql/checkpoint_lock.sql", projection, tenant, generation)
+            .fetch_optional(conn)
+            .await?;
     Ok(row.map(|row| row.last_global_position))
 }
 

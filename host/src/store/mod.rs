@@ -26,8 +26,10 @@ pub use checkpoint::{
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
-pub use outbox::{Claimed, ForeignWorker, acknowledge, claim, foreign_worker, outbox_depth};
-pub use read::{Direction, LogFilter, log_page};
+pub use outbox::{
+    Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
+};
+pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
 };

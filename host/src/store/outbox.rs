@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt as _;
 use sqlx::{PgConnection, PgExecutor};
 
+use super::read::PAGE_BYTES;
 use super::row::event_of;
 use crate::event::Event;
 
@@ -30,24 +32,41 @@ pub struct ForeignWorker {
 }
 
 /// Claims up to `limit` rows, oldest first. None while another program's worker holds claims
-/// younger than `foreign_lease`.
+/// younger than `foreign_lease`, or when `epoch` is not what [`async_epoch`] answers now. Ends early
+/// at [`PAGE_BYTES`] of payload.
 pub async fn claim(
     conn: &mut PgConnection,
     limit: i64,
     foreign_lease: Duration,
+    epoch: i64,
 ) -> sqlx::Result<Vec<Claimed>> {
-    sqlx::query_file!("src/store/sql/outbox_claim.sql", limit, foreign_lease.as_secs_f64())
-        .fetch_all(conn)
-        .await?
-        .into_iter()
-        .map(|row| {
-            Ok(Claimed {
-                outbox_id: row.outbox_id,
-                dismissed: row.dismissed,
-                event: event_of!(row)?,
-            })
-        })
-        .collect()
+    let mut rows = sqlx::query_file!(
+        "src/store/sql/outbox_claim.sql",
+        limit,
+        foreign_lease.as_secs_f64(),
+        epoch
+    )
+    .fetch(conn);
+    let (mut claimed, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += row.payload.len();
+        claimed.push(Claimed {
+            outbox_id: row.outbox_id,
+            dismissed: row.dismissed,
+            event: event_of!(row)?,
+        });
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(claimed)
+}
+
+/// A number that changes with every activation of an async projection.
+pub async fn async_epoch(executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    let row =
+        sqlx::query_file!("src/store/sql/mode_epoch.sql", "async").fetch_one(executor).await?;
+    Ok(row.epoch)
 }
 
 /// Takes delivered rows out of the outbox.

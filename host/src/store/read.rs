@@ -9,6 +9,17 @@ use crate::event::{Event, MAX_VERSION, StreamId};
 
 /// Events that a read holds in memory at a time.
 const PAGE: i64 = 500;
+/// Bytes of payload after which a page ends early.
+pub(super) const PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// A page of the log.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// In the order of positions.
+    pub events: Vec<Event>,
+    /// There can be more that matches: the page ended at its limit.
+    pub full: bool,
+}
 
 /// Which way to read a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +70,8 @@ impl EventStore {
                     Direction::Forward => event.version.checked_add(1),
                     Direction::Backward => Some(event.version - 1).filter(|version| *version > 0),
                 });
-                Ok((page, next))
+                let more = page.len() as i64 == PAGE;
+                Ok((page, next.filter(|_| more)))
             }
         })
     }
@@ -76,8 +88,8 @@ impl EventStore {
             let (pool, filter) = (pool.clone(), filter.clone());
             async move {
                 let page = log_page(&pool, &LogFilter { after, ..filter }, PAGE).await?;
-                let next = page.last().map(|event| event.position);
-                Ok((page, next))
+                let last = page.events.last().map(|event| event.position);
+                Ok((page.events, last.filter(|_| page.full)))
             }
         })
     }
@@ -96,7 +108,6 @@ where
     stream::try_unfold((start, read), |(from, read)| async move {
         let Some(from) = from else { return Ok(None) };
         let (page, next) = read(from).await?;
-        let next = if (page.len() as i64) < PAGE { None } else { next };
         Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), (next, read))))
     })
     .try_flatten()
@@ -141,14 +152,15 @@ async fn stream_page(
     events(rows)
 }
 
-/// One page of the log: at most `limit` events that match, in the order of positions.
+/// One page of the log: at most `limit` events that match, in the order of positions, and some
+/// [`PAGE_BYTES`] of payload.
 pub async fn log_page(
     executor: impl PgExecutor<'_>,
     filter: &LogFilter,
     limit: i64,
-) -> Result<Vec<Event>, StoreError> {
+) -> Result<Page, StoreError> {
     let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
-    let rows = sqlx::query_file_as!(
+    let mut rows = sqlx::query_file_as!(
         EventRow,
         "src/store/sql/read_log.sql",
         filter.after,
@@ -159,9 +171,18 @@ pub async fn log_page(
         filter.tenant.clone() as Option<String>,
         filter.dismissed
     )
-    .fetch_all(executor)
-    .await?;
-    events(rows)
+    .fetch(executor);
+    let (mut page, mut bytes) = (Page::default(), 0);
+    while let Some(row) = rows.try_next().await? {
+        bytes += row.payload.len();
+        page.events.push(row.into_event()?);
+        if bytes >= PAGE_BYTES {
+            page.full = true;
+            return Ok(page);
+        }
+    }
+    page.full = !page.events.is_empty() && page.events.len() as i64 == limit;
+    Ok(page)
 }
 
 fn events(rows: Vec<EventRow>) -> Result<Vec<Event>, StoreError> {

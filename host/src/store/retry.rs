@@ -70,13 +70,14 @@ pub async fn put_aside(
     Ok(())
 }
 
-/// Claims due retries of a projection.
+/// Claims due retries of a projection; none when `generation` is no longer its activation.
 pub async fn claim_retries(
     conn: &mut PgConnection,
     projection: &str,
     limit: i64,
+    generation: i64,
 ) -> sqlx::Result<Vec<Retry>> {
-    sqlx::query_file!("src/store/sql/retry_claim.sql", projection, limit)
+    sqlx::query_file!("src/store/sql/retry_claim.sql", projection, limit, generation)
         .fetch_all(conn)
         .await?
         .into_iter()

@@ -66,6 +66,8 @@ pub enum Look {
     AtEnd,
     /// There is more: look again at once.
     More,
+    /// The log ends before what was read of it: the head begins anew.
+    Shorter,
     /// A hole stops the head: look again after this time.
     AtHole(Duration),
 }
@@ -100,15 +102,21 @@ impl SafeHead {
             }
         }
         let run = sqlx::query_file!("src/store/sql/safe_head_scan.sql", self.position, SCAN)
-            .fetch_optional(pool)
+            .fetch_one(pool)
             .await?;
-        let Some(run) = run else {
+        if run.visible < self.position {
+            // The log is shorter than it was: a standby that lagged was promoted, or a backup was
+            // restored. Positions will be given again.
+            *self = Self::default();
+            return Ok(Look::Shorter);
+        }
+        let (Some(first), Some(last)) = (run.first, run.last) else {
             self.hole = None;
             return Ok(Look::AtEnd);
         };
-        if run.first == self.position + 1 {
-            self.position = run.last;
-            if run.last == run.visible {
+        if first == self.position + 1 {
+            self.position = last;
+            if last == run.visible {
                 self.hole = None;
                 return Ok(Look::AtEnd);
             }

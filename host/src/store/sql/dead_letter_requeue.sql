@@ -11,10 +11,12 @@ retried AS (
     INSERT INTO eventfabric.projection_retries
            (projection_name, global_position, tenant_id, outbox_id, topic, first_failed_at,
             last_error, plugin_version)
-    SELECT projection_name, global_position, tenant_id, outbox_id, topic,
+    SELECT DISTINCT ON (projection_name, global_position)
+           projection_name, global_position, tenant_id, outbox_id, topic,
            coalesce(first_failed_at, now()), last_error, plugin_version
     FROM letters
     WHERE projection_name IS NOT NULL
+    ORDER BY projection_name, global_position, id DESC
     ON CONFLICT (projection_name, global_position) DO UPDATE
         SET attempts = 0, next_attempt_at = now()
     RETURNING 1

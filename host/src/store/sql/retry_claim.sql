@@ -1,12 +1,22 @@
--- Takes due retries of a projection for the length of the transaction: $1 projection, $2 how many.
+-- Takes due retries of a projection for the length of the transaction: $1 projection, $2 how many,
+-- $3 the activation that the caller has loaded; under another one nothing is taken. Rows whose event
+-- is gone (taken out of the log by hand) are dropped.
 -- Uses projection_retries_due_idx.
 WITH claimed AS (
     SELECT r.global_position, r.topic, r.outbox_id, r.attempts, r.first_failed_at
     FROM eventfabric.projection_retries r
     WHERE r.projection_name = $1 AND r.next_attempt_at <= now()
+      AND EXISTS (SELECT FROM eventfabric.projections p
+                  WHERE p.projection_name = $1 AND p.generation = $3)
     ORDER BY r.next_attempt_at, r.global_position
     LIMIT $2
     FOR UPDATE SKIP LOCKED
+),
+orphans AS (
+    DELETE FROM eventfabric.projection_retries r
+    USING claimed c
+    WHERE r.projection_name = $1 AND r.global_position = c.global_position
+      AND NOT EXISTS (SELECT FROM eventfabric.events e WHERE e.global_position = c.global_position)
 )
 SELECT o.outbox_id AS "outbox_id!", o.attempts AS "attempts!",
        o.first_failed_at AS "first_failed_at!",

@@ -1,0 +1,279 @@
+//! A catch-up projection: follows the log in order from its checkpoint. Batch, handler and
+//! checkpoint share a transaction, and the lock on the checkpoint keeps other hosts away.
+
+mod tenant;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::config::CatchUpConfig;
+use super::head::{Head, RECONNECT};
+use crate::db::Tx;
+use crate::event::Event;
+use crate::plugin::{Active, Registry};
+use crate::projection::Failure;
+use crate::store::{self, EventStore, LogFilter, StoreError};
+use tenant::{IDLE_SAVE, Tenant, Verdict};
+
+/// How long a host that found another one at work waits before it looks again.
+const CONTENDED: Duration = Duration::from_millis(50);
+/// Positions that one batch looks through, so that a projection of rare events, or of a quiet
+/// tenant, gets through a long log in steps that end within the time of a batch.
+const WINDOW: i64 = 100_000;
+
+/// Runs one projection until cancelled.
+pub(super) struct CatchUp {
+    pub name: String,
+    pub store: EventStore,
+    pub registry: Arc<Registry>,
+    pub head: watch::Receiver<Head>,
+    pub config: CatchUpConfig,
+    pub poll: Duration,
+    pub stop: CancellationToken,
+}
+
+/// How a step ended.
+enum Step {
+    /// There may be more to do.
+    Again,
+    /// A batch was handled at last, after the projection had stopped there.
+    Overcome,
+    /// Nothing more to do now.
+    Idle,
+    /// Another host holds the checkpoint, or knows of a newer version.
+    Contended,
+}
+
+impl CatchUp {
+    pub(super) async fn run(mut self) {
+        let mut tenants: HashMap<String, Tenant> = HashMap::new();
+        let mut changes = self.registry.changes();
+        let mut known = (0, 0);
+        let mut errors = 0;
+        while !self.stop.is_cancelled() {
+            let Some(active) = self.registry.snapshot().current(&self.name).cloned() else {
+                // Not loaded here (yet); the registry says when it is.
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    _ = changes.changed() => continue,
+                }
+            };
+            let head = self.head.borrow_and_update().clone();
+            if active.generation != known.0 || head.position < known.1 {
+                // Another version, or a log that begins anew: nothing that is known holds.
+                tenants.clear();
+            }
+            known = (active.generation, head.position);
+            let mut wait = self.poll;
+            let mut again = false;
+            for (tenant, last) in head.tenants.iter() {
+                if self.stop.is_cancelled() {
+                    return;
+                }
+                let state = tenants.entry(tenant.clone()).or_default();
+                if let Some(delay) = state.pause(*last) {
+                    wait = wait.min(delay);
+                    continue;
+                }
+                match self.step(&active, tenant, state, head.position).await {
+                    Ok(Step::Again) => again = true,
+                    Ok(Step::Overcome) => {
+                        again = true;
+                        if tenants.values().all(|tenant| tenant.stopped.is_none()) {
+                            self.note(&active, None).await;
+                        }
+                    }
+                    Ok(Step::Idle) => {}
+                    Ok(Step::Contended) => wait = wait.min(CONTENDED),
+                    Err(error) => {
+                        errors += 1;
+                        let delay = RECONNECT.delay(errors);
+                        tracing::warn!(projection = self.name, tenant, %error, ?delay,
+                            "a catch-up batch was interrupted; it is tried again");
+                        state.interrupted(delay);
+                        wait = wait.min(delay);
+                        continue;
+                    }
+                }
+                errors = 0;
+                if tenants.get(tenant).is_some_and(|state| state.unsaved.is_some()) {
+                    wait = wait.min(IDLE_SAVE);
+                }
+            }
+            if again {
+                continue;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = self.head.changed() => {}
+                _ = changes.changed() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Handles the next batch of one tenant.
+    async fn step(
+        &self,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        head: i64,
+    ) -> Result<Step, StoreError> {
+        let pool = self.store.pool();
+        if !state.created {
+            store::create_checkpoint(pool, &self.name, tenant).await?;
+            state.created = true;
+        }
+        let mut tx = Tx::begin(pool, active.plugin.limits().batch).await?;
+        let locked =
+            store::lock_checkpoint(tx.conn(), &self.name, tenant, active.generation).await?;
+        let Some(position) = locked else {
+            tx.rollback().await?;
+            // Perhaps somebody has deleted it, to begin anew.
+            state.created = false;
+            return Ok(Step::Contended);
+        };
+        if self.stays_stopped(state, position) {
+            tx.rollback().await?;
+            return Ok(Step::Idle);
+        }
+        if position >= head {
+            tx.rollback().await?;
+            state.seen = state.seen.max(position);
+            state.unsaved = None;
+            return Ok(Step::Idle);
+        }
+        let until = head.min(position.saturating_add(WINDOW));
+        let filter = LogFilter {
+            after: position,
+            until: Some(until),
+            types: active.plugin.description.event_types.clone(),
+            tenant: Some(tenant.to_owned()),
+            ..LogFilter::default()
+        };
+        let page = store::log_page(tx.conn(), &filter, state.batch(&self.config)).await?;
+        let Some(last) = page.events.last() else {
+            return self.nothing(active, tx, tenant, state, until, head).await;
+        };
+        let upto = if page.full { last.position } else { until };
+        let (tx, result) =
+            active.plugin.handle(tx, &active.sql, &page.events, &active.config).await;
+        match (tx, result) {
+            (Some(mut tx), Ok(stats)) => {
+                let version = active.plugin.version.full();
+                store::save_checkpoint(tx.conn(), &self.name, tenant, upto, &version).await?;
+                tx.commit().await?;
+                tracing::debug!(
+                    projection = self.name,
+                    tenant,
+                    events = page.events.len(),
+                    upto,
+                    ?stats,
+                    "batch handled"
+                );
+                Ok(match state.done(upto, &self.config) {
+                    true => Step::Overcome,
+                    false if upto < head => Step::Again,
+                    false => Step::Idle,
+                })
+            }
+            (tx, Err(failure)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                self.failed(active, tenant, state, position, &page.events, failure).await;
+                Ok(Step::Again)
+            }
+            (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
+        }
+    }
+
+    /// There was no event for the projection up to `until`: moves the checkpoint, now and then.
+    async fn nothing(
+        &self,
+        active: &Active,
+        mut tx: Tx,
+        tenant: &str,
+        state: &mut Tenant,
+        until: i64,
+        head: i64,
+    ) -> Result<Step, StoreError> {
+        let since = *state.unsaved.get_or_insert_with(Instant::now);
+        if until == head && since.elapsed() < IDLE_SAVE {
+            tx.rollback().await?;
+            state.seen = until;
+            return Ok(Step::Idle);
+        }
+        let version = active.plugin.version.full();
+        store::save_checkpoint(tx.conn(), &self.name, tenant, until, &version).await?;
+        tx.commit().await?;
+        state.unsaved = None;
+        state.seen = until;
+        Ok(if until < head { Step::Again } else { Step::Idle })
+    }
+
+    /// Whether a projection that has stopped at this checkpoint stays so. It goes on when another
+    /// host has passed the event, or when it was told to run again.
+    fn stays_stopped(&self, state: &mut Tenant, position: i64) -> bool {
+        let Some(at) = state.stopped else { return false };
+        let snapshot = self.registry.snapshot();
+        let failed = snapshot.registered.get(&self.name).is_some_and(|known| known.failed);
+        if position == at && failed {
+            state.look_later();
+            return true;
+        }
+        state.resume();
+        false
+    }
+
+    /// Decides how to go on after a batch that was rolled back, and says so.
+    async fn failed(
+        &self,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        position: i64,
+        events: &[Event],
+        failure: Failure,
+    ) {
+        let version = &active.plugin.version;
+        match state.failed(events.len(), &failure, &self.config) {
+            Verdict::Smaller => {
+                tracing::debug!(projection = self.name, %version, tenant, from = events[0].position,
+                    events = events.len(), error = failure.message, "a batch is divided");
+            }
+            Verdict::Later(delay) => {
+                tracing::warn!(projection = self.name, %version, tenant, from = events[0].position,
+                    events = events.len(), ?delay, error = failure.message,
+                    "a batch failed and is tried again");
+            }
+            Verdict::Stop => {
+                let event = &events[failure.index.unwrap_or(0).min(events.len() - 1)];
+                let error = format!(
+                    "stopped at {} (position {}, version {} of {}): {}",
+                    event.event_type, event.position, event.version, event.stream, failure.message
+                );
+                tracing::error!(projection = self.name, %version, tenant, error,
+                    "the projection has stopped; deploy a version that handles this event, or \
+                     restart the host to try it again");
+                state.stopped = Some(position);
+                self.note(active, Some(&error)).await;
+            }
+        }
+    }
+
+    async fn note(&self, active: &Active, error: Option<&str>) {
+        let noted = self.registry.note_state(&self.name, active.generation, error).await;
+        if let Err(error) = noted {
+            tracing::warn!(projection = self.name, %error, "its state could not be noted");
+        }
+        if let Err(error) = self.registry.sync().await {
+            tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
+        }
+    }
+}
