@@ -2,3 +2,5 @@
 
 mod embedded;
 mod migrate;
+mod safe_head;
+mod store;
