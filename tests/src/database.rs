@@ -94,20 +94,32 @@ impl std::fmt::Debug for TestDb {
 impl Drop for TestDb {
     /// Drops the database, open connections or not. (On a thread and a runtime of its own: the
     /// test's runtime is busy with this very call.)
+    ///
+    /// That runtime may have left a connection in the middle of its login. Until it is closed or
+    /// times out after a minute, the server holds back every DROP and CREATE DATABASE; and it is
+    /// closed only after this call. So this waits until the server has the statement, and a moment
+    /// longer: the server carries it out, with or without us.
     fn drop(&mut self) {
         let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-        let options = self.server.administrator.clone();
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
+        let (options, name) = (self.server.administrator.clone(), self.name.clone());
+        let (connected, is_connected) = std::sync::mpsc::channel();
+        let (dropped, is_dropped) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let dropping = async {
                 let mut conn = PgConnection::connect_with(&options).await?;
+                let _ = connected.send(());
                 conn.execute(AssertSqlSafe(sql)).await?;
                 conn.close().await
-            })
+            };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            if let Err(error) = runtime.map_err(Into::into).and_then(|it| it.block_on(dropping)) {
+                eprintln!("the database {name} was not dropped: {error}");
+            }
+            drop(dropped);
         });
-        if let Ok(Err(error)) = dropping.join() {
-            eprintln!("the database {} was not dropped: {error}", self.name);
-        }
+        // Either ends with the thread, too.
+        let _ = is_connected.recv();
+        let _ = is_dropped.recv_timeout(Duration::from_millis(300));
     }
 }
 

@@ -1,14 +1,14 @@
 //! Appending events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::inline::Epoch;
+use super::prepare::{PreparedEvent, check_stream, prepare_event};
 use super::{EventStore, StoreError};
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
@@ -27,6 +27,7 @@ macro_rules! row_stream {
         }
     };
 }
+
 /// Events for one stream, with what the writer believes of it.
 #[derive(Debug, Clone)]
 pub struct Append {
@@ -243,20 +244,6 @@ struct PreparedStream {
     added: i32,
 }
 
-struct PreparedEvent {
-    /// Index into the streams.
-    stream: usize,
-    /// From 1, among the events of its stream.
-    nth: i32,
-    id: Uuid,
-    event_type: String,
-    schema_version: i32,
-    payload: Box<RawValue>,
-    occurred_at: Option<DateTime<Utc>>,
-    correlation_id: Option<String>,
-    causation_id: Option<String>,
-}
-
 impl Prepared {
     fn new(appends: Vec<Append>) -> Result<Self, StoreError> {
         let mut order: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
@@ -266,9 +253,16 @@ impl Prepared {
             order.into_iter().enumerate().map(|(i, id)| (id.clone(), i)).collect();
         let mut streams: Vec<Option<PreparedStream>> = Vec::new();
         streams.resize_with(index.len(), || None);
-        let mut new = Vec::new();
+        let mut new: Vec<PreparedEvent> = Vec::new();
+        let mut ids = HashSet::new();
         for append in appends {
             check_stream(&append.stream)?;
+            if append.topic.as_ref().is_some_and(|topic| topic.contains('\0')) {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: the topic holds NUL, which PostgreSQL cannot store",
+                    append.stream
+                )));
+            }
             if append.events.is_empty() {
                 return Err(StoreError::InvalidAppend(format!(
                     "{}: an append needs at least one event",
@@ -290,7 +284,17 @@ impl Prepared {
             }
             for event in append.events {
                 stream.added += 1;
-                new.push(prepare_event(event, at, stream.added, &append.stream, new.len())?);
+                let index = new.len();
+                let event = prepare_event(event, at, stream.added, &append.stream, index)?;
+                if !ids.insert(event.id) {
+                    return Err(StoreError::InvalidEvent {
+                        index,
+                        event_type: event.event_type,
+                        stream: append.stream,
+                        reason: format!("the id {} is in this append twice", event.id),
+                    });
+                }
+                new.push(event);
             }
         }
         Ok(Self { streams: streams.into_iter().flatten().collect(), new })
@@ -407,137 +411,9 @@ impl Prepared {
     }
 }
 
-fn check_stream(stream: &StreamId) -> Result<(), StoreError> {
-    for (what, text) in
-        [("tenant", &stream.tenant), ("aggregate", &stream.aggregate), ("id", &stream.id)]
-    {
-        // Three of them share an index entry, which PostgreSQL limits to some 2,700 bytes.
-        if text.is_empty() || text.len() > 512 || text.contains('\0') {
-            return Err(StoreError::InvalidAppend(format!(
-                "the {what} of a stream has 1 to 512 bytes and no NUL; this one has {}",
-                text.len()
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn prepare_event(
-    event: NewEvent,
-    stream: usize,
-    nth: i32,
-    id: &StreamId,
-    index: usize,
-) -> Result<PreparedEvent, StoreError> {
-    let invalid = |reason: String| StoreError::InvalidEvent {
-        index,
-        event_type: event.event_type.clone(),
-        stream: id.clone(),
-        reason,
-    };
-    if event.event_type.is_empty() || event.event_type.contains('\0') {
-        return Err(invalid("an event needs a type, without NUL".to_owned()));
-    }
-    if event.schema_version < 1 {
-        return Err(invalid(format!(
-            "schema versions start at 1, and this is {}",
-            event.schema_version
-        )));
-    }
-    let payload = with_type_and_version(&event.payload, &event.event_type, event.schema_version)
-        .map_err(invalid)?;
-    Ok(PreparedEvent {
-        stream,
-        nth,
-        id: event.id.unwrap_or_else(Uuid::now_v7),
-        event_type: event.event_type,
-        schema_version: event.schema_version,
-        payload,
-        occurred_at: event.occurred_at,
-        correlation_id: event.correlation_id,
-        causation_id: event.causation_id,
-    })
-}
-
-/// The payload with its own `type` and `version`, which the TypeScript library's loader needs.
-fn with_type_and_version(
-    payload: &RawValue,
-    event_type: &str,
-    version: i32,
-) -> Result<Box<RawValue>, String> {
-    #[derive(serde::Deserialize)]
-    struct Own {
-        r#type: Option<serde_json::Value>,
-        version: Option<serde_json::Value>,
-    }
-    let text = payload.get().trim();
-    if !text.starts_with('{') {
-        return Err("the payload must be a JSON object".to_owned());
-    }
-    if has_escaped_nul(text) {
-        return Err("the payload holds \\u0000, which PostgreSQL's jsonb cannot store".to_owned());
-    }
-    let own: Own = serde_json::from_str(text).map_err(|error| format!("the payload: {error}"))?;
-    let mut added = String::new();
-    match &own.r#type {
-        None => added.push_str(&format!("\"type\":{},", serde_json::Value::from(event_type))),
-        Some(serde_json::Value::String(given)) if given == event_type => {}
-        Some(other) => return Err(format!("the payload's own `type` is {other}")),
-    }
-    match &own.version {
-        None => added.push_str(&format!("\"version\":{version},")),
-        Some(given) if given.as_i64() == Some(version.into()) => {}
-        Some(other) => {
-            return Err(format!("the payload's own `version` is {other}, the event's {version}"));
-        }
-    }
-    if added.is_empty() {
-        return Ok(payload.to_owned());
-    }
-    let rest = text[1..].trim_start();
-    if rest.starts_with('}') {
-        added.pop();
-    }
-    RawValue::from_string(format!("{{{added}{rest}")).map_err(|error| error.to_string())
-}
-
-/// Whether a JSON text holds the escape of NUL (and not a backslash followed by `u0000`).
-fn has_escaped_nul(json: &str) -> bool {
-    json.match_indices("\\u0000").any(|(at, _)| {
-        let before = json.as_bytes()[..at].iter().rev().take_while(|byte| **byte == b'\\');
-        before.count() % 2 == 0
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn completed(payload: &str) -> Result<String, String> {
-        let raw = RawValue::from_string(payload.to_owned()).unwrap();
-        with_type_and_version(&raw, "Opened", 2).map(|raw| raw.get().to_owned())
-    }
-
-    #[test]
-    fn payload_gets_its_type_and_version() {
-        assert_eq!(completed("{}").unwrap(), r#"{"type":"Opened","version":2}"#);
-        assert_eq!(completed(r#"{"a":1}"#).unwrap(), r#"{"type":"Opened","version":2,"a":1}"#);
-        assert_eq!(
-            completed(r#"{"version":2,"a":1}"#).unwrap(),
-            r#"{"type":"Opened","version":2,"a":1}"#
-        );
-        let whole = r#"{"type":"Opened","version":2}"#;
-        assert_eq!(completed(whole).unwrap(), whole);
-    }
-
-    #[test]
-    fn payload_that_contradicts_its_event_is_refused() {
-        assert!(completed("[1]").unwrap_err().contains("object"));
-        assert!(completed(r#"{"type":"Closed"}"#).unwrap_err().contains("Closed"));
-        assert!(completed(r#"{"version":3}"#).unwrap_err().contains('3'));
-        assert!(completed(r#"{"a":"\u0000"}"#).is_err());
-        assert!(completed(r#"{"a":"\\u0000"}"#).is_ok());
-    }
 
     #[test]
     fn streams_are_locked_in_one_order() {

@@ -24,12 +24,19 @@ pub trait Inline: Send + Sync {
 }
 
 /// Which inline plugins there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch {
     /// Changes with every activation.
     pub number: i64,
     /// No inline plugin is active.
     pub is_empty: bool,
+}
+
+impl Default for Epoch {
+    /// No inline plugin at all: what a store without [`Inline`] knows.
+    fn default() -> Self {
+        Self { number: 0, is_empty: true }
+    }
 }
 
 /// An inline projection refused an event. The append was rolled back.

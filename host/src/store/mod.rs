@@ -8,6 +8,8 @@ mod error;
 mod inline;
 pub mod migrate;
 mod outbox;
+mod payload;
+mod prepare;
 mod read;
 mod retry;
 mod row;

@@ -2,4 +2,6 @@
 
 mod embedded;
 mod migrate;
+mod safe_head;
 mod sandbox;
+mod store;
