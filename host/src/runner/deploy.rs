@@ -137,6 +137,11 @@ async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<u
         tx.rollback().await.map_err(StoreError::from)?;
     }
     match result {
+        // That says nothing of the version.
+        Err(failure) if failure.connection_lost => {
+            tracing::debug!(plugin = name, error = failure.message, "the trial was interrupted");
+            Err(StoreError::from(sqlx::Error::WorkerCrashed).into())
+        }
         Err(failure) if failure.trapped || failure.kind == FailureKind::Fatal => {
             Err(DeployError::Trial { events: events.len(), message: failure.message })
         }
