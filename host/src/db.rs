@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row as _};
 
 /// Statements that a connection keeps prepared.
@@ -143,9 +143,12 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
-        // 08: connection exception. 57P01 to 57P05: shutdown, crash, cannot connect now, idle.
+        // FATAL ends a connection, or refuses one: a shutdown, a crash, a database that takes no
+        // connections for now. 08: connection exception.
         sqlx::Error::Database(db) => {
-            db.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+            let severity = db.try_downcast_ref::<PgDatabaseError>().map(|pg| pg.severity());
+            matches!(severity, Some(PgSeverity::Fatal | PgSeverity::Panic))
+                || db.code().is_some_and(|code| code.starts_with("08"))
         }
         _ => false,
     }

@@ -40,7 +40,7 @@ pub fn build_only(guests: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names of the workspace's packages in the folders of guests.
+/// Names of the workspace's components in the folders of guests.
 pub fn guests() -> anyhow::Result<Vec<String>> {
     let metadata = output(&mut cargo(&["metadata", "--no-deps", "--format-version", "1"]))?;
     let metadata: Value = serde_json::from_str(&metadata)?;
@@ -50,12 +50,20 @@ pub fn guests() -> anyhow::Result<Vec<String>> {
         .iter()
         .filter(|package| {
             let manifest = Path::new(package["manifest_path"].as_str().unwrap_or_default());
-            folders.iter().any(|folder| manifest.starts_with(folder))
+            folders.iter().any(|folder| manifest.starts_with(folder)) && is_component(package)
         })
         .filter_map(|package| package["name"].as_str().map(str::to_owned))
         .collect();
     guests.sort();
     Ok(guests)
+}
+
+/// Whether a package is a guest itself, and not a library that guests share.
+fn is_component(package: &Value) -> bool {
+    let targets = package["targets"].as_array().into_iter().flatten();
+    targets
+        .flat_map(|target| target["crate_types"].as_array().into_iter().flatten())
+        .any(|kind| kind == "cdylib")
 }
 
 /// Adds the target to the toolchain where it is missing.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::db::{Tx, is_connection_lost};
+use crate::db::Tx;
 use crate::plugin::{LoadError, Plugin, Registry};
 use crate::projection::FailureKind;
 use crate::sandbox::SandboxError;
@@ -64,23 +64,6 @@ pub enum DeployError {
     /// The registry could not be written.
     #[error("the registry: {0:#}")]
     Registry(#[from] anyhow::Error),
-}
-
-impl DeployError {
-    /// Whether the database was the reason, and not the plugin.
-    pub fn can_pass(&self) -> bool {
-        match self {
-            Self::Store(StoreError::Database(error))
-            | Self::Sandbox(SandboxError::Database { source: error, .. }) => {
-                is_connection_lost(error)
-            }
-            Self::Registry(error) => error
-                .chain()
-                .filter_map(|cause| cause.downcast_ref::<sqlx::Error>())
-                .any(is_connection_lost),
-            _ => false,
-        }
-    }
 }
 
 /// Deploys a component. `source` says where it came from, for the registry.
@@ -155,6 +138,11 @@ async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<u
         tx.rollback().await.map_err(StoreError::from)?;
     }
     match result {
+        // That says nothing of the version.
+        Err(failure) if failure.connection_lost => {
+            tracing::debug!(plugin = name, error = failure.message, "the trial was interrupted");
+            Err(StoreError::from(sqlx::Error::WorkerCrashed).into())
+        }
         Err(failure) if failure.trapped || failure.kind == FailureKind::Fatal => {
             Err(DeployError::Trial { events: events.len(), message: failure.message })
         }

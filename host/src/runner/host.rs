@@ -12,20 +12,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
 use super::config::RunnerConfig;
-use super::deploy::deploy;
+use super::folder::Folder;
 use super::head::{self, Head, Hints};
 use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
 use super::retries::Retries;
 use super::supervisor::Supervisor;
 use crate::db;
-use crate::plugin::{self, Item, Limits, PluginConfig, Registry, Runtime, Settle};
+use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{EventStore, migrate};
 
-/// How often a deploy is tried that the database interrupts.
-const DEPLOY_ATTEMPTS: u32 = 30;
 /// A host that hears of no change looks into the registry this often.
 const FOLLOW: Duration = Duration::from_secs(1);
 
@@ -150,24 +148,17 @@ impl Host {
         supervisor: &mut Supervisor,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut found = plugin::watch(dir.clone(), Settle::default(), stop.clone())
-            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
-        let canary = self.config.runner.canary_events;
-        while let Some(item) = found.recv().await {
-            if matches!(item, Item::Initial) {
-                break;
-            }
-            deploy_item(&self.registry, item, canary).await;
-        }
-        let registry = self.registry.clone();
-        let found = Arc::new(tokio::sync::Mutex::new(found));
+        let mut folder = Folder::watch(
+            dir,
+            self.registry.clone(),
+            self.config.runner.canary_events,
+            stop.clone(),
+        )?;
+        folder.deploy_what_is_there().await;
+        let folder = Arc::new(tokio::sync::Mutex::new(folder));
         supervisor.start("deploy", move || {
-            let (registry, found) = (registry.clone(), found.clone());
-            async move {
-                while let Some(item) = found.lock().await.recv().await {
-                    deploy_item(&registry, item, canary).await;
-                }
-            }
+            let folder = folder.clone();
+            async move { folder.lock().await.follow().await }
         });
         Ok(())
     }
@@ -341,54 +332,4 @@ async fn follow_registry(
             }
         }
     }
-}
-
-async fn deploy_item(registry: &Arc<Registry>, item: Item, canary: i64) {
-    let found = match item {
-        Item::Initial => return,
-        Item::Unreadable(error) => {
-            tracing::error!("not deployed: {error}");
-            return;
-        }
-        Item::Found(found) => found,
-    };
-    let file = found.path.display().to_string();
-    let mut attempts = 0;
-    let result = loop {
-        match deploy(registry, found.bytes.clone(), &file, canary).await {
-            Err(error) if error.can_pass() && attempts < DEPLOY_ATTEMPTS => {
-                attempts += 1;
-                let delay = head::RECONNECT.delay(attempts);
-                tracing::warn!(file, %error, ?delay, "not deployed yet; it is tried again");
-                tokio::time::sleep(delay).await;
-            }
-            result => break result,
-        }
-    };
-    match result {
-        Ok(deployed) if deployed.unchanged => {
-            tracing::info!(
-                plugin = deployed.name,
-                version = short(&deployed.version),
-                "active already"
-            );
-        }
-        Ok(deployed) => {
-            tracing::info!(plugin = deployed.name, version = short(&deployed.version),
-                before = deployed.before.as_deref().map(short), file, tried = deployed.tried,
-                took = ?deployed.took, since_settled = ?found.settled_at.elapsed(), "deployed");
-        }
-        Err(error) => {
-            tracing::error!(
-                file,
-                version = %found.sha,
-                "not deployed, the version before goes on: {error}"
-            );
-        }
-    }
-}
-
-/// The first digits of a version, as logs show it.
-fn short(version: &str) -> &str {
-    version.get(..12).unwrap_or(version)
 }

@@ -49,6 +49,16 @@ impl Inline for InlinePlugins {
 impl InlinePlugins {
     async fn run_all(&self, mut tx: Tx, epoch: i64, events: &[Event]) -> Result<Tx, InlineFailure> {
         let snapshot = self.registry.snapshot();
+        if snapshot.epoch(Mode::Inline) != epoch {
+            return Err(InlineFailure {
+                plugin: "(any)".to_owned(),
+                version: String::new(),
+                event: None,
+                message: "other inline plugins became active during the append".to_owned(),
+                retryable: true,
+                outdated: true,
+            });
+        }
         for (registered, active) in snapshot.of_mode(Mode::Inline) {
             let refused = |event: Option<&Event>, message: String, retryable: bool| InlineFailure {
                 plugin: registered.name.clone(),
@@ -58,11 +68,9 @@ impl InlinePlugins {
                 }),
                 message,
                 retryable,
+                outdated: false,
             };
-            // Between the statement and now another version became active, or this host has not
-            // got the one that the statement was made for.
-            let current = active.filter(|active| active.generation == registered.generation);
-            let Some(active) = current.filter(|_| snapshot.epoch(Mode::Inline) == epoch) else {
+            let Some(active) = active else {
                 let message = "its active version is not loaded in this process (see its log)";
                 return Err(refused(None, message.to_owned(), true));
             };

@@ -6,6 +6,7 @@ mod catch_up;
 mod config;
 mod deliver;
 mod deploy;
+mod folder;
 mod head;
 mod host;
 mod inline;

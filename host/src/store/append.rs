@@ -150,10 +150,9 @@ impl EventStore {
         };
         if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
             let events = prepared.events(&appended);
-            tx = inline
-                .run(tx, epoch.number, &events)
-                .await
-                .map_err(|failure| Refused::Error(StoreError::Inline(failure)))?;
+            tx = inline.run(tx, epoch.number, &events).await.map_err(|failure| {
+                if failure.outdated { Refused::OtherInline } else { Refused::Error(failure.into()) }
+            })?;
         }
         tx.commit().await?;
         Ok(appended)

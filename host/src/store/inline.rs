@@ -56,4 +56,6 @@ pub struct InlineFailure {
     pub message: String,
     /// The same append can succeed when it is tried again.
     pub retryable: bool,
+    /// Another set of inline plugins became active meanwhile: the append is to be made anew.
+    pub outdated: bool,
 }

@@ -2,6 +2,7 @@
 
 mod embedded;
 mod migrate;
+mod runners;
 mod safe_head;
 mod sandbox;
 mod store;

@@ -1,0 +1,150 @@
+//! Deploys what is in a folder, and what changes there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::deploy::{DeployError, deploy};
+use super::head::RECONNECT;
+use crate::plugin::{self, Found, Item, Registry, Settle};
+use crate::sandbox::{SandboxError, SqlErrorKind};
+use crate::store::StoreError;
+
+/// A folder whose components are deployed.
+pub(super) struct Folder {
+    registry: Arc<Registry>,
+    found: mpsc::Receiver<Item>,
+    canary_events: i64,
+    /// What could not be deployed because the database was away.
+    waiting: BTreeMap<PathBuf, Found>,
+    /// Failed attempts at what waits.
+    failures: u32,
+}
+
+impl Folder {
+    /// Watches a folder until `stop` is cancelled.
+    pub(super) fn watch(
+        dir: PathBuf,
+        registry: Arc<Registry>,
+        canary_events: i64,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let found = plugin::watch(dir.clone(), Settle::default(), stop)
+            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
+        Ok(Self { registry, found, canary_events, waiting: BTreeMap::new(), failures: 0 })
+    }
+
+    /// Deploys every file that is there.
+    pub(super) async fn deploy_what_is_there(&mut self) {
+        while let Some(item) = self.found.recv().await {
+            if matches!(item, Item::Initial) {
+                return;
+            }
+            self.item(item).await;
+        }
+    }
+
+    /// Deploys what changes, until the watching ends.
+    pub(super) async fn follow(&mut self) {
+        loop {
+            let delay = RECONNECT.delay(self.failures);
+            tokio::select! {
+                item = self.found.recv() => match item {
+                    Some(item) => self.item(item).await,
+                    None => return,
+                },
+                () = tokio::time::sleep(delay), if !self.waiting.is_empty() => {
+                    for found in std::mem::take(&mut self.waiting).into_values() {
+                        self.deploy(found).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn item(&mut self, item: Item) {
+        match item {
+            Item::Initial => {}
+            Item::Unreadable(error) => {
+                self.waiting.remove(&error.path);
+                tracing::error!("not deployed: {error}");
+            }
+            Item::Found(found) => {
+                self.waiting.remove(&found.path);
+                self.deploy(found).await;
+            }
+        }
+    }
+
+    async fn deploy(&mut self, found: Found) {
+        let result =
+            deploy(&self.registry, found.bytes.clone(), &file(&found.path), self.canary_events)
+                .await;
+        let (file, version) = (file(&found.path), found.sha);
+        match result {
+            Ok(deployed) if deployed.unchanged => {
+                tracing::info!(
+                    plugin = deployed.name,
+                    version = short(&deployed.version),
+                    "active already"
+                );
+            }
+            Ok(deployed) => {
+                tracing::info!(plugin = deployed.name, version = short(&deployed.version),
+                    before = deployed.before.as_deref().map(short), file, tried = deployed.tried,
+                    took = ?deployed.took, since_settled = ?found.settled_at.elapsed(), "deployed");
+            }
+            Err(error) if is_outage(&error) => {
+                self.failures += 1;
+                self.waiting.insert(found.path.clone(), found);
+                tracing::warn!(file, %version, "not deployed yet, it is tried again: {error}");
+                return;
+            }
+            Err(error) => {
+                tracing::error!(
+                    file,
+                    %version,
+                    "not deployed, the version before goes on: {error}"
+                );
+            }
+        }
+        self.failures = 0;
+    }
+}
+
+/// Whether the database is to blame, so that the same file can be deployed later.
+fn is_outage(error: &DeployError) -> bool {
+    let database = match error {
+        DeployError::Sandbox(SandboxError::Sql(error)) => {
+            return matches!(error.kind, SqlErrorKind::Connection | SqlErrorKind::Retryable);
+        }
+        DeployError::Sandbox(SandboxError::Database { source, .. }) => Some(source),
+        DeployError::Store(StoreError::Database(error)) => Some(error),
+        DeployError::Registry(error) => error.chain().find_map(|cause| cause.downcast_ref()),
+        _ => None,
+    };
+    database.is_some_and(can_pass)
+}
+
+fn can_pass(error: &sqlx::Error) -> bool {
+    // 25006: read-only for now; the others are locks and races.
+    let passing = ["25006", "40001", "40P01", "55P03"];
+    crate::db::is_connection_lost(error)
+        || error
+            .as_database_error()
+            .and_then(|db| db.code())
+            .is_some_and(|code| passing.contains(&code.as_ref()))
+}
+
+fn file(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The first digits of a version, as logs show it.
+fn short(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}

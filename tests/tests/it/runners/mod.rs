@@ -1,0 +1,13 @@
+//! The runners, as an operator meets them: hosts in this process or in processes of their own, on a
+//! real database. Plugins are the examples and the guests of `tests/guests`.
+
+mod deploy;
+mod failures_async;
+mod failures_catch_up;
+mod failures_inline;
+mod faults;
+mod outages;
+mod rig;
+mod shutdown;
+mod tenants;
+mod week;

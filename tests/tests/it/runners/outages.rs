@@ -1,0 +1,106 @@
+//! The database goes away in the middle of the work, in several ways: the hosts heal by themselves,
+//! and nothing is lost or done twice.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::rig::{Process, Running, World, deeds, deploy_guest, folder, good, quick, until};
+use super::week::{EVENTS, PLUGINS, assert_read_models, import, until_deployed, until_imported};
+
+/// Runs a statement about the test's database from outside of it.
+async fn from_outside(world: &World, sql: &str) {
+    let options = world.db.superuser().database("postgres");
+    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    let sql = sql.replace("DB", &world.db.name);
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+/// Ends every connection of the host's role to this database.
+async fn terminate(world: &World) {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = 'DB' AND usename = 'eventfabric'";
+    from_outside(world, sql).await;
+}
+
+/// The database ends all connections of the host and refuses new ones, or takes them again.
+pub async fn refuse_connections(world: &World, refuse: bool) {
+    from_outside(world, &format!("ALTER DATABASE DB ALLOW_CONNECTIONS {}", !refuse)).await;
+    if refuse {
+        terminate(world).await;
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_terminated_again_and_again_cost_nothing() {
+    let (world, plugins) = (World::new().await, folder(&PLUGINS));
+    let mut host = Process::host(&world, Some(plugins.path()), &[]);
+    until_deployed(&world).await;
+    let mut import = import(&world);
+    let mut rounds = 0;
+    while import.is_running() && rounds < 20 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        terminate(&world).await;
+        rounds += 1;
+    }
+    assert!(rounds > 2, "the import was over before anything happened");
+    import.succeeded().await;
+    assert_read_models(&world).await;
+    assert!(host.is_running());
+}
+
+#[tokio::test]
+async fn a_database_that_refuses_connections_for_seconds_is_waited_for() {
+    let (world, plugins) = (World::new().await, folder(&PLUGINS));
+    let mut host = Process::host(&world, Some(plugins.path()), &[]);
+    until_deployed(&world).await;
+    let import = import(&world);
+    until_imported(&world, EVENTS / 4).await;
+    refuse_connections(&world, true).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    refuse_connections(&world, false).await;
+    import.succeeded().await;
+    assert_read_models(&world).await;
+    assert!(host.is_running());
+}
+
+#[tokio::test]
+async fn a_database_that_is_read_only_for_a_time_stops_no_projection() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    for guest in ["hostile_async", "hostile_catchup", "hostile_inline"] {
+        deploy_guest(&running.host, guest).await;
+    }
+    deeds(running.host.store(), &good(3)).await;
+    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 3).await;
+    world.until_number("SELECT count(*) FROM hostile_async.seen", 3).await;
+    from_outside(&world, "ALTER DATABASE DB SET default_transaction_read_only = on").await;
+    terminate(&world).await;
+    // Events of a writer that is allowed to: there is something to do that can't be done.
+    let writer = world.db.superuser().options([("default_transaction_read_only", "off")]);
+    let mut writer = PgConnection::connect_with(&writer).await.unwrap();
+    let append = "WITH e AS (
+            INSERT INTO eventfabric.events (event_id, aggregate_name, aggregate_id,
+                   aggregate_version, type, version, payload)
+            SELECT gen_random_uuid(), 'Late', '1', n, 'Deed', 1,
+                   '{\"type\": \"Deed\", \"version\": 1}'
+            FROM generate_series(1, 5) n RETURNING global_position)
+        INSERT INTO eventfabric.outbox (global_position) SELECT global_position FROM e";
+    sqlx::query(append).execute(&mut writer).await.unwrap();
+    until("the host has met the refusal", async || {
+        let sql = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        world.number(sql).await > 3
+    })
+    .await;
+    from_outside(&world, "ALTER DATABASE DB RESET default_transaction_read_only").await;
+    // Connections that were opened meanwhile stay read-only; the host must not keep them.
+    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 8).await;
+    world.until_number("SELECT count(*) FROM hostile_async.seen", 8).await;
+    deeds(running.host.store(), &good(1)).await;
+    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 9).await;
+    let failed = "SELECT count(*) FROM eventfabric.projections WHERE state = 'failed'";
+    assert_eq!(world.number(failed).await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM eventfabric.outbox_dead_letters").await, 0);
+    running.stop().await;
+}
