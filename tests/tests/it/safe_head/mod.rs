@@ -53,6 +53,7 @@ impl Log {
                 Look::More => {}
                 Look::AtEnd => panic!("{at} is called the end before {position}"),
                 Look::AtHole(wait) => tokio::time::sleep(wait).await,
+                Look::Shorter => panic!("nothing was taken out of the log"),
             }
         }
     }
@@ -66,6 +67,7 @@ impl Log {
                 Look::AtHole(wait) => tokio::time::sleep(wait).await,
                 Look::More => {}
                 Look::AtEnd => panic!("the hole after {position} is taken for the end"),
+                Look::Shorter => panic!("nothing was taken out of the log"),
             }
         }
         assert!(self.head.stopped().is_some_and(|(_, writers)| writers > 0));
