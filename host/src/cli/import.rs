@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use async_compression::tokio::bufread::GzipDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use uuid::Uuid;
 
 use super::args::{self, OnError};
 use super::connect::Context;
@@ -39,6 +40,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
         store: host.store(),
         progress: Progress::new(size),
         batch: Vec::new(),
+        ids: HashSet::new(),
         summary: Summary::default(),
         fresh: false,
     };
@@ -77,6 +79,8 @@ struct Import<'a> {
     store: &'a EventStore,
     progress: Progress,
     batch: Vec<Append>,
+    /// The ids of the batch.
+    ids: HashSet<Uuid>,
     summary: Summary,
     /// A batch was met of which nothing was there: from here on nothing is looked up before it is
     /// written.
@@ -97,11 +101,13 @@ impl Import<'_> {
             bytes.clear();
             number += 1;
             let limit = line::MAX_BYTES as u64 + 1;
-            let n = (&mut reader)
-                .take(limit)
-                .read_until(b'\n', &mut bytes)
-                .await
-                .with_context(|| format!("line {number}: the file cannot be read further"))?;
+            let n =
+                (&mut reader).take(limit).read_until(b'\n', &mut bytes).await.map_err(|error| {
+                    exit::bad_input(format!(
+                        "line {number}: the file cannot be read further ({error}); what is before \
+                         it is imported"
+                    ))
+                })?;
             if n == 0 {
                 return Ok(());
             }
@@ -119,7 +125,17 @@ impl Import<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match parsed {
-                Ok(append) => self.batch.push(append),
+                Ok(append) => {
+                    if let Some(id) = append.events[0].id
+                        && !self.ids.insert(id)
+                    {
+                        // Twice in the file: the first one must be there before it is looked up.
+                        self.flush().await?;
+                        self.fresh = false;
+                        self.ids.insert(id);
+                    }
+                    self.batch.push(append);
+                }
                 Err(why) if command.on_error == OnError::Skip => {
                     self.progress.warn(&format!("line {number} left out: {why}"));
                     self.summary.left_out += 1;
@@ -142,6 +158,7 @@ impl Import<'_> {
     /// have their ids, so it can't be appended twice.
     async fn flush(&mut self) -> anyhow::Result<()> {
         let mut batch = std::mem::take(&mut self.batch);
+        self.ids.clear();
         let start = Instant::now();
         let mut attempts = 0;
         while !batch.is_empty() {
