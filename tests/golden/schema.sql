@@ -63,6 +63,38 @@ CREATE TABLE eventfabric.outbox_dead_letters (
 CREATE INDEX outbox_dlq_global_idx ON eventfabric.outbox_dead_letters USING btree (global_position);
 CREATE INDEX outbox_dlq_projection_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, global_position);
 
+CREATE TABLE eventfabric.plugin_migrations (
+    schema_name text NOT NULL,
+    number integer NOT NULL,
+    name text NOT NULL,
+    sha256 text NOT NULL,
+    applied_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT plugin_migrations_number_check CHECK ((number > 0)),
+    CONSTRAINT plugin_migrations_pkey PRIMARY KEY (schema_name, number),
+    CONSTRAINT plugin_migrations_schema_fkey FOREIGN KEY (schema_name) REFERENCES eventfabric.plugin_schemas(schema_name) ON UPDATE CASCADE ON DELETE CASCADE
+);
+
+CREATE TABLE eventfabric.plugin_schemas (
+    schema_name text NOT NULL,
+    plugin_name text NOT NULL,
+    owner_role text NOT NULL,
+    exec_role text NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT plugin_schemas_pkey PRIMARY KEY (schema_name)
+);
+
+CREATE TABLE eventfabric.plugin_statements (
+    schema_name text NOT NULL,
+    sha256 text NOT NULL,
+    statement text NOT NULL,
+    function_name text NOT NULL,
+    description jsonb NOT NULL,
+    policy integer NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT plugin_statements_pkey PRIMARY KEY (schema_name, sha256),
+    CONSTRAINT plugin_statements_schema_fkey FOREIGN KEY (schema_name) REFERENCES eventfabric.plugin_schemas(schema_name) ON UPDATE CASCADE ON DELETE CASCADE
+);
+
 CREATE TABLE eventfabric.plugin_versions (
     sha256 text NOT NULL,
     plugin_name text NOT NULL,
