@@ -5,3 +5,4 @@ mod embedded;
 mod migrate;
 mod safe_head;
 mod store;
+mod tidy;
