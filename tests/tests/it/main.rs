@@ -2,6 +2,7 @@
 
 mod cli;
 mod embedded;
+mod interop;
 mod migrate;
 mod safe_head;
 mod store;
