@@ -1,3 +1,5 @@
+-- The log: the events of all streams in one order.
+
 CREATE TABLE eventfabric.events (
     global_position   bigserial   PRIMARY KEY,
     event_id          uuid        NOT NULL UNIQUE,

@@ -1,3 +1,5 @@
+-- How far each projection has come.
+
 CREATE TABLE eventfabric.projection_checkpoints (
     projection_name      text        NOT NULL,
     last_global_position bigint      NOT NULL DEFAULT 0,

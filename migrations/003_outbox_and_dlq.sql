@@ -1,3 +1,5 @@
+-- The queue of events for async projections, and what they could not handle.
+
 CREATE TABLE eventfabric.outbox (
     id                 bigserial   PRIMARY KEY,
     global_position    bigint      NOT NULL UNIQUE,

@@ -1,3 +1,5 @@
+-- The state of an aggregate at a version, so that not all of its events need be read.
+
 CREATE TABLE eventfabric.snapshots (
     aggregate_name          text        NOT NULL,
     aggregate_id            text        NOT NULL,

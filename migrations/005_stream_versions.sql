@@ -1,3 +1,5 @@
+-- The version of each stream: the row that an append guards and locks.
+
 CREATE TABLE eventfabric.stream_versions (
     aggregate_name  text        NOT NULL,
     aggregate_id    text        NOT NULL,

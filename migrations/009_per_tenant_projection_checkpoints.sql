@@ -1,3 +1,5 @@
+-- A projection has a checkpoint for each tenant.
+
 ALTER TABLE eventfabric.projection_checkpoints ADD COLUMN tenant_id text NOT NULL DEFAULT 'default';
 ALTER TABLE eventfabric.projection_checkpoints DROP CONSTRAINT projection_checkpoints_pkey;
 ALTER TABLE eventfabric.projection_checkpoints

@@ -124,7 +124,8 @@ impl NewEvent {
 pub struct Event {
     /// The place in the log of all streams, from 1. It has holes.
     pub position: i64,
-    /// Unique in the whole log.
+    /// Unique in the whole log. (In JSON not `id`: that is the stream's, as in a line of an import.)
+    #[serde(rename = "event_id")]
     pub id: Uuid,
     /// The stream that it belongs to.
     #[serde(flatten)]

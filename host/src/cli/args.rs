@@ -121,7 +121,8 @@ pub(super) struct Append {
     #[arg(long, default_value_t = 1)]
     pub schema_version: i32,
     /// What the stream must be like: any, none, exists, or the version of its last event
-    #[arg(long, value_name = "VERSION", default_value = "any", value_parser = expected_version)]
+    #[arg(long, value_name = "VERSION", default_value = "any", value_parser = expected_version,
+          allow_hyphen_values = true)]
     pub expected: crate::event::ExpectedVersion,
     /// The id of the event; appending it again changes nothing
     #[arg(long, value_name = "UUID")]

@@ -1,6 +1,7 @@
 //! The database that a command works on, and the settings of the process.
 
 use std::str::FromStr as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::PgPool;
@@ -15,6 +16,9 @@ use crate::runner::Host;
 use crate::settings::Settings;
 use crate::store::migrate;
 use crate::{db, store};
+
+/// How long a server may take to answer: longer than any that lives, shorter than who waits.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// What every command is given.
 pub(super) struct Context {
@@ -57,22 +61,28 @@ impl Context {
 
     /// A pool on a database that answers. A private one is migrated on the way.
     pub(super) async fn pool(&self) -> anyhow::Result<PgPool> {
+        let pool = self.pool_as_it_is().await?;
+        self.migrate_private(&pool).await?;
+        Ok(pool)
+    }
+
+    /// A pool on a database that answers, migrated or not.
+    pub(super) async fn pool_as_it_is(&self) -> anyhow::Result<PgPool> {
         let pool = db::pool(self.options().await?, 4);
-        self.reach(&pool).await?;
+        reach(&pool).await?;
         Ok(pool)
     }
 
     /// A host on the database, with its active plugins or those of one mode.
     pub(super) async fn host(&self, only: Option<Mode>) -> anyhow::Result<Host> {
         let options = self.options().await?;
-        self.reach(&db::pool(options.clone(), 1)).await?;
+        let pool = db::pool(options.clone(), 1);
+        reach(&pool).await?;
+        self.migrate_private(&pool).await?;
         Host::open(options, self.settings.host(), only).await
     }
 
-    /// Fails at once, and in words, where a pool would try for its whole time-out.
-    async fn reach(&self, pool: &PgPool) -> anyhow::Result<()> {
-        let mut conn = db::connect(&pool.connect_options()).await.map_err(unreachable)?;
-        sqlx::Connection::ping(&mut conn).await.map_err(unreachable)?;
+    async fn migrate_private(&self, pool: &PgPool) -> anyhow::Result<()> {
         if self.settings.embedded.is_some() {
             migrate::migrate(pool).await?;
         }
@@ -89,13 +99,31 @@ impl Context {
     }
 }
 
-fn unreachable(error: sqlx::Error) -> anyhow::Error {
-    let code = match &error {
-        sqlx::Error::Database(db) if db.code().is_some_and(|code| code.starts_with("28")) => {
-            let message = format!("the database refuses this login: {}", db.message());
-            return Exit { code: UNREACHABLE, message }.into();
-        }
-        _ => UNREACHABLE,
+/// Fails soon, and in words, where a pool would try for its whole time-out.
+async fn reach(pool: &PgPool) -> anyhow::Result<()> {
+    let options = pool.connect_options();
+    let answer = async {
+        let mut conn = db::connect(&options).await?;
+        sqlx::Connection::ping(&mut conn).await
     };
-    Exit { code, message: store::describe(&error) }.into()
+    match tokio::time::timeout(ANSWER, answer).await {
+        Ok(answer) => answer.map_err(unreachable),
+        Err(_) => {
+            let message = format!(
+                "the database does not answer within {ANSWER:?}: is --database-url right, and \
+                 does nothing on the way drop the connection?"
+            );
+            Err(Exit { code: UNREACHABLE, message }.into())
+        }
+    }
+}
+
+fn unreachable(error: sqlx::Error) -> anyhow::Error {
+    let message = match &error {
+        sqlx::Error::Database(db) if db.code().is_some_and(|code| code.starts_with("28")) => {
+            format!("the database refuses this login: {}", db.message())
+        }
+        _ => store::describe(&error),
+    };
+    Exit { code: UNREACHABLE, message }.into()
 }

@@ -50,7 +50,7 @@ async fn print(
         if json {
             output::line(&serde_json::to_string(&event)?)?;
         } else {
-            output::line(&output::printable(&format!(
+            output::line(&output::on_one_line(&format!(
                 "{:>8}  {}  {} v{}  {}  {}",
                 event.position,
                 event.occurred_at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),

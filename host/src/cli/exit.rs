@@ -1,6 +1,6 @@
 //! Exit codes, documented in `eventfabric --help` and the README.
 
-use crate::store::StoreError;
+use crate::store::{StoreError, describe};
 
 pub(super) const FAILED: u8 = 1;
 pub(super) const CONFLICT: u8 = 3;
@@ -24,6 +24,31 @@ pub(super) fn bad_input(message: impl Into<String>) -> anyhow::Error {
 /// The exit code for an error.
 pub(super) fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(code_of).unwrap_or(FAILED)
+}
+
+/// An error and its causes in one line: those of the database with their cure, and nothing twice.
+pub(super) fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain() {
+        let plain = cause.to_string();
+        if message.contains(&plain) {
+            continue;
+        }
+        let described = cause.downcast_ref::<sqlx::Error>().map(describe);
+        let text = described.as_ref().unwrap_or(&plain);
+        // What follows an error of the database says the same with fewer words.
+        let last = described.is_some();
+        if !message.contains(text) {
+            if !message.is_empty() {
+                message.push_str(": ");
+            }
+            message.push_str(text);
+        }
+        if last {
+            break;
+        }
+    }
+    message
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use async_compression::tokio::bufread::GzipDecoder;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use uuid::Uuid;
 
 use super::args::{self, OnError};
 use super::connect::Context;
@@ -42,6 +43,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
         progress: Progress::new(size),
         batch: Vec::new(),
         bytes: 0,
+        ids: HashSet::new(),
         summary: Summary::default(),
         fresh: false,
     };
@@ -82,6 +84,8 @@ struct Import<'a> {
     batch: Vec<Append>,
     /// Of the lines in the batch.
     bytes: usize,
+    /// The ids of the batch.
+    ids: HashSet<Uuid>,
     summary: Summary,
     /// A batch was met of which nothing was there: from here on nothing is looked up before it is
     /// written.
@@ -102,11 +106,13 @@ impl Import<'_> {
             bytes.clear();
             number += 1;
             let limit = line::MAX_BYTES as u64 + 1;
-            let n = (&mut reader)
-                .take(limit)
-                .read_until(b'\n', &mut bytes)
-                .await
-                .with_context(|| format!("line {number}: the file cannot be read further"))?;
+            let n =
+                (&mut reader).take(limit).read_until(b'\n', &mut bytes).await.map_err(|error| {
+                    exit::bad_input(format!(
+                        "line {number}: the file cannot be read further ({error}); what is before \
+                         it is imported"
+                    ))
+                })?;
             if n == 0 {
                 return Ok(());
             }
@@ -124,7 +130,17 @@ impl Import<'_> {
                 Err(error) => Err(error.to_string()),
             };
             match parsed {
-                Ok(append) => self.batch.push(append),
+                Ok(append) => {
+                    if let Some(id) = append.events[0].id
+                        && !self.ids.insert(id)
+                    {
+                        // Twice in the file: the first one must be there before it is looked up.
+                        self.flush().await?;
+                        self.fresh = false;
+                        self.ids.insert(id);
+                    }
+                    self.batch.push(append);
+                }
                 Err(why) if command.on_error == OnError::Skip => {
                     self.progress.warn(&format!("line {number} left out: {why}"));
                     self.summary.left_out += 1;
@@ -149,6 +165,7 @@ impl Import<'_> {
     async fn flush(&mut self) -> anyhow::Result<()> {
         let mut batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
+        self.ids.clear();
         let start = Instant::now();
         let mut attempts = 0;
         while !batch.is_empty() {

@@ -3,10 +3,10 @@
 use super::args;
 use super::connect::Context;
 use super::output;
-use crate::{db, store};
+use crate::store;
 
 pub(super) async fn run(context: &Context, command: args::Migrate) -> anyhow::Result<()> {
-    let pool = db::pool(context.options().await?, 1);
+    let pool = context.pool_as_it_is().await?;
     let report = store::migrate::migrate(&pool).await?;
     if command.json {
         let applied: Vec<&String> = report.applied.iter().map(|(name, _)| name).collect();

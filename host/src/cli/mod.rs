@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(dispatch(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", exit::message(&error));
             exit::code(&error).into()
         }
     }

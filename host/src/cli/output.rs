@@ -47,6 +47,11 @@ pub(super) fn line(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// The same for what must stay on its line.
+pub(super) fn on_one_line(text: &str) -> String {
+    printable(text).replace('\n', char::REPLACEMENT_CHARACTER.encode_utf8(&mut [0; 4]))
+}
+
 /// Text from events and plugins, without the characters that move a terminal's cursor.
 pub(super) fn printable(text: &str) -> String {
     text.chars()

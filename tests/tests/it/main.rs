@@ -1,8 +1,11 @@
 //! The integration tests: one binary, each test with a database of its own.
 
+mod cli;
 mod embedded;
+mod interop;
 mod migrate;
 mod runners;
 mod safe_head;
 mod sandbox;
 mod store;
+mod tidy;

@@ -3,7 +3,7 @@
 use eventfabric_tests::{TestDb, database};
 use sqlx::{PgConnection, Row as _};
 
-pub(super) const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/schema.sql");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/schema.sql");
 
 #[tokio::test]
 async fn the_schema_is_the_golden_one() {
@@ -12,11 +12,22 @@ async fn the_schema_is_the_golden_one() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(GOLDEN, &found).unwrap();
     }
+    compare(&found);
+}
+
+/// Fails with the lines in which a schema is not the golden one.
+pub(super) fn compare(found: &str) {
     let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-    assert_eq!(
-        found, golden,
-        "the migrations make another schema than tests/golden/schema.sql: if they are right, \
-         UPDATE_GOLDEN=1 cargo nextest run -p eventfabric-tests golden"
+    let lacks = |text: &str, other: &str, sign: &str| -> Vec<String> {
+        let missing = text.lines().filter(|line| !other.lines().any(|there| there == *line));
+        missing.map(|line| format!("{sign} {line}")).collect()
+    };
+    let differences = [lacks(&golden, found, "-"), lacks(found, &golden, "+")].concat();
+    assert!(
+        found == golden,
+        "the migrations make another schema than tests/golden/schema.sql:\n{}\nIf they are right, \
+         UPDATE_GOLDEN=1 cargo nextest run -p eventfabric-tests golden",
+        differences.join("\n")
     );
 }
 
