@@ -1,6 +1,8 @@
 //! Handing events to one async projection inside a transaction that it shares with others: what
 //! fails is undone to a savepoint, and halved until the event to blame is alone.
 
+use std::time::{Duration, Instant};
+
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::Active;
@@ -15,6 +17,8 @@ pub(super) struct Delivery {
     pub tx: Tx,
     /// Indexes of the events that failed alone, with why.
     pub failed: Vec<(usize, Failure)>,
+    /// Indexes of the events that were not tried to the end: the search took too long.
+    pub left: Vec<usize>,
     /// The plugin is wrong for every event: the indexes that are left, and why.
     pub fatal: Option<(Vec<usize>, Failure)>,
 }
@@ -35,14 +39,17 @@ impl From<sqlx::Error> for Interrupted {
 }
 
 /// Hands events to a projection. With `give_way` a failure that can pass (a deadlock) interrupts
-/// the whole transaction, because the locks that it holds are part of the trouble; without it the
-/// events count as failed.
+/// the whole transaction, because the locks that it holds are part of the trouble; without it, or
+/// where the plugin itself asks for a retry of one event, the events count as failed. When
+/// something failed and `hold` is over, the rest is left: others wait for this transaction.
 pub(super) async fn deliver(
     mut tx: Tx,
     active: &Active,
     events: &[Event],
     give_way: bool,
+    hold: Duration,
 ) -> Result<Delivery, (Option<Tx>, Interrupted)> {
+    let started = Instant::now();
     let mut failed = Vec::new();
     // Ranges still to do, the first one last.
     let mut todo = vec![(0, events.len())];
@@ -75,22 +82,23 @@ pub(super) async fn deliver(
         if failure.connection_lost {
             return Err((None, Interrupted::Lost(failure.message)));
         }
-        if failure.kind == FailureKind::Retry && give_way {
+        if failure.kind == FailureKind::Retry && failure.index.is_none() && give_way {
             return Err((Some(tx), Interrupted::Retry(failure)));
         }
         if let Err(error) = tx.rollback_to(SAVEPOINT).await {
             return Err((None, error.into()));
         }
         if failure.kind == FailureKind::Fatal {
-            let mut left: Vec<usize> = (from..to).collect();
-            left.extend(todo.iter().rev().flat_map(|(from, to)| *from..*to));
-            return Ok(Delivery { tx, failed, fatal: Some((left, failure)) });
-        }
-        if to - from == 1 {
-            failed.push((from, failure));
-            continue;
+            todo.push((from, to));
+            return Ok(Delivery {
+                tx,
+                failed,
+                left: Vec::new(),
+                fatal: Some((all(&todo), failure)),
+            });
         }
         match failure.index.filter(|index| *index < to - from) {
+            _ if to - from == 1 => failed.push((from, failure)),
             // The plugin says which: it alone, and the others without it.
             Some(index) => {
                 let at = from + index;
@@ -104,6 +112,14 @@ pub(super) async fn deliver(
                 todo.push((from, middle));
             }
         }
+        if started.elapsed() >= hold {
+            return Ok(Delivery { tx, failed, left: all(&todo), fatal: None });
+        }
     }
-    Ok(Delivery { tx, failed, fatal: None })
+    Ok(Delivery { tx, failed, left: Vec::new(), fatal: None })
+}
+
+/// The indexes in these ranges, of which the last is the first to do.
+fn all(todo: &[(usize, usize)]) -> Vec<usize> {
+    todo.iter().rev().flat_map(|(from, to)| *from..*to).collect()
 }

@@ -19,6 +19,9 @@ use crate::store::{self, Aside, Claimed, EventStore};
 
 /// Times that a batch gives way to a deadlock before its events are put aside.
 const GIVE_WAY: u32 = 5;
+/// How long the search for a projection's bad events may keep the other projections waiting; it
+/// goes on among the retries, where it is alone.
+const HOLD: Duration = Duration::from_secs(1);
 /// The host's own statements in this transaction: a claim, an acknowledgement.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -140,7 +143,7 @@ impl OutboxWorker {
             return Ok((tx, aside));
         };
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
-        let delivery = match deliver(tx, active, &events, give_way).await {
+        let delivery = match deliver(tx, active, &events, give_way, HOLD).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {
                 if let Some(tx) = tx {
@@ -161,6 +164,7 @@ impl OutboxWorker {
                 }
             })
             .collect();
+        aside.extend(delivery.left.iter().map(|index| waiting(wanted[*index], None)));
         if let Some((left, failure)) = delivery.fatal {
             stop(&self.registry, active, &failure).await;
             aside.extend(left.iter().map(|index| waiting(wanted[*index], Some(&failure.message))));

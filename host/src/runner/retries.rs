@@ -87,7 +87,7 @@ impl Retries {
             .filter(|retry| active.plugin.description.wants(&retry.event))
             .collect();
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
-        let delivery = match deliver(tx, active, &events, interrupted < 2).await {
+        let delivery = match deliver(tx, active, &events, interrupted < 2, Duration::MAX).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {
                 if let Some(tx) = tx {
