@@ -40,8 +40,8 @@ struct Tenant {
     created: bool,
     /// The checkpoint in the database is behind `seen`, by events of other types.
     unsaved: Option<Instant>,
-    /// Events in the next batch: all after a success, fewer while a poison event is looked for.
-    batch: Option<i64>,
+    /// The search for a poison event, while it goes on.
+    search: Option<Search>,
     /// Failed attempts at the first event after the checkpoint.
     attempts: u32,
     /// Not before this.
@@ -65,17 +65,22 @@ impl CatchUp {
         let mut tenants: HashMap<String, Tenant> = HashMap::new();
         let mut changes = self.registry.changes();
         let mut generation = 0;
+        let mut failed = false;
         let mut errors = 0;
         while !self.stop.is_cancelled() {
-            let Some(active) = self.registry.snapshot().active.get(&self.name).cloned() else {
+            let snapshot = self.registry.snapshot();
+            let Some(active) = snapshot.active.get(&self.name).cloned() else {
                 // Not loaded here (yet); the registry says when it is.
                 tokio::select! {
                     () = self.stop.cancelled() => return,
                     _ = changes.changed() => continue,
                 }
             };
-            if active.generation != generation {
-                // A new version, or the first: nothing that is known of the old one holds.
+            let failed_before = failed;
+            failed = snapshot.registered.get(&self.name).is_some_and(|known| known.failed);
+            if active.generation != generation || failed_before && !failed {
+                // A new version, or the first: nothing that is known of the old one holds. Or
+                // another host was restarted, and it is tried again there and here.
                 generation = active.generation;
                 tenants.clear();
             }
@@ -86,12 +91,20 @@ impl CatchUp {
                 if self.stop.is_cancelled() {
                     return;
                 }
+                let others_run =
+                    tenants.iter().all(|(other, state)| other == tenant || !state.stopped);
                 let state = tenants.entry(tenant.clone()).or_default();
                 if let Some(delay) = state.pause(*last) {
                     wait = wait.min(delay);
                     continue;
                 }
-                match self.step(&active, tenant, state, head.position).await {
+                let troubled = state.attempts > 0;
+                let step = self.step(&active, tenant, state, head.position).await;
+                if troubled && state.attempts == 0 && others_run {
+                    // Another host may have stopped at the event that this one has handled.
+                    self.note(&active, None).await;
+                }
+                match step {
                     Ok(Step::Again) => {
                         errors = 0;
                         again = true;
@@ -147,7 +160,7 @@ impl CatchUp {
             state.unsaved = None;
             return Ok(Step::Idle);
         }
-        let limit = state.batch.unwrap_or(self.config.batch);
+        let limit = state.search.as_ref().map_or(self.config.batch, Search::batch);
         let filter = LogFilter {
             after: position,
             until: Some(head),
@@ -184,10 +197,8 @@ impl CatchUp {
                     ?stats,
                     "batch handled"
                 );
-                if state.attempts > 0 || state.stopped {
-                    self.note(active, None).await;
-                }
-                *state = Tenant { seen: upto, created: true, ..Tenant::default() };
+                let search = state.search.and_then(|search| search.passed(events.len()));
+                *state = Tenant { seen: upto, created: true, search, ..Tenant::default() };
                 Ok(if full { Step::Again } else { Step::Idle })
             }
             (tx, Err(failure)) => {
@@ -211,10 +222,11 @@ impl CatchUp {
         events: &[crate::event::Event],
         failure: Failure,
     ) {
-        let alone = events.len() == 1;
-        if failure.kind == FailureKind::Poison && !alone {
-            let good = failure.index.unwrap_or(events.len() / 2).clamp(1, events.len() - 1);
-            state.batch = Some(good as i64);
+        let known = failure.index.is_some();
+        if events.len() > 1
+            && (failure.kind == FailureKind::Poison || failure.kind == FailureKind::Retry && known)
+        {
+            state.search = Some(Search::within(events.len(), failure.index));
             return;
         }
         if failure.kind != FailureKind::Fatal {
@@ -246,6 +258,38 @@ impl CatchUp {
         if let Err(error) = self.registry.note_state(&self.name, active.generation, error).await {
             tracing::warn!(projection = self.name, %error, "its state could not be noted");
         }
+    }
+}
+
+/// Looks for the event that fails, among those after the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Search {
+    /// It is one of so many.
+    within: usize,
+    /// So many of them are taken to be good.
+    good: usize,
+}
+
+impl Search {
+    /// A batch of `events` has failed, at its event `index` where that is known.
+    fn within(events: usize, index: Option<usize>) -> Self {
+        match index {
+            // The first one: it is to be alone.
+            Some(0) => Self { within: 1, good: 0 },
+            Some(index) if index < events => Self { within: index + 1, good: index },
+            _ => Self { within: events, good: events / 2 },
+        }
+    }
+
+    /// How many events to try.
+    fn batch(&self) -> i64 {
+        self.good.max(1) as i64
+    }
+
+    /// A batch went well. `None` when nothing is left to look for.
+    fn passed(self, events: usize) -> Option<Self> {
+        let within = self.within.checked_sub(events).filter(|within| *within > 0)?;
+        Some(Self { within, good: within / 2 })
     }
 }
 
@@ -287,6 +331,34 @@ mod tests {
         assert_eq!(tenant.pause(7), Some(Duration::MAX));
         tenant.stopped = true;
         assert_eq!(tenant.pause(8), Some(Duration::MAX));
+    }
+
+    /// Searches for one bad event as the runner does. Answers how many batches failed.
+    fn failed_batches(events: usize, bad: usize, says_which: bool) -> usize {
+        let (mut at, mut failed) = (0, 0);
+        let mut search: Option<Search> = None;
+        loop {
+            let batch = search.map_or(events, |search| search.batch() as usize).min(events - at);
+            if !(at..at + batch).contains(&bad) {
+                search = search.and_then(|search| search.passed(batch));
+                at += batch;
+                continue;
+            }
+            failed += 1;
+            if batch == 1 {
+                assert_eq!(at, bad);
+                return failed;
+            }
+            search = Some(Search::within(batch, says_which.then_some(bad - at)));
+        }
+    }
+
+    #[test]
+    fn a_bad_event_is_found_by_halving_and_at_once_where_the_plugin_names_it() {
+        for bad in 0..500 {
+            assert!(failed_batches(500, bad, false) <= 10, "{bad}");
+            assert!(failed_batches(500, bad, true) <= 2, "{bad}");
+        }
     }
 
     #[test]
