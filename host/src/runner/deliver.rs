@@ -100,7 +100,9 @@ pub(super) async fn deliver(
         if failure.connection_lost {
             return Err(lost(failure.message));
         }
-        if failure.kind == FailureKind::Retry && bounds.give_way {
+        // Where the plugin itself asks for a retry of one event, no lock of this transaction is to
+        // blame.
+        if failure.kind == FailureKind::Retry && failure.index.is_none() && bounds.give_way {
             return Err((Some(tx), Interrupted::Retry(failure)));
         }
         // Undone, and forgotten: savepoints of the same name would pile up.

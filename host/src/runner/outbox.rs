@@ -21,6 +21,9 @@ use crate::store::{self, Aside, Claimed, EventStore};
 /// A projection under which the connection is lost so often in a row gets no more from the queue that
 /// it shares with others; its events go on as retries of its own.
 const LOSSES: u32 = 5;
+/// How long the search for a projection's bad events may keep the other projections waiting; it
+/// goes on among the retries, where it is alone.
+const HOLD: Duration = Duration::from_secs(1);
 /// Times that a batch gives way to a deadlock before its events are put aside.
 const GIVE_WAY: u32 = 5;
 /// Before the queue is looked at with a registry that was read anew.
@@ -187,7 +190,7 @@ impl OutboxWorker {
         give_way: bool,
     ) -> Result<(Tx, Vec<Aside>, Option<Failure>), Interrupted> {
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
-        let bounds = Bounds { give_way, time: active.plugin.limits().batch, stop: &self.stop };
+        let bounds = Bounds { give_way, time: HOLD, stop: &self.stop };
         let delivery = match deliver(tx, active, &events, &bounds).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {

@@ -40,7 +40,7 @@ pub(super) struct CatchUp {
 enum Step {
     /// There may be more to do.
     Again,
-    /// A batch was handled at last, after the projection had stopped there.
+    /// An event was handled at last that had failed before.
     Overcome,
     /// Nothing more to do now.
     Idle,
@@ -52,10 +52,11 @@ impl CatchUp {
     pub(super) async fn run(mut self) {
         let mut tenants: HashMap<String, Tenant> = HashMap::new();
         let mut changes = self.registry.changes();
-        let mut known = (0, 0);
+        let mut known = (0, 0, false);
         let mut errors = 0;
         while !self.stop.is_cancelled() {
-            let Some(active) = self.registry.snapshot().current(&self.name).cloned() else {
+            let snapshot = self.registry.snapshot();
+            let Some(active) = snapshot.current(&self.name).cloned() else {
                 // Not loaded here (yet); the registry says when it is.
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -63,11 +64,13 @@ impl CatchUp {
                 }
             };
             let head = self.head.borrow_and_update().clone();
-            if active.generation != known.0 || head.position < known.1 {
-                // Another version, or a log that begins anew: nothing that is known holds.
+            let failed = snapshot.registered.get(&self.name).is_some_and(|row| row.failed);
+            if active.generation != known.0 || head.position < known.1 || known.2 && !failed {
+                // Another version, a log that begins anew, or another host was restarted to try a
+                // stopped projection again: nothing that is known holds.
                 tenants.clear();
             }
-            known = (active.generation, head.position);
+            known = (active.generation, head.position, failed);
             let mut wait = self.poll;
             let mut again = false;
             for (tenant, last) in head.tenants.iter() {
@@ -176,7 +179,7 @@ impl CatchUp {
                     ?stats,
                     "batch handled"
                 );
-                Ok(match state.done(upto, &self.config) {
+                Ok(match state.done(upto, page.events.len(), &self.config) {
                     true => Step::Overcome,
                     false if upto < head => Step::Again,
                     false => Step::Idle,

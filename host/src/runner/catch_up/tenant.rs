@@ -25,8 +25,10 @@ pub(super) struct Tenant {
     pub unsaved: Option<Instant>,
     /// The checkpoint at which the projection has stopped.
     pub stopped: Option<i64>,
-    /// Events in the next batch, where it is not the whole.
-    batch: Option<i64>,
+    /// The search for a bad event, while it goes on.
+    search: Option<Search>,
+    /// Events in the next batch, where the whole took too long.
+    slow: Option<i64>,
     /// Failures in a row, by what they ask for.
     poisons: u32,
     retries: u32,
@@ -46,18 +48,53 @@ pub(super) enum Verdict {
     Stop,
 }
 
+/// Looks for the event that fails, among those after the checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Search {
+    /// It is one of so many.
+    within: usize,
+    /// So many of them are taken to be good.
+    good: usize,
+}
+
+impl Search {
+    /// A batch of `events` has failed, at its event `index` where that is known.
+    fn within(events: usize, index: Option<usize>) -> Self {
+        match index {
+            // The first one: it is to be alone.
+            Some(0) => Self { within: 1, good: 0 },
+            Some(index) if index < events => Self { within: index + 1, good: index },
+            _ => Self { within: events, good: events / 2 },
+        }
+    }
+
+    /// How many events to try.
+    fn batch(self) -> i64 {
+        self.good.max(1) as i64
+    }
+
+    /// A batch went well. `None` when nothing is left to look for.
+    fn passed(self, events: usize) -> Option<Self> {
+        let within = self.within.checked_sub(events).filter(|within| *within > 0)?;
+        Some(Self { within, good: within / 2 })
+    }
+}
+
 impl Tenant {
     /// Events to ask for.
     pub(super) fn batch(&self, config: &CatchUpConfig) -> i64 {
-        self.batch.unwrap_or(config.batch)
+        let search = self.search.map_or(config.batch, Search::batch);
+        search.min(self.slow.unwrap_or(config.batch))
     }
 
-    /// A batch was committed: everything up to here is handled. Answers whether a stop was overcome.
-    pub(super) fn done(&mut self, upto: i64, config: &CatchUpConfig) -> bool {
-        let overcome = self.stopped.is_some();
-        // What made the batch small can come again at once: grow it step by step.
-        let batch = self.batch.map(|n| n.saturating_mul(2)).filter(|n| *n < config.batch);
-        *self = Self { seen: upto, created: true, batch, ..Self::default() };
+    /// A batch of `events` was committed: everything up to `upto` is handled. Answers whether an event
+    /// went well that had failed alone.
+    pub(super) fn done(&mut self, upto: i64, events: usize, config: &CatchUpConfig) -> bool {
+        let overcome = self.stopped.is_some() || self.poisons > 0;
+        let search = self.search.and_then(|search| search.passed(events));
+        // What made the batch slow can come again at once: grow it step by step.
+        let slow = self.slow.map(|n| n.saturating_mul(2)).filter(|n| *n < config.batch);
+        *self = Self { seen: upto, created: true, search, slow, ..Self::default() };
         overcome
     }
 
@@ -73,7 +110,7 @@ impl Tenant {
         let verdict = if failure.connection_lost {
             self.losses += 1;
             if self.losses >= LOSSES {
-                self.batch = Some(half);
+                self.slow = Some(half);
             }
             if alone && self.losses >= LOSSES + config.max_attempts {
                 Verdict::Stop
@@ -83,17 +120,21 @@ impl Tenant {
         } else {
             match failure.kind {
                 FailureKind::Fatal => Verdict::Stop,
+                // The events before one that asks for a retry need not wait with it.
+                FailureKind::Retry if !alone && failure.index.is_some() => {
+                    self.search = Some(Search::within(events, failure.index));
+                    Verdict::Smaller
+                }
                 FailureKind::Retry => {
                     self.retries += 1;
                     // A batch that takes too long, or that waits for a lock which it holds itself.
                     if self.retries > 1 {
-                        self.batch = Some(half);
+                        self.slow = Some(half);
                     }
                     Verdict::Later(config.backoff.delay(self.retries))
                 }
                 FailureKind::Poison if !alone => {
-                    let before = failure.index.map_or(half, |index| index as i64);
-                    self.batch = Some(before.clamp(1, events as i64 - 1));
+                    self.search = Some(Search::within(events, failure.index));
                     Verdict::Smaller
                 }
                 FailureKind::Poison => {
@@ -168,26 +209,8 @@ mod tests {
         let mut tenant = Tenant::default();
         assert_eq!(tenant.pause(0), Some(Duration::MAX));
         assert_eq!(tenant.pause(7), None);
-        tenant.done(7, &config());
+        tenant.done(7, 1, &config());
         assert_eq!(tenant.pause(7), Some(Duration::MAX));
-    }
-
-    #[test]
-    fn a_poison_event_is_found_by_halving() {
-        let mut tenant = Tenant::default();
-        assert_eq!(tenant.failed(500, &poison(None), &config()), Verdict::Smaller);
-        assert_eq!(tenant.batch(&config()), 250);
-        assert_eq!(tenant.failed(3, &poison(None), &config()), Verdict::Smaller);
-        assert_eq!(tenant.batch(&config()), 1);
-    }
-
-    #[test]
-    fn a_plugin_that_names_the_event_saves_the_search() {
-        let mut tenant = Tenant::default();
-        assert_eq!(tenant.failed(500, &poison(Some(123)), &config()), Verdict::Smaller);
-        assert_eq!(tenant.batch(&config()), 123);
-        tenant.failed(500, &poison(Some(0)), &config());
-        assert_eq!(tenant.batch(&config()), 1);
     }
 
     #[test]
@@ -211,7 +234,7 @@ mod tests {
         for _ in 0..100 {
             assert!(matches!(tenant.failed(1, &retry, &config()), Verdict::Later(_)));
         }
-        tenant.done(1, &config());
+        tenant.done(1, 1, &config());
         assert!(matches!(tenant.failed(1, &poison(None), &config()), Verdict::Later(_)));
     }
 
@@ -227,13 +250,44 @@ mod tests {
     }
 
     #[test]
-    fn batches_grow_again_step_by_step() {
+    fn batches_that_took_too_long_grow_again_step_by_step() {
         let mut tenant = Tenant::default();
-        tenant.failed(500, &poison(Some(100)), &config());
-        tenant.done(1, &config());
-        assert_eq!(tenant.batch(&config()), 200);
-        tenant.done(2, &config());
-        tenant.done(3, &config());
+        let slow = Failure::new(FailureKind::Retry, "time");
+        tenant.failed(500, &slow, &config());
+        tenant.failed(500, &slow, &config());
+        assert_eq!(tenant.batch(&config()), 250);
+        tenant.failed(250, &slow, &config());
+        tenant.done(1, 125, &config());
+        assert_eq!(tenant.batch(&config()), 250);
+        tenant.done(2, 250, &config());
         assert_eq!(tenant.batch(&config()), 500);
+    }
+
+    /// Searches for one bad event as the runner does. Answers how many batches failed.
+    fn failed_batches(events: usize, bad: usize, says_which: bool) -> usize {
+        let (mut at, mut failed) = (0, 0);
+        let mut tenant = Tenant::default();
+        loop {
+            let batch = (tenant.batch(&config()) as usize).min(events - at);
+            if !(at..at + batch).contains(&bad) {
+                tenant.done(0, batch, &config());
+                at += batch;
+                continue;
+            }
+            failed += 1;
+            if batch == 1 {
+                assert_eq!(at, bad);
+                return failed;
+            }
+            tenant.failed(batch, &poison(says_which.then_some(bad - at)), &config());
+        }
+    }
+
+    #[test]
+    fn a_bad_event_is_found_by_halving_and_at_once_where_the_plugin_names_it() {
+        for bad in 0..500 {
+            assert!(failed_batches(500, bad, false) <= 10, "{bad}");
+            assert!(failed_batches(500, bad, true) <= 2, "{bad}");
+        }
     }
 }

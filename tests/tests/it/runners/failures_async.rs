@@ -1,7 +1,7 @@
 //! What fails in an async projection: only that is tried again, for that projection alone, and in
 //! the end it is a dead letter that says all.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eventfabric::event::StreamId;
 use eventfabric::plugin::Limits;
@@ -212,5 +212,40 @@ async fn a_batch_that_swallowed_an_error_of_sql_is_not_committed() {
     assert_eq!(world.number(SEEN).await, 0);
     world.until_number(DEPARTED, 1).await;
     assert_eq!(world.number(WAITING).await, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_search_for_an_endless_loop_does_not_hold_up_the_neighbours() {
+    let world = World::new().await;
+    let mut config = quick();
+    config.limits = Limits { batch: Duration::from_millis(1500), ..config.limits };
+    config.runner.r#async.max_attempts = 2;
+    let running = with_neighbour(&world, config).await;
+    let mut batch = good(64);
+    batch[40] = json!({"do": "loop"});
+    depart(&running.host, &batch).await;
+    world.until_number(DEPARTED, 64).await;
+    // Of some seven batches that run into the loop, the neighbour has waited for one.
+    assert_eq!(world.number(SEEN).await, 0);
+    world.until_number(SEEN, 63).await;
+    world.until_number(DEAD, 1).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_ask_for_a_retry_do_not_hold_up_the_neighbours() {
+    let world = World::new().await;
+    let mut config = quick();
+    config.runner.r#async.max_attempts = 1000;
+    config.runner.r#async.batch = 2;
+    let running = with_neighbour(&world, config).await;
+    let pairs: Vec<_> = (0..15).flat_map(|_| [json!({}), json!({"do": "retry"})]).collect();
+    let start = Instant::now();
+    depart(&running.host, &pairs).await;
+    world.until_number(DEPARTED, 30).await;
+    world.until_number(SEEN, 15).await;
+    // To give way to each of them as if it were a deadlock takes more than a second.
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
     running.stop().await;
 }

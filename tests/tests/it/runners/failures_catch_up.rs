@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::rig::{
     Running, World, curable, cure, deeds, deploy_bytes, deploy_guest, doing, good, other_version,
-    quick,
+    quick, until,
 };
 
 const SEEN: &str = "SELECT count(*) FROM hostile_catchup.seen WHERE position > 0";
@@ -78,7 +78,8 @@ async fn a_trap_in_a_large_batch_is_narrowed_down_to_its_event() {
     running.stop().await;
 }
 
-#[tokio::test]
+// (With threads, as the program has: a loop gives its own one back every 10 ms only.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn an_endless_loop_stops_one_projection_and_the_others_go_on_meanwhile() {
     let world = World::new().await;
     let mut config = quick();
@@ -133,4 +134,34 @@ async fn a_fatal_failure_stops_at_once_and_a_new_version_goes_on() {
     let running = Running::run(host.into());
     world.until_number(SEEN, 2).await;
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_before_an_event_that_asks_for_a_retry_does_not_wait_with_it() {
+    let world = World::new().await;
+    let running = with_guest(&world, quick()).await;
+    let mut batch = good(9);
+    batch[5] = json!({"do": "retry"});
+    deeds(running.host.store(), &batch).await;
+    world.until_number(SEEN, 5).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_tries_again_when_another_one_was_restarted_to_do_so() {
+    let world = World::new().await;
+    let one = with_guest(&world, quick()).await;
+    deeds(one.host.store(), &[json!({}), curable(), json!({})]).await;
+    world.stopped("hostile_catchup").await;
+    until("it knows from the registry that it has stopped", async || {
+        one.host.registry().snapshot().registered["hostile_catchup"].failed
+    })
+    .await;
+    cure(&world, "hostile_catchup").await;
+    // The other one says so, and ends before it has done anything itself.
+    let two = Host::open(world.db.options(), quick(), None).await.unwrap();
+    let generation = two.registry().snapshot().registered["hostile_catchup"].generation;
+    two.registry().note_state("hostile_catchup", generation, None).await.unwrap();
+    world.until_number(SEEN, 3).await;
+    one.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Tenants of one database: each has its own place in the log, and none holds up another.
 
+use std::time::Duration;
+
 use eventfabric::event::StreamId;
 use eventfabric::store::checkpoints;
 use serde_json::json;
@@ -58,6 +60,28 @@ async fn a_tenant_with_a_poison_event_stops_no_other() {
     cure(&world, "hostile_catchup").await;
     deploy_bytes(&running.host, other_version("hostile_catchup")).await;
     world.until_number(SEEN, 18).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_recovers_does_not_hide_that_another_one_has_stopped() {
+    let world = World::new().await;
+    let mut config = quick();
+    config.runner.catch_up.max_attempts = 1000;
+    config.runner.catch_up.backoff.base = Duration::from_millis(1);
+    config.runner.catch_up.backoff.cap = Duration::from_millis(1);
+    let running = Running::start(&world, config).await;
+    deploy_guest(&running.host, "hostile_catchup").await;
+    let store = running.host.store();
+    append(store, of("north"), "Deed", &[curable()]).await;
+    append(store, of("south"), "Deed", &[json!({"do": "fatal"})]).await;
+    world.stopped("hostile_catchup").await;
+    cure(&world, "hostile_catchup").await;
+    world.until_number(SEEN, 1).await;
+    append(store, of("north"), "Deed", &good(1)).await;
+    world.until_number(SEEN, 2).await;
+    let failed = "SELECT count(*) FROM eventfabric.projections WHERE state = 'failed'";
+    assert_eq!(world.number(failed).await, 1);
     running.stop().await;
 }
 
