@@ -61,6 +61,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             StoreError::InvalidEvent { .. }
             | StoreError::InvalidAppend(_)
             | StoreError::DuplicateEvent { .. } => Some(BAD_INPUT),
+            error if error.is_bad_data() => Some(BAD_INPUT),
             StoreError::Database(error) => unreachable_code(error),
             _ => None,
         };

@@ -27,7 +27,7 @@ const LOG_EVERY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 const BACKOFF: Backoff = Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(2) };
 
-#[derive(Default, serde::Serialize)]
+#[derive(Clone, Copy, Default, serde::Serialize)]
 struct Summary {
     imported: u64,
     already_there: u64,
@@ -43,6 +43,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
         progress: Progress::new(size),
         batch: Vec::new(),
         bytes: 0,
+        on_error: command.on_error,
         ids: HashSet::new(),
         summary: Summary::default(),
         fresh: false,
@@ -81,9 +82,11 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
 struct Import<'a> {
     store: &'a EventStore,
     progress: Progress,
-    batch: Vec<Append>,
+    /// With the numbers of their lines.
+    batch: Vec<(u64, Append)>,
     /// Of the lines in the batch.
     bytes: usize,
+    on_error: OnError,
     /// The ids of the batch.
     ids: HashSet<Uuid>,
     summary: Summary,
@@ -139,19 +142,9 @@ impl Import<'_> {
                         self.fresh = false;
                         self.ids.insert(id);
                     }
-                    self.batch.push(append);
+                    self.batch.push((number, append));
                 }
-                Err(why) if command.on_error == OnError::Skip => {
-                    self.progress.warn(&format!("line {number} left out: {why}"));
-                    self.summary.left_out += 1;
-                }
-                Err(why) => {
-                    return Err(exit::bad_input(format!(
-                        "line {number}: {why}. What is before it is imported, nothing after it; \
-                         mend the line and import again, or leave such lines out with --on-error \
-                         skip"
-                    )));
-                }
+                Err(why) => self.cannot_use(number, &why)?,
             }
             self.bytes += bytes.len();
             if self.batch.len() >= command.batch as usize || self.bytes >= BATCH_BYTES {
@@ -160,12 +153,46 @@ impl Import<'_> {
         }
     }
 
-    /// Appends what has been read, all or none. An interrupted batch is tried again: its events
-    /// have their ids, so it can't be appended twice.
+    /// Leaves a line out, or stops at it.
+    fn cannot_use(&mut self, number: u64, why: &str) -> anyhow::Result<()> {
+        if self.on_error == OnError::Skip {
+            self.progress.warn(&format!("line {number} left out: {why}"));
+            self.summary.left_out += 1;
+            return Ok(());
+        }
+        Err(exit::bad_input(format!(
+            "line {number}: {why}. What is before it is imported, nothing after it; mend the line \
+             and import again, or leave such lines out with --on-error skip"
+        )))
+    }
+
+    /// Appends what has been read, all or none.
     async fn flush(&mut self) -> anyhow::Result<()> {
-        let mut batch = std::mem::take(&mut self.batch);
+        let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
         self.ids.clear();
+        let appends = batch.iter().map(|(_, append)| append.clone()).collect();
+        let counted = self.summary;
+        match self.append_patiently(appends).await {
+            // Those that are there already will be counted again.
+            Err(error) if error.is_bad_data() => self.summary = counted,
+            done => return done.context("a batch could not be appended"),
+        }
+        // The database can't store one of them, and does not say which: one by one, then.
+        for (number, append) in batch {
+            match self.append_patiently(vec![append]).await {
+                Err(error) if error.is_bad_data() => {
+                    self.cannot_use(number, &error.to_string())?;
+                }
+                done => done.with_context(|| format!("line {number} could not be appended"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a batch, all or none. An interrupted one is tried again: its events have their ids,
+    /// so it can't be appended twice.
+    async fn append_patiently(&mut self, mut batch: Vec<Append>) -> Result<(), StoreError> {
         let start = Instant::now();
         let mut attempts = 0;
         while !batch.is_empty() {
@@ -179,7 +206,7 @@ impl Import<'_> {
                     self.progress.warn(&format!("{error}; trying again"));
                     tokio::time::sleep(delay).await;
                 }
-                Err(error) => return Err(error).context("a batch could not be appended"),
+                Err(error) => return Err(error),
             }
         }
         Ok(())

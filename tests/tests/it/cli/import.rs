@@ -134,6 +134,14 @@ async fn a_line_keeps_everything_that_it_says() {
     assert_eq!(row, ("flights".to_owned(), id.parse().unwrap()));
 }
 
+/// A line whose payload is an array in an array in an array…
+fn nested(depth: usize) -> Vec<u8> {
+    let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+    let payload = format!("{{\"n\":{open}{close}}}");
+    format!("{{\"aggregate\":\"A\",\"id\":\"1\",\"type\":\"T\",\"payload\":{payload}}}")
+        .into_bytes()
+}
+
 /// Files of five lines whose third one can't be used, and what is said of it.
 fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let around = |third: &[u8]| {
@@ -164,6 +172,19 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             around(br#"{"aggregate":"A","id":"1","type":"T","payload":{},"topic":"\u0000"}"#),
             "topic",
         ),
+        (
+            "a number that jsonb cannot hold",
+            around(br#"{"aggregate":"A","id":"1","type":"T","payload":{"n":1e999999}}"#),
+            "numeric",
+        ),
+        (
+            "a time that PostgreSQL does not know",
+            around(
+                br#"{"aggregate":"A","id":"1","type":"T","payload":{},"occurred_at":"-100000-01-01T00:00:00Z"}"#,
+            ),
+            "timestamp",
+        ),
+        ("nested too deeply", around(&nested(100_000)), "stack depth"),
         (
             "no time",
             around(br#"{"aggregate":"A","id":"1","type":"T","payload":{},"occurred_at":"noon"}"#),
@@ -197,6 +218,10 @@ async fn a_broken_line_can_be_skipped_and_is_numbered_all_the_same() {
         let said = said.failed(4, &["line 3 left out: ", word, "1 lines could not be used"]);
         assert_eq!(said.json(), summary(4, 0, 1), "{what}");
         assert_eq!(numbers(&db).await, [1, 2, 4, 5], "{what}");
+        // Once more with a line after them: what is there is counted once.
+        let longer = files.write("a.ndjson", &[bytes, line(6).into_bytes()].concat());
+        let said = import(&db, &longer, &["--on-error", "skip"]).await.failed(4, &["line 3"]);
+        assert_eq!(said.json(), summary(1, 4, 1), "{what}");
     }
 }
 

