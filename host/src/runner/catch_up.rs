@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::CatchUpConfig;
 use super::head::{Head, RECONNECT};
+use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::plugin::{Active, Registry};
 use crate::projection::{Failure, FailureKind};
@@ -145,11 +146,13 @@ impl CatchUp {
         head: i64,
     ) -> Result<Step, store::StoreError> {
         if !state.created {
-            store::create_checkpoint(self.store.pool(), &self.name, tenant).await?;
+            let create = store::create_checkpoint(self.store.pool(), &self.name, tenant);
+            unless_stopped(&self.stop, create).await?;
             state.created = true;
         }
         let limits = active.plugin.limits();
-        let mut tx = Tx::begin(self.store.pool(), limits.batch).await?;
+        let begin = Tx::begin(self.store.pool(), limits.batch);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
         let Some(position) = store::lock_checkpoint(tx.conn(), &self.name, tenant).await? else {
             tx.rollback().await?;
             return Ok(Step::Contended);
