@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Backoff;
+use super::supervisor::unless_stopped;
 use crate::store::{CHANNEL, Look, SafeHead, Wake, tenants};
 
 /// How long a hole may stop the head before it is said so.
@@ -52,7 +53,11 @@ pub(super) async fn follow(
     let mut failures = 0;
     let mut warned = false;
     loop {
-        let wait = match advance(&pool, &mut safe, &head).await {
+        let looked = unless_stopped(&stop, advance(&pool, &mut safe, &head)).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let wait = match looked {
             Ok(look) => {
                 failures = 0;
                 match look {

@@ -307,7 +307,12 @@ async fn follow_registry(
     let mut seen = hints.borrow_and_update().plugins;
     let mut failing = false;
     loop {
-        match registry.sync().await {
+        let synced = tokio::select! {
+            biased;
+            synced = registry.sync() => synced,
+            () = stop.cancelled() => return,
+        };
+        match synced {
             Ok(()) => failing = false,
             Err(error) => {
                 if !failing {

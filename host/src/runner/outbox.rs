@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::AsyncConfig;
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::head::{Hints, RECONNECT};
+use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Registry};
@@ -125,7 +126,8 @@ impl OutboxWorker {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
         }
-        let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
+        let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
         let claimed = store::claim(tx.conn(), self.config.batch, lease, epoch).await?;
         if claimed.is_empty() {
@@ -223,7 +225,8 @@ impl OutboxWorker {
     /// Says once when another program's workers own the queue, and when they have stopped.
     async fn look_for_foreign(&self, known: &mut Option<String>) {
         let lease = self.config.foreign_lease;
-        let Ok(foreign) = store::foreign_worker(self.store.pool(), lease).await else { return };
+        let look = store::foreign_worker(self.store.pool(), lease);
+        let Ok(foreign) = unless_stopped(&self.stop, look).await else { return };
         match (foreign, known.is_some()) {
             (Some(foreign), false) => {
                 let worker = foreign.worker.unwrap_or_else(|| "unnamed".to_owned());

@@ -11,6 +11,7 @@ use super::config::AsyncConfig;
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::head::{Hints, RECONNECT};
 use super::outbox::{log_failure, stop};
+use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Registry};
@@ -81,12 +82,14 @@ impl Retries {
         let Some(active) = snapshot.current(&self.name).filter(|_| runs) else {
             return Ok(LOOK);
         };
-        match store::next_retry(self.store.pool(), &self.name).await? {
+        let next = store::next_retry(self.store.pool(), &self.name);
+        match unless_stopped(&self.stop, next).await? {
             None => return Ok(LOOK),
             Some(wait) if !wait.is_zero() => return Ok(wait.min(LOOK)),
             Some(_) => {}
         }
-        let mut tx = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT).await?;
+        let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
         let claimed =
             store::claim_retries(tx.conn(), &self.name, *batch, active.generation).await?;
         if claimed.is_empty() {

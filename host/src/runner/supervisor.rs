@@ -11,6 +11,19 @@ use super::Backoff;
 /// Between the restarts of a task that ended by itself.
 const RESTART: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) };
 
+/// Waits for the database, but no longer than the host is to run: a database that is away would
+/// keep it for the time-out of its pool. What has begun is finished; this is for beginning.
+pub(super) async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = stop.cancelled() => Err(sqlx::Error::PoolClosed),
+    }
+}
+
 /// The tasks of a host.
 pub(super) struct Supervisor {
     tasks: JoinSet<String>,

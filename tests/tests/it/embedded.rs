@@ -8,15 +8,15 @@ use eventfabric::embedded::{Embedded, EmbeddedError, start, start_with, stop};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 /// A directory that any user may enter, and whose server ends with the test.
-struct Dir(tempfile::TempDir);
+pub struct Dir(tempfile::TempDir);
 
 impl Dir {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let open = std::fs::Permissions::from_mode(0o755);
         Self(tempfile::Builder::new().permissions(open).tempdir().unwrap())
     }
 
-    fn postgres(&self) -> std::path::PathBuf {
+    pub fn postgres(&self) -> std::path::PathBuf {
         self.0.path().join("postgres")
     }
 }
@@ -35,7 +35,7 @@ async fn connect(server: &Embedded) -> PgConnection {
     PgConnection::connect_with(&server.options()).await.unwrap()
 }
 
-fn pid(dir: &Path) -> String {
+pub fn pid(dir: &Path) -> String {
     let text = std::fs::read_to_string(dir.join("data/postmaster.pid")).unwrap();
     text.lines().next().unwrap().to_owned()
 }

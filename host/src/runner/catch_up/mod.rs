@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::CatchUpConfig;
 use super::head::{Head, RECONNECT};
+use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Registry};
@@ -129,10 +130,12 @@ impl CatchUp {
     ) -> Result<Step, StoreError> {
         let pool = self.store.pool();
         if !state.created {
-            store::create_checkpoint(pool, &self.name, tenant).await?;
+            let create = store::create_checkpoint(pool, &self.name, tenant);
+            unless_stopped(&self.stop, create).await?;
             state.created = true;
         }
-        let mut tx = Tx::begin(pool, active.plugin.limits().batch).await?;
+        let begin = Tx::begin(pool, active.plugin.limits().batch);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked =
             store::lock_checkpoint(tx.conn(), &self.name, tenant, active.generation).await?;
         let Some(position) = locked else {

@@ -205,13 +205,18 @@ pub struct Process {
 
 impl Process {
     pub fn start(world: &World, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::on(&world.db.url(), args, env)
+    }
+
+    /// The same on any database.
+    pub fn on(url: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let out = std::fs::File::create(dir.path().join("out")).unwrap();
         let child = Command::new(eventfabric_bin())
             .args(args)
             .current_dir(dir.path())
-            .env("EVENTFABRIC_DATABASE_URL", world.db.url())
+            .env("EVENTFABRIC_DATABASE_URL", url)
             .env("XDG_CACHE_HOME", target_dir().join("it-cache"))
             .envs(env.iter().copied())
             .stdin(Stdio::null())
@@ -232,6 +237,10 @@ impl Process {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("out")).unwrap()
     }
 
     pub async fn until_log(&self, text: &str) {

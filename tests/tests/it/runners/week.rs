@@ -12,7 +12,7 @@ use super::rig::{Process, World, folder};
 pub const PLUGINS: [&str; 3] = ["aircraft", "board", "carriers"];
 pub const EVENTS: i64 = 12_163;
 
-fn data(file: &str) -> PathBuf {
+pub fn week_file(file: &str) -> PathBuf {
     eventfabric_tests::workspace().join("tests/data").join(format!("flights-2013-01-week1.{file}"))
 }
 
@@ -22,7 +22,7 @@ pub fn import(world: &World) -> Process {
 }
 
 fn import_in_batches_of(world: &World, events: &str) -> Process {
-    let file = data("ndjson.gz");
+    let file = week_file("ndjson.gz");
     Process::start(world, &["import", "--batch", events, file.to_str().unwrap()], &[])
 }
 
@@ -43,7 +43,7 @@ pub async fn assert_read_models(world: &World) {
                flight, origin, dest, aircraft, status, dep_delay, arr_delay"#,
         ),
     ] {
-        let wanted = std::fs::read_to_string(data(&format!("{table}.csv"))).unwrap();
+        let wanted = std::fs::read_to_string(week_file(&format!("{table}.csv"))).unwrap();
         let mut wanted: Vec<&str> = wanted.lines().skip(1).collect();
         wanted.sort_unstable();
         let sql = format!("COPY (SELECT {columns} FROM {table}.{table}) TO STDOUT (FORMAT csv)");

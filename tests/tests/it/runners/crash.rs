@@ -1,0 +1,75 @@
+//! The database server itself dies and comes back, with hosts and writers at work.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use eventfabric::embedded::start;
+
+use super::rig::{Process, folder, until};
+use super::week::{EVENTS, week_file};
+use crate::embedded::{Dir, pid};
+
+/// What a projection answers, as JSON.
+async fn query(url: &str, plugin: &str, sql: &str) -> String {
+    let mut query = Process::on(url, &["query", plugin, sql, "--json"], &[]);
+    query.ended().await;
+    query.output()
+}
+
+fn kill_server(dir: &Path) {
+    assert!(Command::new("kill").args(["-9", &pid(dir)]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_twice_during_an_import_loses_and_repeats_nothing() {
+    let place = Dir::new();
+    let dir = place.postgres();
+    let mut server = start(&dir).await.unwrap();
+    let url = server.url();
+    let plugins = folder(&["counter_v1", "carriers"]);
+    let mut host = Process::on(&url, &["run", "--plugins", plugins.path().to_str().unwrap()], &[]);
+    host.until_log("running").await;
+    let file = week_file("ndjson.gz");
+    let mut import = Process::on(&url, &["import", "--batch", "20", file.to_str().unwrap()], &[]);
+    for part in 1..=2 {
+        let pool = eventfabric::db::pool(server.options(), 1);
+        let sql = "SELECT count(*) FROM eventfabric.events";
+        until("a part is imported", async || {
+            let events: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap();
+            events >= part * EVENTS / 4
+        })
+        .await;
+        assert!(import.is_running());
+        kill_server(&dir);
+        drop(server);
+        server = start(&dir).await.unwrap();
+        assert_eq!(server.url(), url);
+    }
+    import.succeeded().await;
+    let wait = ["wait", "--caught-up", "--timeout", "60s"];
+    Process::on(&url, &wait, &[]).succeeded().await;
+    let counted = query(&url, "counter", "SELECT sum(n)::bigint AS n FROM counts").await;
+    assert!(counted.contains(&EVENTS.to_string()), "{counted}");
+    let departed = query(&url, "carriers", "SELECT sum(departed)::bigint AS n FROM carriers").await;
+    assert!(departed.contains("6064"), "{departed}");
+    assert!(host.is_running());
+    host.signal("TERM");
+    host.succeeded().await;
+}
+
+#[tokio::test]
+async fn a_host_whose_database_is_gone_still_ends_when_it_is_told_to() {
+    let place = Dir::new();
+    let server = start(&place.postgres()).await.unwrap();
+    let plugins = folder(&["counter_v1", "carriers"]);
+    let plugins = plugins.path().to_str().unwrap();
+    let mut host = Process::on(&server.url(), &["run", "--plugins", plugins], &[]);
+    host.until_log("running").await;
+    kill_server(&place.postgres());
+    host.until_log("cannot read the end of the log").await;
+    let start = Instant::now();
+    host.signal("TERM");
+    assert!(host.ended().await.success());
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
