@@ -289,7 +289,7 @@ impl Prepared {
                     return Err(StoreError::InvalidEvent {
                         index,
                         event_type: event.event_type,
-                        stream: append.stream,
+                        stream: Box::new(append.stream),
                         reason: format!("the id {} is in this append twice", event.id),
                     });
                 }

@@ -39,7 +39,7 @@ pub enum StoreError {
         /// The type of the event.
         event_type: String,
         /// The stream that was written to.
-        stream: StreamId,
+        stream: Box<StreamId>,
         /// What is wrong, and what to do.
         reason: String,
     },

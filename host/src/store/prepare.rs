@@ -50,7 +50,7 @@ pub(super) fn prepare_event(
     let invalid = |reason: String| StoreError::InvalidEvent {
         index,
         event_type: event.event_type.clone(),
-        stream: id.clone(),
+        stream: Box::new(id.clone()),
         reason,
     };
     if event.event_type.is_empty() || event.event_type.contains('\0') {
