@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, command: args::Append) -> anyhow::Res
             output::value(&serde_json::json!({
                 "position": event.position,
                 "version": event.version,
-                "id": event.id,
+                "event_id": event.id,
                 "repeated": appended.repeated,
             }))?;
         } else {

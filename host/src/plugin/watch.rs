@@ -19,6 +19,9 @@ use super::version::Version;
 /// How often the folder is looked at without a hint.
 const POLL: Duration = Duration::from_secs(2);
 
+/// A file that has not changed for this long is read early: most are written in one go.
+const EARLY: Duration = Duration::from_millis(20);
+
 /// The least time between two looks, however many hints there are.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -66,6 +69,9 @@ pub struct FoundError {
 /// What the watcher sends.
 #[derive(Debug)]
 pub enum Item {
+    /// What a file holds that has changed and not settled yet: most likely what will be found, so
+    /// that it can be compiled meanwhile. Nothing else may be made of it.
+    Early(Found),
     /// A new plugin, or a new version of one.
     Found(Found),
     /// A file to be told of, which may be good again later.
@@ -127,6 +133,8 @@ struct File {
     seen: Stamp,
     /// First and last time that it was seen to change, until it is read.
     changing: Option<(Instant, Instant)>,
+    /// It was read early since it has changed last.
+    early: bool,
     sent: Option<Version>,
 }
 
@@ -143,7 +151,8 @@ impl Folder {
         }
         let mut next_look = Instant::now() + POLL;
         loop {
-            let due = self.files.values().filter_map(|file| self.due(file)).min();
+            let dues = self.files.values().flat_map(|file| [self.due(file), early(file)]);
+            let due = dues.flatten().min();
             let wake = due.map_or(next_look, |due| due.min(next_look));
             tokio::select! {
                 () = sender.closed() => return,
@@ -159,9 +168,15 @@ impl Folder {
             self.look().await;
             let now = Instant::now();
             next_look = now + POLL;
-            let due =
-                self.files.iter().filter(|(_, file)| self.due(file).is_some_and(|d| d <= now));
-            for path in due.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+            let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now);
+            let paths = |due: &dyn Fn(&File) -> bool| -> Vec<PathBuf> {
+                self.files.iter().filter(|(_, f)| due(f)).map(|(path, _)| path.clone()).collect()
+            };
+            let settled = paths(&|file| is_due(self.due(file)));
+            for path in paths(&|file| !is_due(self.due(file)) && is_due(early(file))) {
+                self.send_early(&path, &sender).await;
+            }
+            for path in settled {
                 if !self.send(&path, &sender).await {
                     return;
                 }
@@ -195,12 +210,29 @@ impl Folder {
                     file.seen = stamp;
                     let first = file.changing.map_or(now, |(first, _)| first);
                     file.changing = Some((first, now));
+                    file.early = false;
                 }
                 None => {
                     let changing = Some((now, now));
-                    self.files.insert(path, File { seen: stamp, changing, sent: None });
+                    let file = File { seen: stamp, changing, early: false, sent: None };
+                    self.files.insert(path, file);
                 }
             }
+        }
+    }
+
+    /// Reads a file that may still change. Nobody waits for this one: without room it is left out.
+    async fn send_early(&mut self, path: &Path, sender: &mpsc::Sender<Item>) {
+        let place = path.to_owned();
+        let read = tokio::task::spawn_blocking(move || read(&place)).await;
+        let Some(file) = self.files.get_mut(path) else { return };
+        file.early = true;
+        let Ok(Ok(bytes)) = read else { return };
+        let sha = Version::of(&bytes);
+        if file.sent != Some(sha) {
+            let (path, settled_at) = (path.to_owned(), Instant::now());
+            let found = Found { path, bytes: bytes.into(), sha, settled_at };
+            let _ = sender.try_send(Item::Early(found));
         }
     }
 
@@ -231,6 +263,11 @@ impl Folder {
     }
 }
 
+/// When a changing file is to be read early, unless that was done.
+fn early(file: &File) -> Option<Instant> {
+    file.changing.filter(|_| !file.early).map(|(_, last)| last + EARLY)
+}
+
 /// Whether a notification means that a file may be another one. Our own reading is none.
 fn is_change(event: &notify::Result<notify::Event>) -> bool {
     use notify::event::{AccessKind, AccessMode, EventKind};
@@ -253,11 +290,15 @@ mod tests {
 
     /// A watched folder with these files in it from the start.
     fn watched(files: &[(&str, &[u8])]) -> Watched {
+        let settle = Settle { quiet: Duration::from_millis(30), max: Duration::from_millis(200) };
+        watched_with(settle, files)
+    }
+
+    fn watched_with(settle: Settle, files: &[(&str, &[u8])]) -> Watched {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes) in files {
             std::fs::write(dir.path().join(name), bytes).unwrap();
         }
-        let settle = Settle { quiet: Duration::from_millis(30), max: Duration::from_millis(200) };
         let items = watch(dir.path().to_owned(), settle, CancellationToken::new()).unwrap();
         Watched { dir, items }
     }
@@ -267,10 +308,19 @@ mod tests {
             std::fs::write(self.dir.path().join(name), bytes).unwrap();
         }
 
-        /// The next item in short: name and content, or what else it is.
-        async fn next(&mut self) -> String {
+        async fn item(&mut self) -> Item {
             let item = tokio::time::timeout(WAIT, self.items.recv()).await.expect("an item");
-            match item.expect("a watcher that lives") {
+            item.expect("a watcher that lives")
+        }
+
+        /// The next settled item in short: name and content, or what else it is.
+        async fn next(&mut self) -> String {
+            let mut item = self.item().await;
+            while matches!(item, Item::Early(_)) {
+                item = self.item().await;
+            }
+            match item {
+                Item::Early(_) => unreachable!("passed over"),
                 Item::Found(found) => {
                     assert_eq!(found.sha, Version::of(&found.bytes));
                     let name = found.path.file_name().unwrap().to_string_lossy();
@@ -303,6 +353,19 @@ mod tests {
         assert_eq!(watched.next().await, "b.wasm 2");
         watched.write("a.wasm", b"3");
         assert_eq!(watched.next().await, "a.wasm 3");
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_shown_early_and_then_as_it_settled() {
+        // Long enough to settle that it is certain to be shown before.
+        let settle = Settle { quiet: Duration::from_secs(1), max: Duration::from_secs(5) };
+        let mut watched = watched_with(settle, &[("a.wasm", b"1")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+        watched.write("a.wasm", b"2");
+        let Item::Early(early) = watched.item().await else { panic!("not early") };
+        let Item::Found(found) = watched.item().await else { panic!("not settled") };
+        assert_eq!((&*early.bytes, early.sha), (&*found.bytes, found.sha));
     }
 
     #[tokio::test]

@@ -74,8 +74,21 @@ pub async fn deploy(
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
     let start = Instant::now();
-    registry.sync().await?;
     let plugin = Arc::new(registry.runtime().load(bytes.clone()).await?);
+    let deployed = deploy_loaded(registry, plugin, bytes, source, canary_events).await?;
+    Ok(Deployed { took: start.elapsed(), ..deployed })
+}
+
+/// Deploys a component that was loaded from these bytes.
+pub(super) async fn deploy_loaded(
+    registry: &Arc<Registry>,
+    plugin: Arc<Plugin>,
+    bytes: Arc<[u8]>,
+    source: &str,
+    canary_events: i64,
+) -> Result<Deployed, DeployError> {
+    let start = Instant::now();
+    registry.sync().await?;
     let name = plugin.description.name.clone();
     let version = plugin.version.full();
     let before = registry.snapshot().registered.get(&name).cloned();

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::deploy::{DeployError, deploy};
+use super::deploy::{DeployError, Deployed, deploy_loaded};
 use super::head::RECONNECT;
-use crate::plugin::{self, Found, Item, Registry, Settle};
+use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version};
 use crate::sandbox::{SandboxError, SqlErrorKind};
 use crate::store::StoreError;
 
@@ -23,6 +24,8 @@ pub(super) struct Folder {
     waiting: BTreeMap<PathBuf, Found>,
     /// Failed attempts at what waits.
     failures: u32,
+    /// Files that have changed and not settled yet, being loaded on the chance that they stay so.
+    early: BTreeMap<PathBuf, (Version, JoinHandle<Option<Plugin>>)>,
 }
 
 impl Folder {
@@ -35,7 +38,14 @@ impl Folder {
     ) -> anyhow::Result<Self> {
         let found = plugin::watch(dir.clone(), Settle::default(), stop)
             .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
-        Ok(Self { registry, found, canary_events, waiting: BTreeMap::new(), failures: 0 })
+        Ok(Self {
+            registry,
+            found,
+            canary_events,
+            waiting: BTreeMap::new(),
+            failures: 0,
+            early: BTreeMap::new(),
+        })
     }
 
     /// Deploys every file that is there.
@@ -69,6 +79,16 @@ impl Folder {
     async fn item(&mut self, item: Item) {
         match item {
             Item::Initial => {}
+            Item::Early(found) => {
+                // One at a time: a file that changes all the time must not keep the compiler busy.
+                if self.early.get(&found.path).is_some_and(|(_, load)| !load.is_finished()) {
+                    return;
+                }
+                let runtime = self.registry.runtime().clone();
+                // What is wrong with it is said when it has settled.
+                let load = async move { runtime.load(found.bytes).await.ok() };
+                self.early.insert(found.path, (found.sha, tokio::spawn(load)));
+            }
             Item::Unreadable(error) => {
                 self.waiting.remove(&error.path);
                 tracing::error!("not deployed: {error}");
@@ -80,10 +100,21 @@ impl Folder {
         }
     }
 
+    async fn load_and_deploy(&mut self, found: &Found) -> Result<Deployed, DeployError> {
+        let early = match self.early.remove(&found.path) {
+            Some((sha, load)) if sha == found.sha => load.await.ok().flatten(),
+            _ => None,
+        };
+        let plugin = match early {
+            Some(plugin) => plugin,
+            None => self.registry.runtime().load(found.bytes.clone()).await?,
+        };
+        let (bytes, source) = (found.bytes.clone(), file(&found.path));
+        deploy_loaded(&self.registry, plugin.into(), bytes, &source, self.canary_events).await
+    }
+
     async fn deploy(&mut self, found: Found) {
-        let result =
-            deploy(&self.registry, found.bytes.clone(), &file(&found.path), self.canary_events)
-                .await;
+        let result = self.load_and_deploy(&found).await;
         let (file, version) = (file(&found.path), found.sha);
         match result {
             Ok(deployed) if deployed.unchanged => {

@@ -1,4 +1,5 @@
-//! `testdb run COMMAND…`: runs a command with the tests' server in `EVENTFABRIC_TEST_SERVER`, and
+//! `testdb run COMMAND…`: runs a command with the tests' server in `EVENTFABRIC_TEST_SERVER` and
+//! `EVENTFABRIC_TEST_DATABASE_URL`, and
 //! stops the server if it was not running before.
 //!
 //! `testdb scratch COMMAND…`: runs a command with an empty, migrated database in `DATABASE_URL`.
@@ -17,6 +18,9 @@ use eventfabric_embedded::Embedded;
 use eventfabric_testdb::{SERVER, server, server_dir, workspace};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::process::Command;
+
+/// Where the SDK's test double for PostgreSQL finds a database.
+const SDK_TESTS: &str = "EVENTFABRIC_TEST_DATABASE_URL";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -45,7 +49,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         sweep(&server).await?;
     }
     let code = match verb.as_str() {
-        "run" => run(command.env(SERVER, server.administrator_url())).await,
+        "run" => {
+            let url = server.administrator_url();
+            // The SDK's tests against PostgreSQL roll back what they do.
+            run(command.env(SDK_TESTS, &url).env(SERVER, &url)).await
+        }
         "scratch" => scratch(&server, &mut command).await,
         other => bail!("testdb run|scratch COMMAND… | stop, not {other}"),
     };
