@@ -103,6 +103,10 @@ fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) {
         Some(Trap::CannotEnterComponent) => {
             "trapped: an earlier call had left it in an unfinished state".to_owned()
         }
+        // The stack of Rust and C is in linear memory, below everything else.
+        Some(Trap::MemoryOutOfBounds) => "trapped: out of bounds memory access (or recursed too \
+                                          deep: the plugin's own stack ends there)"
+            .to_owned(),
         Some(trap) => format!("trapped: {trap}"),
         None => format!("stopped: {}", error.root_cause()),
     };

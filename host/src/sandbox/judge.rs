@@ -47,6 +47,15 @@ pub(super) async fn judge(
             )));
         }
     }
+    if place == Place::Default && facts.types.contains(&policy::REGCLASS) {
+        // A sequence that is named in place leaves a record of the dependency, which is looked at;
+        // one that is computed does not.
+        let plain = facts.nodes.iter().all(|node| matches!(node.as_str(), "FUNCEXPR" | "CONST"));
+        if !(plain && facts.functions.contains(&policy::NEXTVAL)) {
+            let reason = "regclass stands in a default for nextval('sequence') only";
+            return Err(Verdict::Denied(reason.to_owned()));
+        }
+    }
     relations(conn, schema, &facts).await?;
     functions(conn, place, &facts).await?;
     types(conn, schema, place, &facts).await?;
@@ -141,7 +150,8 @@ async fn types(
     facts: &Facts,
 ) -> Result<(), Verdict> {
     let rows = sqlx::query(
-        "SELECT coalesce(e.oid, t.oid)::bigint, n.nspname::text, t.typname::text
+        "SELECT coalesce(e.oid, t.oid)::bigint, n.nspname::text, t.typname::text,
+                coalesce(e.typtype, t.typtype)::text
          FROM pg_catalog.unnest($1::bigint[]) AS u (id)
          LEFT JOIN pg_catalog.pg_type t ON t.oid = u.id::oid
          LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid
@@ -162,6 +172,13 @@ async fn types(
         if policy::CATALOGUE_TYPES.contains(&oid) {
             return Err(Verdict::Denied(format!(
                 "type {name} is not allowed: it looks into the catalogue"
+            )));
+        }
+        let kind: String = row.try_get(3)?;
+        // Rows of the catalogue's tables have columns of the types above.
+        if namespace != schema && matches!(kind.as_str(), "c" | "d") {
+            return Err(Verdict::Denied(format!(
+                "type {namespace}.{name} is not allowed: rows and domains are the plugin's own or none"
             )));
         }
         if namespace != schema && (namespace != "pg_catalog" || oid >= policy::FIRST_FOREIGN_OID) {

@@ -45,6 +45,10 @@ pub(super) async fn prepare(
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
 }
 
+/// How long one statement may take, and how soon the server notices that its host is gone.
+const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; \
+                      SET LOCAL client_connection_check_interval = '5s'";
+
 /// The migrations that this database has not seen. The others must not have changed.
 async fn missing<'a>(
     conn: &mut PgConnection,
@@ -138,6 +142,8 @@ async fn apply(
         if let Some(reason) = split::refused(piece) {
             return Err(refused(Some(piece.text), reason));
         }
+        // Again before each: the one before may have changed them, to outlive its host.
+        roles::run(&mut *conn, LIMITS.to_owned()).await.map_err(failed)?;
         // The extended protocol takes one command, and only parses it.
         let text = AssertSqlSafe(piece.text).into_sql_str();
         (&mut *conn).prepare(text).await.map_err(failed)?;

@@ -101,6 +101,10 @@ impl Sandbox {
         // What a migration does to its session must not reach another one: the connection leaves
         // the pool and is closed.
         let mut conn = conn.detach();
+        let pid: i32 = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
+            .fetch_one(&mut conn)
+            .await
+            .map_err(while_doing("connecting"))?;
         let run = migrate::prepare(&mut conn, &names, description);
         let done = tokio::time::timeout(self.config.migration_timeout, run).await;
         match done {
@@ -108,13 +112,21 @@ impl Sandbox {
                 let _ = conn.close().await;
                 done
             }
-            Err(_) => Err(SandboxError::Sql(SqlError::new(
-                SqlErrorKind::Limit,
-                format!(
-                    "the migrations of `{}` took longer than {:?}",
-                    names.plugin, self.config.migration_timeout
-                ),
-            ))),
+            Err(_) => {
+                // Closing the socket would not stop what the server is doing, nor free its locks.
+                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+                    .bind(pid)
+                    .execute(&self.control)
+                    .await;
+                ended.map_err(while_doing("ending a migration that took too long"))?;
+                Err(SandboxError::Sql(SqlError::new(
+                    SqlErrorKind::Limit,
+                    format!(
+                        "the migrations of `{}` took longer than {:?}",
+                        names.plugin, self.config.migration_timeout
+                    ),
+                )))
+            }
         }
     }
 

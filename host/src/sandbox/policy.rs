@@ -2,7 +2,7 @@
 //! is denied.
 
 /// Counts changes of these lists. Statements judged by another version are judged again.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// The first object id that is not PostgreSQL's own (`FirstNormalObjectId`).
 pub(super) const FIRST_FOREIGN_OID: u32 = 16384;
@@ -14,9 +14,16 @@ pub(super) const NEXTVAL: u32 = 1574;
 pub(super) const REGCLASS: u32 = 2205;
 
 /// Types that look into the catalogue: regproc, regprocedure, regoper, regoperator, regclass,
-/// regtype, regrole, regnamespace, regcollation. (regconfig names a text search configuration and
-/// is allowed.)
-pub(super) const CATALOGUE_TYPES: &[u32] = &[24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 4191];
+/// regtype, regrole, regnamespace, regcollation, regdictionary, aclitem. (regconfig names a text
+/// search configuration and is allowed.) `sql/forbidden.sql` has the same list for columns.
+pub(super) const CATALOGUE_TYPES: &[u32] =
+    &[24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 4191, 3769, 1033];
+
+/// Types that read a clock out of text such as `now`: date, time, timestamp, timestamptz, timetz.
+pub(super) const CLOCK_TYPES: &[u32] = &[1082, 1083, 1114, 1184, 1266];
+
+/// Texts that such a type takes for the time of day.
+pub(super) const CLOCK_TEXTS: &[&str] = &["now", "today", "tomorrow", "yesterday"];
 
 /// Types of nodes that are understood, in the names of PostgreSQL 14 to 15 and of 16 and newer.
 const NODES: &[&str] = &[
@@ -223,7 +230,16 @@ const STABLE: &[&str] = &[
 ];
 
 /// Immutable functions that are none of a plugin's business.
-const DENIED: &[&str] = &["querytree", "ts_rewrite", "makeaclitem"];
+const DENIED: &[&str] = &[
+    "querytree",
+    "ts_rewrite",
+    "makeaclitem",
+    // Opens any relation, by its object id.
+    "satisfies_hash_partition",
+    // Names roles.
+    "acldefault",
+    "postgresql_fdw_validator",
+];
 
 /// Why a function may not be called; none where it may.
 pub(super) fn function_denied(name: &str, volatility: &str) -> Option<&'static str> {

@@ -177,9 +177,56 @@ pub(super) fn refused(piece: &Piece<'_>) -> Option<String> {
             "CREATE TABLE … AS runs a query; create the table with its columns".to_owned(),
         );
     }
+    if let Some(reason) = runs_at_once(piece) {
+        return Some(reason);
+    }
     let is = |word: &str| piece.lexemes.iter().any(|l| *l == Lexeme::Word(word.to_owned()));
     if begins(&["CREATE", "TYPE"]) && !(has_outside_brackets(piece, "AS") && is("ENUM")) {
         return Some("CREATE TYPE is for enums only: CREATE TYPE name AS ENUM (…)".to_owned());
+    }
+    None
+}
+
+/// Expressions that the server evaluates while the statement runs, before anybody can judge them: the
+/// bounds of a partition, USING of a changed type, a default for rows that are there. They may hold
+/// values and casts, and call nothing (but `nextval`).
+fn runs_at_once(piece: &Piece<'_>) -> Option<String> {
+    let word = |at: usize| match piece.lexemes.get(at) {
+        Some(Lexeme::Word(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    let alters = word(0) == Some("ALTER");
+    let (mut depth, mut begun) = (0i32, None);
+    for (at, lexeme) in piece.lexemes.iter().enumerate() {
+        match lexeme {
+            Lexeme::Word(w) if w == "VALUES" && word(at.wrapping_sub(1)) == Some("FOR") => {
+                begun = Some("the bounds of a partition");
+            }
+            Lexeme::Word(w) if alters && depth == 0 && w == "USING" => begun = Some("USING"),
+            Lexeme::Word(w) if alters && depth == 0 && w == "DEFAULT" => begun = Some("DEFAULT"),
+            Lexeme::Sign(',') if depth == 0 => begun = None,
+            Lexeme::Sign('(') => {
+                depth += 1;
+                let Some(place) = begun else { continue };
+                let before = at.checked_sub(1).map(|at| &piece.lexemes[at]);
+                let calls = match before {
+                    Some(Lexeme::Quoted) => true,
+                    Some(Lexeme::Word(w)) => !matches!(
+                        w.as_str(),
+                        "IN" | "FROM" | "TO" | "WITH" | "USING" | "DEFAULT" | "NEXTVAL"
+                    ),
+                    _ => false,
+                };
+                if calls {
+                    return Some(format!(
+                        "{place} is evaluated at once, so it may hold values and casts, and call no \
+                         function"
+                    ));
+                }
+            }
+            Lexeme::Sign(')') => depth -= 1,
+            _ => {}
+        }
     }
     None
 }
@@ -232,6 +279,11 @@ mod tests {
             "CREATE TYPE mood AS ENUM ('a')",
             "CREATE OR REPLACE VIEW v AS SELECT 1",
             "COMMENT ON TABLE t IS 'AS'",
+            "CREATE TABLE p PARTITION OF t FOR VALUES FROM (1) TO (10)",
+            "CREATE TABLE p PARTITION OF t FOR VALUES WITH (MODULUS 4, REMAINDER 0)",
+            "ALTER TABLE t ALTER a TYPE numeric(10, 2) USING (a::numeric)",
+            "ALTER TABLE t ADD a int DEFAULT 0, ADD b numeric(10, 2)",
+            "ALTER TABLE t ADD a bigint DEFAULT nextval('s')",
         ] {
             assert_eq!(judge(sql), None, "{sql}");
         }

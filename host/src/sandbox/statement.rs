@@ -11,6 +11,7 @@ use sqlx::{
 
 use super::error::{SqlError, SqlErrorKind};
 use super::judge::{self, Place, Verdict};
+use super::policy;
 use super::roles::{self, CALLS, Host, Names, ident};
 use super::split;
 use super::wire::Wire;
@@ -254,7 +255,23 @@ async fn create(
     if facts.roots != 1 {
         return Err(denied("only one statement at a time is allowed"));
     }
+    let tells_time = facts.types.iter().any(|oid| policy::CLOCK_TYPES.contains(oid));
+    if let (true, Some(text)) = (tells_time, clock_text(statement)) {
+        return Err(denied(format!(
+            "'{text}' is not allowed beside dates and times: it reads the clock"
+        ))
+        .with_hint("take the time from the event; give a text that only looks so as a parameter"));
+    }
     Ok(facts)
+}
+
+/// A string in a statement that PostgreSQL reads as the time of day, where a date or a time is wanted.
+/// This keeps accidents away: text that is put together while the statement runs can't be seen here.
+fn clock_text(statement: &str) -> Option<&str> {
+    let strings = statement.split('\'').skip(1).step_by(2);
+    strings
+        .map(str::trim)
+        .find(|text| policy::CLOCK_TEXTS.iter().any(|t| t.eq_ignore_ascii_case(text)))
 }
 
 async fn type_names(

@@ -105,6 +105,20 @@ const ATTACKS: &[(&str, &str)] = &[
         "SELECT id FROM accounts WHERE owner IN (SELECT usename FROM pg_user)",
     ),
     ("query_to_xml", "SELECT query_to_xml('select 1', true, true, '')"),
+    (
+        "regtype in a row of the catalogue",
+        "SELECT to_jsonb(jsonb_populate_record(NULL::pg_catalog.pg_sequences,
+                                               '{\"data_type\":\"1260\"}'))",
+    ),
+    (
+        "a row of the catalogue inside a record",
+        "SELECT q.a FROM jsonb_to_record('{\"a\":{}}') AS q(a pg_catalog.pg_sequences)",
+    ),
+    ("a relation by its id", "SELECT satisfies_hash_partition(1260::oid, 4, 0, 1)"),
+    ("a role by its id", "SELECT acldefault('r', 10::oid)::text"),
+    ("a role by its name", "SELECT 'nosuch=r/postgres'::aclitem::text"),
+    ("the clock by text", "SELECT 'now'::timestamptz"),
+    ("the day by text", "SELECT ' Tomorrow '::date"),
     ("ts_stat", "SELECT word FROM ts_stat('select to_tsvector(s) from other.secrets')"),
     ("pg_read_file", "SELECT pg_read_file('/etc/passwd')"),
     ("pg_sleep", "SELECT pg_sleep(10)"),
@@ -444,6 +458,24 @@ async fn migrations_that_do_more_than_make_tables_are_rolled_back() {
         ("CREATE TABLE x (a timestamptz DEFAULT now())", "clock is not available"),
         ("CREATE TABLE x (a uuid DEFAULT gen_random_uuid())", "chance is not available"),
         ("CREATE TABLE x (a text CHECK (a <> current_setting('x')))", "current_setting"),
+        ("CREATE TABLE x (a regclass)", "the column of type regclass"),
+        ("CREATE TABLE x (a regtype[])", "the column of type _regtype"),
+        ("CREATE TABLE x (a information_schema.time_stamp)", "the column of type time_stamp"),
+        ("CREATE TABLE x (a pg_catalog.pg_class)", "the column of type pg_class"),
+        ("CREATE TABLE x (a text DEFAULT (1260::oid::regclass)::text)", "regclass stands"),
+        ("CREATE TABLE x (a bigint DEFAULT nextval(1260::oid::regclass))", "regclass stands"),
+        (
+            "CREATE TABLE x (a text) PARTITION BY LIST (a);
+             CREATE TABLE y PARTITION OF x FOR VALUES IN (set_config('statement_timeout','0',true))",
+            "the bounds of a partition",
+        ),
+        (
+            "CREATE TABLE x (a text) PARTITION BY LIST (a);
+             CREATE TABLE y PARTITION OF x FOR VALUES IN (\"pg_sleep\"(900)::text)",
+            "the bounds of a partition",
+        ),
+        ("ALTER TABLE accounts ALTER mood TYPE text USING pg_sleep(900)::text", "USING"),
+        ("ALTER TABLE accounts ADD x text DEFAULT pg_sleep(900)::text", "DEFAULT"),
         ("CREATE TABLE x (a int); CREATE TABLE x (a int)", "already exists"),
         ("CREATE TABLE x (a int", "syntax error"),
     ] {

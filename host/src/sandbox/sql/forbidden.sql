@@ -54,3 +54,21 @@ JOIN home ON home.oid = mine.relnamespace
 JOIN pg_catalog.pg_class c ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid = d.refobjid
 JOIN pg_catalog.pg_namespace o ON o.oid = c.relnamespace
 WHERE c.relnamespace <> home.oid
+UNION ALL
+-- Columns of types that look into the catalogue (the list of policy.rs), or that hide another
+-- schema's expressions: domains, and rows of tables.
+SELECT 'the column of type ' || t.typname, c.relname || '.' || a.attname
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN home ON home.oid = c.relnamespace
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid
+WHERE c.relkind IN ('r', 'p', 'v')
+  AND a.attnum > 0
+  AND NOT a.attisdropped
+  AND (coalesce(e.oid, t.oid)
+           IN (24, 2202, 2203, 2204, 2205, 2206, 4096, 4089, 4191, 3769, 1033)
+       OR t.typnamespace <> home.oid
+          AND (t.oid >= 16384
+               OR t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace
+               OR coalesce(e.typtype, t.typtype) IN ('c', 'd')))
