@@ -22,18 +22,11 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the stream is not at the expected
 4 the input can't be used; 5 the database can't be reached; 6 not done in the time given."
 )]
 pub(super) struct Args {
-    /// The database: postgres://user:password@host:5432/database
-    #[arg(
-        long,
-        global = true,
-        value_name = "URL",
-        env = "EVENTFABRIC_DATABASE_URL",
-        hide_env_values = true,
-        conflicts_with = "embedded"
-    )]
+    /// The database: postgres://user:password@host:5432/database [env: EVENTFABRIC_DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "embedded")]
     pub database_url: Option<String>,
 
-    /// Use a private PostgreSQL in DIR: found or downloaded, started and stopped as needed
+    /// Use a private PostgreSQL in DIR instead: found or downloaded, started and stopped as needed
     #[arg(long, global = true, value_name = "DIR", num_args = 0..=1, require_equals = true,
           default_missing_value = DEFAULT_DIR)]
     pub embedded: Option<PathBuf>,

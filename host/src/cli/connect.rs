@@ -33,6 +33,11 @@ impl Context {
             settings.database_url = Some(url.clone());
             settings.embedded = None;
         }
+        let set = |name: &str| std::env::var_os(name).is_some();
+        if set("EVENTFABRIC_DATABASE_URL") && !set("EVENTFABRIC_EMBEDDED") {
+            // Over what the settings file says.
+            settings.embedded = None;
+        }
         if let Some(dir) = &args.embedded {
             settings.embedded = Some(dir.clone());
         }
@@ -54,6 +59,10 @@ impl Context {
             "which database? Give --database-url (or EVENTFABRIC_DATABASE_URL), or --embedded for \
              a private PostgreSQL",
         )?;
+        anyhow::ensure!(
+            url.starts_with("postgres://") || url.starts_with("postgresql://"),
+            "--database-url is not of the form postgres://user:password@host:5432/database"
+        );
         PgConnectOptions::from_str(url).context(
             "--database-url is not of the form postgres://user:password@host:5432/database",
         )

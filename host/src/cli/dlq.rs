@@ -2,7 +2,7 @@
 
 use super::args::{self, DlqCommand};
 use super::connect::Context;
-use super::output;
+use super::{exit, output};
 use crate::store;
 
 pub(super) async fn run(context: &Context, command: args::Dlq) -> anyhow::Result<()> {
@@ -31,8 +31,11 @@ pub(super) async fn run(context: &Context, command: args::Dlq) -> anyhow::Result
             if json {
                 return output::value(&serde_json::json!({ "requeued": requeued }));
             }
+            if requeued == 0 && by_id.is_some() {
+                return Err(exit::bad_input("there is no such dead letter: see `dlq list`"));
+            }
             output::line(&match requeued {
-                0 => "no such dead letter".to_owned(),
+                0 => "there was nothing to requeue".to_owned(),
                 1 => "1 dead letter goes back to its projection".to_owned(),
                 n => format!("{n} dead letters go back to their projections"),
             })

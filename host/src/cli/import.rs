@@ -162,7 +162,8 @@ impl Import<'_> {
         }
         Err(exit::bad_input(format!(
             "line {number}: {why}. What is before it is imported, nothing after it; mend the line \
-             and import again, or leave such lines out with --on-error skip"
+             where it stands and import again (lines that move are new ones, unless they have an \
+             `event_id`), or leave such lines out with --on-error skip"
         )))
     }
 

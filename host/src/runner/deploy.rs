@@ -4,11 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
+use super::deliver::{Bounds, deliver};
 use crate::db::Tx;
-use crate::plugin::{LoadError, Plugin, Registry};
+use crate::plugin::{Active, LoadError, Plugin, Registry};
 use crate::projection::FailureKind;
 use crate::sandbox::SandboxError;
 use crate::store::{self, LogFilter, StoreError};
+
+/// After a failure on trial beyond this time, the rest of the events is not tried.
+const TRIAL: Duration = Duration::from_secs(2);
 
 /// A version that became active, or was already.
 #[derive(Debug, Clone)]
@@ -21,7 +27,7 @@ pub struct Deployed {
     pub before: Option<String>,
     /// It was the active version already, and nothing was done.
     pub unchanged: bool,
-    /// Events that it handled on trial.
+    /// Events that went well on trial.
     pub tried: usize,
     /// How long the whole took.
     pub took: Duration,
@@ -111,7 +117,7 @@ pub(super) async fn deploy_loaded(
         }
     }
     registry.sandbox().prepare(&plugin.description).await?;
-    deployed.tried = on_trial(registry, &plugin, canary_events).await?;
+    deployed.tried = on_trial(registry, plugin.clone(), canary_events).await?;
     registry.remember(&plugin);
     let by = format!("eventfabric {}", env!("CARGO_PKG_VERSION"));
     registry.activate(&plugin, &bytes, &by, source).await?;
@@ -126,8 +132,12 @@ pub(super) async fn deploy_loaded(
 
 /// Lets a version handle the last events of its types, in a transaction that is rolled back. Only
 /// a failure that says something of the version itself counts: that an event is refused which was
-/// handled before is no surprise.
-async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<usize, DeployError> {
+/// handled before is no surprise, and the others are tried without it. Answers how many went well.
+async fn on_trial(
+    registry: &Registry,
+    plugin: Arc<Plugin>,
+    events: i64,
+) -> Result<usize, DeployError> {
     let pool = registry.pool();
     let types = &plugin.description.event_types;
     let positions = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
@@ -143,27 +153,39 @@ async fn on_trial(registry: &Registry, plugin: &Plugin, events: i64) -> Result<u
     if events.is_empty() {
         return Ok(0);
     }
-    let name = &plugin.description.name;
-    let sql = registry.sandbox().plugin(name).await?;
+    let name = plugin.description.name.clone();
+    let sql = registry.sandbox().plugin(&name).await?;
+    let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
-    let (tx, result) = plugin.handle(tx, &sql, &events, &registry.config(name)).await;
-    if let Some(tx) = tx {
-        tx.rollback().await.map_err(StoreError::from)?;
-    }
-    match result {
+    let (time, stop) = (TRIAL, CancellationToken::new());
+    let bounds = Bounds { give_way: false, time, stop: &stop };
+    let version = plugin.version;
+    let active = Active { plugin, sql, config, generation: 0 };
+    let delivery = match deliver(tx, &active, &events, &bounds).await {
+        Ok(delivery) => delivery,
         // That says nothing of the version.
-        Err(failure) if failure.connection_lost => {
-            tracing::debug!(plugin = name, error = failure.message, "the trial was interrupted");
-            Err(StoreError::from(sqlx::Error::WorkerCrashed).into())
+        Err((_, why)) => {
+            tracing::debug!(plugin = name, ?why, "the trial was interrupted");
+            return Err(StoreError::from(sqlx::Error::WorkerCrashed).into());
         }
-        Err(failure) if failure.trapped || failure.kind == FailureKind::Fatal => {
-            Err(DeployError::Trial { events: events.len(), message: failure.message })
-        }
-        Err(failure) => {
-            tracing::info!(plugin = name, version = %plugin.version, error = failure.message,
-                "on trial the new version refused an event; that alone does not stop it");
-            Ok(events.len())
-        }
-        Ok(_) => Ok(events.len()),
+    };
+    delivery.tx.rollback().await.map_err(StoreError::from)?;
+    let trial =
+        |message: &str| DeployError::Trial { events: events.len(), message: message.to_owned() };
+    if let Some((_, failure)) = delivery.failed.iter().find(|(_, failure)| failure.trapped) {
+        return Err(trial(&failure.message));
     }
+    let left = match delivery.left {
+        Some((_, failure)) if failure.kind == FailureKind::Fatal || failure.trapped => {
+            return Err(trial(&failure.message));
+        }
+        left => left.map_or(0, |(left, _)| left.len()),
+    };
+    if let Some((_, failure)) = delivery.failed.first() {
+        tracing::info!(plugin = name, %version, refused = delivery.failed.len(),
+            of = events.len(), first = failure.message,
+            "on trial it refused events, as can be when they were handled before; the others went \
+             well");
+    }
+    Ok(events.len() - delivery.failed.len() - left)
 }

@@ -139,7 +139,7 @@ impl Folder {
                 tracing::error!(
                     file,
                     %version,
-                    "not deployed, the version before goes on: {error}"
+                    "not deployed; what was active stays active: {error}"
                 );
             }
         }

@@ -61,6 +61,9 @@ impl Default for HostConfig {
 /// so that a batch which holds a connection and needs such an errand never waits for itself.
 const CONTROL_CONNECTIONS: u32 = 4;
 
+/// A host with fewer would wait for itself.
+const LEAST_CONNECTIONS: u32 = 5;
+
 /// The event store of one database with its plugins.
 pub struct Host {
     store: EventStore,
@@ -80,6 +83,12 @@ impl Host {
         only: Option<Mode>,
     ) -> anyhow::Result<Self> {
         config.runner.check()?;
+        anyhow::ensure!(
+            config.max_connections >= LEAST_CONNECTIONS,
+            "max_connections is {}, and must be at least {LEAST_CONNECTIONS}: listening and following \
+             the log take some of their own",
+            config.max_connections
+        );
         let pool = db::pool(options.clone(), config.max_connections);
         let control = db::pool(options, CONTROL_CONNECTIONS);
         let status = migrate::check(&pool).await?;

@@ -65,7 +65,11 @@ impl StoreError {
     /// PostgreSQL could not store what it was given, and never will: a number or a time out of its
     /// range, JSON nested too deeply.
     pub fn is_bad_data(&self) -> bool {
-        let Self::Database(error) = self else { return false };
+        let error = match self {
+            Self::Inline(failure) => return !failure.retryable,
+            Self::Database(error) => error,
+            _ => return false,
+        };
         let code = error.as_database_error().and_then(|db| db.code());
         // 22: data exception. 54001: statement (here, a payload) too complex.
         code.is_some_and(|code| code.starts_with("22") || code == "54001")

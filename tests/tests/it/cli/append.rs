@@ -32,11 +32,14 @@ async fn append_answers_where_the_event_is() {
     let id = "01890a5d-ac96-774b-bcce-b302099a8057";
     let more = account(&["--expected", "1", "--event-id", id, "--json"]);
     let said = run(&db, &more).await.well();
-    let answer = json!({"position": 2, "version": 2, "id": id, "repeated": false});
+    let answer = json!({"position": 2, "version": 2, "event_id": id, "repeated": false});
     assert_eq!(said.json(), answer);
 
     let again = run(&db, &more).await.well();
-    assert_eq!(again.json(), json!({"position": 2, "version": 2, "id": id, "repeated": true}));
+    assert_eq!(
+        again.json(),
+        json!({"position": 2, "version": 2, "event_id": id, "repeated": true})
+    );
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
+use eventfabric::runner::{DeployError, Host, deploy};
 use eventfabric_tests::wasm;
+use serde_json::json;
 
-use super::rig::{Process, World, deeds, folder, good, put, until};
+use super::rig::{Process, World, deeds, folder, good, put, quick, until};
 
 const COUNTED: &str = "SELECT coalesce(sum(n), 0)::bigint FROM counter.counts";
 
@@ -225,4 +227,25 @@ async fn a_folder_deploys_all_its_files_at_the_start_and_a_broken_one_keeps_none
     host.until_log("running").await;
     assert_eq!(world.number("SELECT count(*) FROM eventfabric.projections").await, 3);
     assert!(host.log().contains("a_broken_one.wasm"));
+}
+
+#[tokio::test]
+async fn an_event_that_is_refused_on_trial_does_not_hide_that_the_version_is_broken() {
+    let world = World::new().await;
+    let host = Host::open(world.db.options(), quick(), None).await.unwrap();
+    let mut batch = good(20);
+    batch[3] = json!({"do": "poison"});
+    deeds(host.store(), &batch).await;
+    let try_it = || deploy(host.registry(), component("hostile_catchup").into(), "a test", 100);
+    batch[7] = json!({"do": "sql_error"});
+    deeds(host.store(), &batch).await;
+    let error = try_it().await.unwrap_err();
+    assert!(matches!(error, DeployError::Trial { events: 40, .. }), "{error}");
+    let mend = "DO $$ BEGIN
+        SET LOCAL eventfabric.maintenance = 'on';
+        DELETE FROM eventfabric.events WHERE payload ->> 'do' = 'sql_error';
+    END $$";
+    world.execute(mend).await;
+    let deployed = try_it().await.unwrap();
+    assert_eq!(deployed.tried, 37);
 }

@@ -6,7 +6,7 @@ use eventfabric::runner::Host;
 use eventfabric::store::{Append, StoreError};
 use serde_json::{Value, json};
 
-use super::rig::{World, deeds, deploy_bytes, deploy_guest, good, other_version, quick};
+use super::rig::{Process, World, deeds, deploy_bytes, deploy_guest, good, other_version, quick};
 
 const SEEN: &str = "SELECT count(*) FROM hostile_inline.seen";
 
@@ -109,4 +109,24 @@ async fn a_program_without_the_inline_plugins_cannot_append_past_them() {
     let error = store.append(stream, ExpectedVersion::Any, vec![event]).await.unwrap_err();
     assert!(matches!(error, StoreError::InlineMissing), "{error}");
     assert_eq!(rows(&world).await, 0);
+}
+
+#[tokio::test]
+async fn an_import_that_skips_leaves_out_the_line_that_an_inline_plugin_refuses() {
+    let world = World::new().await;
+    let host = appender(&world).await;
+    deploy_guest(&host, "hostile_inline").await;
+    let line = |n: usize, payload: &str| {
+        format!(r#"{{"aggregate":"Deeds","id":"{n}","type":"Deed","payload":{payload}}}"#)
+    };
+    let lines = [line(1, "{}"), line(2, r#"{"do":"poison"}"#), line(3, "{}")].join("\n");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("deeds.ndjson");
+    std::fs::write(&file, lines).unwrap();
+    let file = file.to_str().unwrap();
+    let mut import = Process::start(&world, &["import", file, "--on-error", "skip"], &[]);
+    let status = import.ended().await;
+    assert_eq!(status.code(), Some(4));
+    assert!(import.log().contains("line 2 left out"), "{}", import.log());
+    assert_eq!(world.number(SEEN).await, 2);
 }
