@@ -113,18 +113,19 @@ pub(super) async fn deliver(
         if let Err(error) = undone.await {
             return Err((None, error.into()));
         }
-        let alone = to - from == 1;
+        let fatal = failure.kind == FailureKind::Fatal;
+        let found = !fatal && to - from == 1;
         let out_of_time = start.elapsed() >= bounds.time || bounds.stop.is_cancelled();
-        if alone && failure.kind != FailureKind::Fatal {
+        if found {
             failed.push((from, failure.clone()));
         }
-        if failure.kind == FailureKind::Fatal || out_of_time {
-            let from = if alone && failure.kind != FailureKind::Fatal { to } else { from };
+        if fatal || out_of_time {
+            let from = if found { to } else { from };
             let mut left: Vec<usize> = (from..to).collect();
             left.extend(todo.iter().rev().flat_map(|(from, to)| *from..*to));
             return Ok(Delivery { tx, failed, left: Some((left, failure)) });
         }
-        if alone {
+        if found {
             continue;
         }
         match failure.index.filter(|index| *index < to - from) {

@@ -129,7 +129,8 @@ impl OutboxWorker {
         let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
-        let claimed = store::claim(tx.conn(), self.config.batch, lease, epoch).await?;
+        let batch = store::claim(tx.conn(), self.config.batch, lease, epoch).await?;
+        let claimed = batch.rows;
         if claimed.is_empty() {
             let now = store::async_epoch(&mut *tx.conn()).await?;
             tx.commit().await?;
@@ -177,9 +178,8 @@ impl OutboxWorker {
         if put_aside {
             self.retries.send_modify(|n| *n += 1);
         }
-        let full = claimed.len() as i64 == self.config.batch;
         tracing::debug!(rows = claimed.len(), "outbox batch delivered");
-        Ok(if full { Step::Again } else { Step::Idle })
+        Ok(if batch.full { Step::Again } else { Step::Idle })
     }
 
     /// Delivers to one projection. Answers what is to be put aside for it, and why it must stop, if

@@ -367,7 +367,9 @@ impl Prepared {
         conn: &mut PgConnection,
         epoch: Epoch,
     ) -> Result<Refused, StoreError> {
-        let now = sqlx::query_file!("src/store/sql/inline_epoch.sql").fetch_one(&mut *conn).await?;
+        let now = sqlx::query_file!("src/store/sql/mode_epoch.sql", "inline")
+            .fetch_one(&mut *conn)
+            .await?;
         if now.epoch != epoch.number {
             return Ok(Refused::OtherInline);
         }

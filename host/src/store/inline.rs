@@ -7,7 +7,7 @@ use crate::event::Event;
 
 /// Runs projections in the transaction of an append.
 pub trait Inline: Send + Sync {
-    /// The set of inline plugins that [`Inline::run`] would run, as `store/sql/inline_epoch.sql`
+    /// The set of inline plugins that [`Inline::run`] would run, as `store/sql/mode_epoch.sql`
     /// numbers it, and whether it is empty.
     fn epoch(&self) -> Epoch;
 

@@ -29,7 +29,7 @@ pub use dead_letter::{DeadLetter, dead_letters, requeue};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
-    Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
+    Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{

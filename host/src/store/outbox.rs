@@ -22,6 +22,15 @@ pub struct Claimed {
     pub event: Event,
 }
 
+/// What a claim has got.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Oldest first.
+    pub rows: Vec<Claimed>,
+    /// There can be more: the claim ended at its limit.
+    pub full: bool,
+}
+
 /// A worker of another program (the TypeScript library's) that takes rows from the same queue.
 #[derive(Debug, Clone)]
 pub struct ForeignWorker {
@@ -39,7 +48,7 @@ pub async fn claim(
     limit: i64,
     foreign_lease: Duration,
     epoch: i64,
-) -> sqlx::Result<Vec<Claimed>> {
+) -> sqlx::Result<Batch> {
     let mut rows = sqlx::query_file!(
         "src/store/sql/outbox_claim.sql",
         limit,
@@ -47,7 +56,7 @@ pub async fn claim(
         epoch
     )
     .fetch(conn);
-    let (mut claimed, mut bytes) = (Vec::new(), 0);
+    let (mut claimed, mut bytes, mut full) = (Vec::new(), 0, false);
     while let Some(row) = rows.try_next().await? {
         bytes += row.payload.len();
         claimed.push(Claimed {
@@ -55,11 +64,12 @@ pub async fn claim(
             dismissed: row.dismissed,
             event: event_of!(row)?,
         });
-        if bytes >= PAGE_BYTES {
+        full = bytes >= PAGE_BYTES || claimed.len() as i64 == limit;
+        if full {
             break;
         }
     }
-    Ok(claimed)
+    Ok(Batch { rows: claimed, full })
 }
 
 /// A number that changes with every activation of an async projection.

@@ -176,7 +176,7 @@ async fn claims_of_a_dead_worker_of_the_library_are_taken_over_and_fresh_ones_re
     let mut conn = db.connect().await;
     assert!(foreign_worker(store.pool(), lease).await.unwrap().is_none());
     let mut tx = conn.begin().await.unwrap();
-    let claimed = claim(&mut tx, 10, lease, 0).await.unwrap();
+    let claimed = claim(&mut tx, 10, lease, 0).await.unwrap().rows;
     let positions: Vec<i64> = claimed.iter().map(|row| row.event.position).collect();
     assert_eq!(positions, [2, 3, 5], "the stranded row is between the others");
     tx.rollback().await.unwrap();
@@ -187,7 +187,10 @@ async fn claims_of_a_dead_worker_of_the_library_are_taken_over_and_fresh_ones_re
     let worker = foreign_worker(store.pool(), lease).await.unwrap().expect("it lives");
     assert_eq!(worker.worker.as_deref(), Some("worker-of-the-library"));
     let mut tx = conn.begin().await.unwrap();
-    assert!(claim(&mut tx, 10, lease, 0).await.unwrap().is_empty(), "the queue is the library's");
+    assert!(
+        claim(&mut tx, 10, lease, 0).await.unwrap().rows.is_empty(),
+        "the queue is the library's"
+    );
 }
 
 #[tokio::test]

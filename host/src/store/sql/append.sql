@@ -6,7 +6,7 @@
 --        ring): tenant, aggregate, id, topic
 -- $5     how many events each stream gets
 -- $6 $7  least and greatest current version, the same for all streams
--- $8     the inline plugins that the writer knows, see inline_epoch.sql
+-- $8     the inline plugins that the writer knows, see mode_epoch.sql
 -- $9..   the events, in order: stream (index into $1, from 1), place among the events of its
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
 -- Uses stream_versions_pkey.
