@@ -104,3 +104,22 @@ async fn a_database_that_is_read_only_for_a_time_stops_no_projection() {
     assert_eq!(world.number("SELECT count(*) FROM eventfabric.outbox_dead_letters").await, 0);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_connection_that_was_opened_while_the_database_was_read_only_is_not_used_after_it() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    let store = running.host.store();
+    from_outside(&world, "ALTER DATABASE DB SET default_transaction_read_only = on").await;
+    terminate(&world).await;
+    let mut opened = Vec::new();
+    for _ in 0..4 {
+        opened.push(store.pool().acquire().await.unwrap());
+    }
+    from_outside(&world, "ALTER DATABASE DB RESET default_transaction_read_only").await;
+    drop(opened);
+    for _ in 0..8 {
+        deeds(store, &good(1)).await;
+    }
+    running.stop().await;
+}
