@@ -5,13 +5,20 @@
 
 #![forbid(unsafe_code)]
 
+pub mod backoff;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod db;
+#[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod event;
+#[cfg(feature = "runtime")]
 pub mod plugin;
 pub mod projection;
+#[cfg(feature = "runtime")]
 pub mod runner;
+#[cfg(feature = "runtime")]
 pub mod sandbox;
+#[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;

@@ -14,9 +14,9 @@ use uuid::Uuid;
 use super::args::{self, OnError};
 use super::connect::Context;
 use super::{exit, line, output};
+use crate::backoff::Backoff;
 use crate::db::is_connection_lost;
 use crate::projection::Mode;
-use crate::runner::Backoff;
 use crate::store::{Append, EventStore, StoreError};
 
 /// A batch is appended early when its lines have so many bytes.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Backoff;
+use crate::backoff::Backoff;
 
 /// How the runners work.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -10,8 +10,8 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Backoff;
 use super::supervisor::unless_stopped;
+use crate::backoff::Backoff;
 use crate::store::{CHANNEL, Look, SafeHead, Wake, tenants};
 
 /// How long a hole may stop the head before it is said so.

@@ -1,7 +1,6 @@
 //! What drives the projections: inline in the append's transaction, catch-up from a checkpoint,
 //! async from the outbox.
 
-mod backoff;
 mod catch_up;
 mod config;
 mod deliver;
@@ -15,7 +14,6 @@ mod retries;
 mod status;
 mod supervisor;
 
-pub use backoff::Backoff;
 pub use config::{AsyncConfig, CatchUpConfig, RunnerConfig};
 pub use deploy::{DeployError, Deployed, deploy};
 pub use host::{Host, HostConfig};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Backoff;
+use crate::backoff::Backoff;
 
 /// Between the restarts of a task that ended by itself.
 const RESTART: Backoff = Backoff { base: Duration::from_millis(200), cap: Duration::from_secs(10) };

@@ -5,6 +5,7 @@ use super::{Source, none, sources};
 /// What each module of the host may import. A new module gets its line here.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
+    ("backoff", &[]),
     ("projection", &["event"]),
     ("db", &[]),
     ("embedded", &[]),
@@ -12,8 +13,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
     ("store", &["db", "event"]),
     ("plugin", &["sandbox", "db", "event", "projection"]),
-    ("session", &["store", "db", "event"]),
-    ("runner", &["plugin", "store", "sandbox", "db", "event", "projection"]),
+    ("session", &["store", "db", "event", "backoff"]),
+    ("runner", &["plugin", "store", "sandbox", "db", "event", "projection", "backoff"]),
     ("http", &["runner", "plugin", "store", "sandbox", "db", "event", "projection"]),
     ("settings", &["http", "runner", "plugin", "sandbox"]),
     (
@@ -30,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "db",
             "event",
             "projection",
+            "backoff",
         ],
     ),
 ];
