@@ -7,10 +7,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eventfabric::backoff::Backoff;
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
 use eventfabric::plugin::{Limits, PluginConfig};
 use eventfabric::runner::{
-    AsyncConfig, Backoff, CatchUpConfig, Deployed, Host, HostConfig, RunnerConfig, deploy,
+    AsyncConfig, CatchUpConfig, Deployed, Host, HostConfig, RunnerConfig, deploy,
 };
 use eventfabric::store::EventStore;
 use eventfabric_tests::{TestDb, database, eventfabric_bin, target_dir, wasm};
