@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 
-pub use append::{Append, Appended, AppendedEvent};
+pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };

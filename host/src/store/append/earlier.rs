@@ -1,0 +1,78 @@
+//! An append that is made again finds its events in the log and answers as the first time.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::prepared::Prepared;
+use super::{Appended, AppendedEvent};
+use crate::event::StreamId;
+use crate::store::{EventStore, StoreError};
+
+macro_rules! row_stream {
+    ($row:expr) => {
+        StreamId {
+            tenant: $row.tenant_id.clone(),
+            aggregate: $row.aggregate_name.clone(),
+            id: $row.aggregate_id.clone(),
+        }
+    };
+}
+
+impl EventStore {
+    /// After a conflict: are the events in the log from an earlier try of this very append?
+    pub(super) async fn find_earlier(
+        &self,
+        prepared: &Prepared,
+        error: &StoreError,
+    ) -> Result<Option<Appended>, StoreError> {
+        let duplicate = match error {
+            StoreError::Conflict { .. } => false,
+            StoreError::Database(sqlx::Error::Database(db)) if db.is_unique_violation() => true,
+            _ => return Ok(None),
+        };
+        let ids: Vec<Uuid> = prepared.new.iter().map(|event| event.id).collect();
+        let found: HashMap<Uuid, _> = sqlx::query_file!("src/store/sql/find_by_ids.sql", &ids)
+            .fetch_all(&self.pool)
+            .await?
+            .into_iter()
+            .map(|row| (row.event_id, row))
+            .collect();
+        let mut events = Vec::with_capacity(ids.len());
+        for new in &prepared.new {
+            let stream = &prepared.streams[new.stream].id;
+            match found.get(&new.id) {
+                Some(row)
+                    if row.tenant_id == stream.tenant
+                        && row.aggregate_name == stream.aggregate
+                        && row.aggregate_id == stream.id
+                        && row.event_type == new.event_type =>
+                {
+                    events.push(AppendedEvent {
+                        id: new.id,
+                        position: row.position,
+                        version: row.version,
+                        occurred_at: row.occurred_at,
+                    });
+                }
+                Some(row) => {
+                    return Err(duplicate_event(row.event_id, row_stream!(row), row.version));
+                }
+                None => break,
+            }
+        }
+        if events.len() == prepared.new.len() {
+            return Ok(Some(Appended { events, repeated: true }));
+        }
+        match found.values().next() {
+            Some(row) if duplicate => {
+                Err(duplicate_event(row.event_id, row_stream!(row), row.version))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn duplicate_event(id: Uuid, stream: StreamId, version: i32) -> StoreError {
+    StoreError::DuplicateEvent { id, stream, version }
+}

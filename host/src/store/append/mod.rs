@@ -1,0 +1,213 @@
+//! Appending events.
+
+mod earlier;
+mod prepared;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::BoxFuture;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use self::prepared::Prepared;
+use super::inline::Epoch;
+use super::{EventStore, StoreError};
+use crate::db::Tx;
+use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
+
+/// How long a statement of an append may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often an append reads the set of inline plugins anew before it gives up.
+const REFRESHES: usize = 5;
+
+/// Events for one stream, with what the writer believes of it.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// Where to.
+    pub stream: StreamId,
+    /// What the writer believes of the stream.
+    pub expected: ExpectedVersion,
+    /// The label of the events in the outbox.
+    pub topic: Option<String>,
+    /// At least one.
+    pub events: Vec<NewEvent>,
+}
+
+impl Append {
+    /// Checks what can be checked without the database, as an append does.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidAppend`] and [`StoreError::InvalidEvent`].
+    pub fn checked(append: Self) -> Result<Self, StoreError> {
+        Prepared::new(vec![append.clone()])?;
+        Ok(append)
+    }
+}
+
+/// What an append has written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// In the order in which they were given.
+    pub events: Vec<AppendedEvent>,
+    /// The events were in the log already, from an earlier append with the same ids.
+    pub repeated: bool,
+}
+
+/// One event of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct AppendedEvent {
+    /// Its id, made or given.
+    pub id: Uuid,
+    /// Its place in the log.
+    pub position: i64,
+    /// Its place in its stream.
+    pub version: i32,
+    /// When it happened, as stored.
+    pub occurred_at: DateTime<Utc>,
+}
+
+/// Work of the caller in the transaction of an append.
+pub trait InTransaction: Send + Sync {
+    /// Runs after the events are inserted and the inline plugins have run, and before the commit.
+    /// It runs again when the append is tried anew, never after a commit, and not at all for an
+    /// append that was made before.
+    ///
+    /// # Errors
+    /// Any error undoes the append and is its answer.
+    fn run<'a>(
+        &'a self,
+        conn: &'a mut PgConnection,
+        events: &'a [Event],
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+impl EventStore {
+    /// Appends events to one stream.
+    ///
+    /// Without inline plugins it is one statement and one round trip. Appending the same event ids
+    /// again changes nothing and answers as the first time, with [`Appended::repeated`] set,
+    /// whatever the expected version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the stream is not as expected, [`StoreError::Inline`] when an
+    /// inline plugin refuses an event; nothing is written then.
+    pub async fn append(
+        &self,
+        stream: StreamId,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, StoreError> {
+        self.append_all(vec![Append { stream, expected, topic: None, events }]).await
+    }
+
+    /// Appends events to several streams, all or none, in the order given.
+    ///
+    /// # Errors
+    /// As [`EventStore::append`].
+    pub async fn append_all(&self, appends: Vec<Append>) -> Result<Appended, StoreError> {
+        self.append_prepared(&Prepared::new(appends)?, None).await
+    }
+
+    /// The same, with work of the caller in the transaction.
+    ///
+    /// # Errors
+    /// As [`EventStore::append`], and those of the work.
+    pub async fn append_in_transaction(
+        &self,
+        appends: Vec<Append>,
+        work: &dyn InTransaction,
+    ) -> Result<Appended, StoreError> {
+        self.append_prepared(&Prepared::new(appends)?, Some(work)).await
+    }
+
+    async fn append_prepared(
+        &self,
+        prepared: &Prepared,
+        work: Option<&dyn InTransaction>,
+    ) -> Result<Appended, StoreError> {
+        for _ in 0..REFRESHES {
+            let epoch = self.inline.as_ref().map(|inline| inline.epoch()).unwrap_or_default();
+            match self.try_append(prepared, epoch, work).await {
+                Ok(appended) => {
+                    self.wake.hint();
+                    return Ok(appended);
+                }
+                Err(Refused::Error(error)) => {
+                    if let Some(earlier) = self.find_earlier(prepared, &error).await? {
+                        return Ok(earlier);
+                    }
+                    return Err(error);
+                }
+                Err(Refused::OtherInline) => match &self.inline {
+                    None => return Err(StoreError::InlineMissing),
+                    Some(inline) => inline.refresh().await.map_err(|error| {
+                        StoreError::InvalidAppend(format!(
+                            "cannot load the inline plugins of the database: {error:#}"
+                        ))
+                    })?,
+                },
+            }
+        }
+        Err(StoreError::InvalidAppend(format!(
+            "the inline plugins changed {REFRESHES} times during one append; try again"
+        )))
+    }
+
+    /// Which of these event ids are in the log.
+    pub async fn known_ids(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        let rows =
+            sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(&self.pool).await?;
+        Ok(rows.into_iter().map(|row| row.event_id).collect())
+    }
+
+    async fn try_append(
+        &self,
+        prepared: &Prepared,
+        epoch: Epoch,
+        work: Option<&dyn InTransaction>,
+    ) -> Result<Appended, Refused> {
+        if epoch.is_empty && prepared.streams.len() == 1 && work.is_none() {
+            // The guard is in the statement, so it can be its own transaction.
+            let mut conn = self.pool.acquire().await?;
+            return prepared.insert(&mut conn, epoch).await;
+        }
+        let mut tx = Tx::begin(&self.pool, STATEMENT_TIMEOUT).await?;
+        let appended = match prepared.insert(tx.conn(), epoch).await {
+            Ok(appended) => appended,
+            Err(refused) => {
+                tx.rollback().await?;
+                return Err(refused);
+            }
+        };
+        if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
+            let events = prepared.events(&appended);
+            tx = inline.run(tx, epoch.number, &events).await.map_err(|failure| {
+                if failure.outdated { Refused::OtherInline } else { Refused::Error(failure.into()) }
+            })?;
+        }
+        if let Some(work) = work
+            && let Err(error) = work.run(tx.conn(), &prepared.events(&appended)).await
+        {
+            if let Err(error) = tx.rollback().await {
+                tracing::debug!(%error, "an append was not rolled back by hand");
+            }
+            return Err(Refused::Error(error));
+        }
+        tx.commit().await?;
+        Ok(appended)
+    }
+}
+
+/// Why nothing was written.
+enum Refused {
+    Error(StoreError),
+    /// The database has other inline plugins than the writer knows.
+    OtherInline,
+}
+
+impl<E: Into<StoreError>> From<E> for Refused {
+    fn from(error: E) -> Self {
+        Self::Error(error.into())
+    }
+}

@@ -1,0 +1,222 @@
+//! An append in the form of its statement.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::{Append, Appended, AppendedEvent, Refused};
+use crate::event::{Event, ExpectedVersion, StreamId};
+use crate::store::StoreError;
+use crate::store::inline::Epoch;
+use crate::store::prepare::{PreparedEvent, check_stream, prepare_event};
+
+/// An append, checked and in the form of the statement.
+pub(super) struct Prepared {
+    /// Sorted, each once.
+    pub(super) streams: Vec<PreparedStream>,
+    /// In the order given.
+    pub(super) new: Vec<PreparedEvent>,
+}
+
+pub(super) struct PreparedStream {
+    pub(super) id: StreamId,
+    pub(super) expected: ExpectedVersion,
+    pub(super) topic: Option<String>,
+    pub(super) added: i32,
+}
+
+impl Prepared {
+    pub(super) fn new(appends: Vec<Append>) -> Result<Self, StoreError> {
+        let mut order: Vec<&StreamId> = appends.iter().map(|append| &append.stream).collect();
+        order.sort_unstable();
+        order.dedup();
+        let index: HashMap<StreamId, usize> =
+            order.into_iter().enumerate().map(|(i, id)| (id.clone(), i)).collect();
+        let mut streams: Vec<Option<PreparedStream>> = Vec::new();
+        streams.resize_with(index.len(), || None);
+        let mut new: Vec<PreparedEvent> = Vec::new();
+        let mut ids = HashSet::new();
+        for append in appends {
+            check_stream(&append.stream)?;
+            if append.topic.as_ref().is_some_and(|topic| topic.contains('\0')) {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: the topic holds NUL, which PostgreSQL cannot store",
+                    append.stream
+                )));
+            }
+            if append.events.is_empty() {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: an append needs at least one event",
+                    append.stream
+                )));
+            }
+            let at = index[&append.stream];
+            let stream = streams[at].get_or_insert_with(|| PreparedStream {
+                id: append.stream.clone(),
+                expected: append.expected,
+                topic: append.topic.clone(),
+                added: 0,
+            });
+            if stream.added > 0 && append.expected != ExpectedVersion::Any {
+                return Err(StoreError::InvalidAppend(format!(
+                    "{}: named twice in one append; the expected version belongs to its first use",
+                    append.stream
+                )));
+            }
+            for event in append.events {
+                stream.added += 1;
+                let index = new.len();
+                let event = prepare_event(event, at, stream.added, &append.stream, index)?;
+                if !ids.insert(event.id) {
+                    return Err(StoreError::InvalidEvent {
+                        index,
+                        event_type: event.event_type,
+                        stream: Box::new(append.stream),
+                        reason: format!("the id {} is in this append twice", event.id),
+                    });
+                }
+                new.push(event);
+            }
+        }
+        Ok(Self { streams: streams.into_iter().flatten().collect(), new })
+    }
+
+    /// Runs the statement and checks what it can't check by itself.
+    pub(super) async fn insert(
+        &self,
+        conn: &mut PgConnection,
+        epoch: Epoch,
+    ) -> Result<Appended, Refused> {
+        let single = self.streams.len() == 1;
+        let (least, greatest) =
+            if single { self.streams[0].expected.range() } else { ExpectedVersion::Any.range() };
+        let column = |get: fn(&StreamId) -> &String| -> Vec<String> {
+            self.streams.iter().map(|stream| get(&stream.id).clone()).collect()
+        };
+        let topics: Vec<Option<String>> =
+            self.streams.iter().map(|stream| stream.topic.clone()).collect();
+        let added: Vec<i32> = self.streams.iter().map(|stream| stream.added).collect();
+        let new = &self.new;
+        let rows = sqlx::query_file!(
+            "src/store/sql/append.sql",
+            &column(|id| &id.tenant),
+            &column(|id| &id.aggregate),
+            &column(|id| &id.id),
+            &topics as &[Option<String>],
+            &added,
+            least,
+            greatest,
+            epoch.number,
+            &new.iter().map(|e| e.stream as i32 + 1).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.nth).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.id).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.event_type.clone()).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.schema_version).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.payload.get().to_owned()).collect::<Vec<_>>(),
+            &new.iter().map(|e| e.occurred_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
+            &new.iter().map(|e| e.correlation_id.clone()).collect::<Vec<_>>()
+                as &[Option<String>],
+            &new.iter().map(|e| e.causation_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+        )
+        .fetch_all(&mut *conn)
+        .await?;
+        if rows.is_empty() {
+            return Err(self.why_refused(conn, epoch).await?);
+        }
+        let events: Vec<AppendedEvent> = rows
+            .into_iter()
+            .map(|row| AppendedEvent {
+                id: row.event_id,
+                position: row.position,
+                version: row.version,
+                occurred_at: row.occurred_at,
+            })
+            .collect();
+        // With one stream the statement has done this; with several it can't undo a part.
+        for (new, event) in new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
+            let stream = &self.streams[new.stream];
+            let (least, greatest) = stream.expected.range();
+            let actual = event.version - 1;
+            if !(least..=greatest).contains(&actual) {
+                return Err(Refused::Error(StoreError::Conflict {
+                    stream: stream.id.clone(),
+                    expected: stream.expected,
+                    actual,
+                }));
+            }
+        }
+        Ok(Appended { events, repeated: false })
+    }
+
+    async fn why_refused(
+        &self,
+        conn: &mut PgConnection,
+        epoch: Epoch,
+    ) -> Result<Refused, StoreError> {
+        let now = sqlx::query_file!("src/store/sql/mode_epoch.sql", "inline")
+            .fetch_one(&mut *conn)
+            .await?;
+        if now.epoch != epoch.number {
+            return Ok(Refused::OtherInline);
+        }
+        let stream = &self.streams[0];
+        let actual = sqlx::query_file!(
+            "src/store/sql/stream_version.sql",
+            stream.id.tenant,
+            stream.id.aggregate,
+            stream.id.id
+        )
+        .fetch_optional(conn)
+        .await?
+        .map_or(0, |row| row.current_version);
+        Ok(Refused::Error(StoreError::Conflict {
+            stream: stream.id.clone(),
+            expected: stream.expected,
+            actual,
+        }))
+    }
+
+    /// The events as the log now has them, for the inline projections.
+    pub(super) fn events(&self, appended: &Appended) -> Vec<Event> {
+        self.new
+            .iter()
+            .zip(&appended.events)
+            .map(|(new, written)| Event {
+                position: written.position,
+                id: new.id,
+                stream: self.streams[new.stream].id.clone(),
+                version: written.version,
+                event_type: new.event_type.clone(),
+                schema_version: new.schema_version,
+                payload: new.payload.clone(),
+                occurred_at: written.occurred_at,
+                correlation_id: new.correlation_id.clone(),
+                causation_id: new.causation_id.clone(),
+                topic: self.streams[new.stream].topic.clone(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::NewEvent;
+
+    #[test]
+    fn streams_are_locked_in_one_order() {
+        let event = || NewEvent::new("T", &serde_json::json!({})).unwrap();
+        let append = |id: &str, n: usize| Append {
+            stream: StreamId::new("A", id),
+            expected: ExpectedVersion::Any,
+            topic: None,
+            events: (0..n).map(|_| event()).collect(),
+        };
+        let prepared = Prepared::new(vec![append("b", 1), append("a", 2), append("b", 1)]).unwrap();
+        let ids: Vec<&str> = prepared.streams.iter().map(|s| s.id.id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let places: Vec<_> = prepared.new.iter().map(|e| (e.stream, e.nth)).collect();
+        assert_eq!(places, [(1, 1), (0, 1), (0, 2), (1, 2)]);
+    }
+}
