@@ -1,7 +1,9 @@
 //! The connection to PostgreSQL and the transaction that is handed from the runner to a plugin and
 //! back. Knows nothing of events.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
@@ -10,8 +12,14 @@ use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row a
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
 
+/// A connection that was used less than this ago is used again without asking whether it is alive.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// Opens a pool of at most `max` connections. Nothing is connected before it is needed.
 pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    // When a new connection last found that nothing can be written, in milliseconds of this pool.
+    // What was opened up to then is looked at before each use.
+    let (start, refused) = (Instant::now(), Arc::new(AtomicU64::new(0)));
     let options = options
         .application_name("eventfabric")
         .statement_cache_capacity(STATEMENT_CACHE)
@@ -26,10 +34,33 @@ pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         .max_connections(max)
         .acquire_timeout(Duration::from_secs(30))
         .idle_timeout(Duration::from_secs(300))
-        // In place of the driver's ping, and at the same price.
         .test_before_acquire(false)
-        .before_acquire(|conn, _| Box::pin(can_write(conn)))
+        .after_connect({
+            let refused = refused.clone();
+            move |conn, _| {
+                let refused = refused.clone();
+                Box::pin(async move {
+                    if !can_write(conn).await? {
+                        refused.fetch_max(millis(start), Ordering::Relaxed);
+                    }
+                    Ok(())
+                })
+            }
+        })
+        .before_acquire(move |conn, connection| {
+            let opened = millis(start).saturating_sub(connection.age.as_millis() as u64);
+            let refused = refused.load(Ordering::Relaxed);
+            // The two times are not taken at the same moment of a connection's beginning.
+            let doubtful = refused > 0 && opened <= refused + 1000;
+            let rested = connection.idle_for > TRUSTED;
+            Box::pin(async move { Ok(!(doubtful || rested) || can_write(conn).await?) })
+        })
         .connect_lazy_with(options)
+}
+
+fn millis(since: Instant) -> u64 {
+    // Never 0, which stands for never.
+    since.elapsed().as_millis() as u64 + 1
 }
 
 /// Whether a connection is still there, and was not opened while the database took no writes: a
@@ -64,6 +95,14 @@ impl Tx {
         let row = tx.conn().fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
         tx.pid = row.try_get(0)?;
         Ok(tx)
+    }
+
+    /// From now on no statement waits longer for a lock.
+    pub async fn lock_timeout(&mut self, timeout: Duration) -> sqlx::Result<()> {
+        let timeout = timeout.as_millis().clamp(1, i32::MAX as u128);
+        let sql = format!("SET LOCAL lock_timeout = {timeout}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        Ok(())
     }
 
     /// The connection, inside the transaction.

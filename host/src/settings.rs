@@ -30,6 +30,8 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Connections for appends and runners, at most.
     pub max_connections: u32,
+    /// Appends that arrive together share transactions.
+    pub group_commit: bool,
     /// Topics of aggregates: the label of their events in the outbox.
     pub topics: BTreeMap<String, String>,
     /// The runners.
@@ -50,6 +52,7 @@ impl Default for Settings {
             plugins: None,
             cache_dir: default_cache_dir(),
             max_connections: HostConfig::default().max_connections,
+            group_commit: HostConfig::default().group_commit,
             topics: BTreeMap::new(),
             runner: RunnerConfig::default(),
             limits: Limits::default(),
@@ -87,6 +90,7 @@ impl Settings {
                 .collect(),
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
+            group_commit: self.group_commit,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask demo | plugins | prepare | test`.
+//! The project's own tasks: `cargo xtask demo | plugins | prepare | test | bench`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod demo;
 mod plugins;
 mod prepare;
@@ -24,6 +25,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure, on a private PostgreSQL with its default settings
+    Bench {
+        /// Which benchmark of host/benches; all of them where none is named
+        name: Option<String>,
+    },
     /// Show the main job from end to end, on a private PostgreSQL and real data
     Demo {
         /// Build the host with optimisation
@@ -48,6 +54,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Bench { name } => bench::bench(name.as_deref()),
         Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),

@@ -20,6 +20,11 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
         prepare::compile(&lint)
     });
     steps.run("statements", prepare::compare);
+    steps.run("the library without the host", || {
+        let light =
+            ["clippy", "--package", "eventfabric", "--no-default-features", "--all-targets"];
+        run(cargo(&light).args(["--", "--deny", "warnings"]))
+    });
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));

@@ -42,6 +42,9 @@ pub struct HostConfig {
     pub cache_dir: Option<PathBuf>,
     /// Connections for appends and runners, at most.
     pub max_connections: u32,
+    /// Appends that arrive together share transactions, see
+    /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
+    pub group_commit: bool,
 }
 
 impl Default for HostConfig {
@@ -53,6 +56,7 @@ impl Default for HostConfig {
             plugins: HashMap::new(),
             cache_dir: None,
             max_connections: 20,
+            group_commit: true,
         }
     }
 }
@@ -105,8 +109,11 @@ impl Host {
         let registry =
             Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
         registry.sync().await?;
-        let store =
+        let mut store =
             EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
+        if config.group_commit {
+            store = store.with_group_commit();
+        }
         Ok(Self { store, registry, config })
     }
 

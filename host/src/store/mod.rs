@@ -44,6 +44,7 @@ pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 pub struct EventStore {
     pool: PgPool,
     inline: Option<Arc<dyn Inline>>,
+    groups: Option<Arc<append::Groups>>,
     wake: Wake,
 }
 
@@ -52,12 +53,22 @@ impl EventStore {
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
         let wake = Wake::new(pool.clone());
-        Self { pool, inline: None, wake }
+        Self { pool, inline: None, groups: None, wake }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.
     pub fn with_inline(mut self, inline: Arc<dyn Inline>) -> Self {
         self.inline = Some(inline);
+        self
+    }
+
+    /// The same store with group commit: appends to one stream each that arrive while others are
+    /// being committed share the next transaction, for all clones of this store. Each keeps its own
+    /// expectation and its own answer; none fails or waits for a lock because of another one, and
+    /// inline projections are handed the events of one append at a time. An append whose caller
+    /// goes away is made or not, as without groups.
+    pub fn with_group_commit(mut self) -> Self {
+        self.groups = Some(Arc::default());
         self
     }
 

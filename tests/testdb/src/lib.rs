@@ -51,6 +51,15 @@ pub fn server_dir() -> PathBuf {
     eventfabric_embedded::reachable(&dir).unwrap_or(dir)
 }
 
+/// Starts a server that is as durable as PostgreSQL is by default, for measurements.
+///
+/// # Errors
+/// See [`EmbeddedError`].
+pub async fn durable_server() -> Result<Embedded, EmbeddedError> {
+    let dir = target_dir().join("bench-postgres");
+    eventfabric_embedded::start(&eventfabric_embedded::reachable(&dir).unwrap_or(dir)).await
+}
+
 /// Finds or starts the server. It is left running when the answer is dropped.
 ///
 /// # Errors

@@ -4,6 +4,8 @@
 //!
 //! `testdb scratch COMMAND…`: runs a command with an empty, migrated database in `DATABASE_URL`.
 //!
+//! `testdb durable COMMAND…`: the same on a server with the settings that PostgreSQL has by default.
+//!
 //! `testdb stop`: stops the server that tests have left running; `testdb stop-in DIR` the one in DIR.
 //!
 //! `testdb reachable DIR`: prints DIR, or what stands for it where PostgreSQL's user can't get to
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use eventfabric_embedded::Embedded;
-use eventfabric_testdb::{SERVER, server, server_dir, workspace};
+use eventfabric_testdb::{SERVER, durable_server, server, server_dir, workspace};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::process::Command;
 
@@ -41,10 +43,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut command = Command::new(args.next().context("testdb run|scratch COMMAND… | stop")?);
+    let mut command =
+        Command::new(args.next().context("testdb run|scratch|durable COMMAND… | stop")?);
     command.args(args);
 
-    let server = server().await?;
+    let server = if verb == "durable" { durable_server().await? } else { server().await? };
     if server.started {
         sweep(&server).await?;
     }
@@ -54,8 +57,8 @@ async fn main() -> anyhow::Result<ExitCode> {
             // The SDK's tests against PostgreSQL roll back what they do.
             run(command.env(SDK_TESTS, &url).env(SERVER, &url)).await
         }
-        "scratch" => scratch(&server, &mut command).await,
-        other => bail!("testdb run|scratch COMMAND… | stop, not {other}"),
+        "scratch" | "durable" => scratch(&server, &mut command).await,
+        other => bail!("testdb run|scratch|durable COMMAND… | stop, not {other}"),
     };
     if server.started {
         server.stop().await?;

@@ -1,6 +1,8 @@
 //! Appending events.
 
+mod columns;
 mod earlier;
+mod group;
 mod prepared;
 
 use std::time::Duration;
@@ -10,6 +12,7 @@ use futures::future::BoxFuture;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(super) use self::group::Groups;
 use self::prepared::Prepared;
 use super::inline::Epoch;
 use super::{EventStore, StoreError};
@@ -106,7 +109,11 @@ impl EventStore {
     /// # Errors
     /// As [`EventStore::append`].
     pub async fn append_all(&self, appends: Vec<Append>) -> Result<Appended, StoreError> {
-        self.append_prepared(&Prepared::new(appends)?, None).await
+        let prepared = Prepared::new(appends)?;
+        match &self.groups {
+            Some(groups) => groups.append(self, prepared).await,
+            None => self.append_prepared(&prepared, None).await,
+        }
     }
 
     /// The same, with work of the caller in the transaction.
@@ -127,7 +134,7 @@ impl EventStore {
         work: Option<&dyn InTransaction>,
     ) -> Result<Appended, StoreError> {
         for _ in 0..REFRESHES {
-            let epoch = self.inline.as_ref().map(|inline| inline.epoch()).unwrap_or_default();
+            let epoch = self.inline_epoch();
             match self.try_append(prepared, epoch, work).await {
                 Ok(appended) => {
                     self.wake.hint();
@@ -159,6 +166,10 @@ impl EventStore {
         let rows =
             sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|row| row.event_id).collect())
+    }
+
+    fn inline_epoch(&self) -> Epoch {
+        self.inline.as_ref().map(|inline| inline.epoch()).unwrap_or_default()
     }
 
     async fn try_append(

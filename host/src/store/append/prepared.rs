@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::columns::Columns;
 use super::{Append, Appended, AppendedEvent, Refused};
 use crate::event::{Event, ExpectedVersion, StreamId};
 use crate::store::StoreError;
@@ -91,33 +92,26 @@ impl Prepared {
         let single = self.streams.len() == 1;
         let (least, greatest) =
             if single { self.streams[0].expected.range() } else { ExpectedVersion::Any.range() };
-        let column = |get: fn(&StreamId) -> &String| -> Vec<String> {
-            self.streams.iter().map(|stream| get(&stream.id).clone()).collect()
-        };
-        let topics: Vec<Option<String>> =
-            self.streams.iter().map(|stream| stream.topic.clone()).collect();
-        let added: Vec<i32> = self.streams.iter().map(|stream| stream.added).collect();
-        let new = &self.new;
+        let columns = Columns::of([self]);
         let rows = sqlx::query_file!(
             "src/store/sql/append.sql",
-            &column(|id| &id.tenant),
-            &column(|id| &id.aggregate),
-            &column(|id| &id.id),
-            &topics as &[Option<String>],
-            &added,
+            &columns.tenants,
+            &columns.aggregates,
+            &columns.ids,
+            &columns.topics as &[Option<String>],
+            &columns.added,
             least,
             greatest,
             epoch.number,
-            &new.iter().map(|e| e.stream as i32 + 1).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.nth).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.id).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.event_type.clone()).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.schema_version).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.payload.get().to_owned()).collect::<Vec<_>>(),
-            &new.iter().map(|e| e.occurred_at).collect::<Vec<_>>() as &[Option<DateTime<Utc>>],
-            &new.iter().map(|e| e.correlation_id.clone()).collect::<Vec<_>>()
-                as &[Option<String>],
-            &new.iter().map(|e| e.causation_id.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &columns.stream,
+            &columns.nth,
+            &columns.event_ids,
+            &columns.types,
+            &columns.schema_versions,
+            &columns.payloads,
+            &columns.occurred_at as &[Option<DateTime<Utc>>],
+            &columns.correlation_ids as &[Option<String>],
+            &columns.causation_ids as &[Option<String>],
         )
         .fetch_all(&mut *conn)
         .await?;
@@ -134,7 +128,7 @@ impl Prepared {
             })
             .collect();
         // With one stream the statement has done this; with several it can't undo a part.
-        for (new, event) in new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
+        for (new, event) in self.new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
             let stream = &self.streams[new.stream];
             let (least, greatest) = stream.expected.range();
             let actual = event.version - 1;

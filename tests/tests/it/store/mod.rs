@@ -2,6 +2,7 @@
 
 mod append;
 mod concurrent;
+mod group;
 mod guard;
 mod invalid;
 mod read;

@@ -1,0 +1,279 @@
+//! Group commit: appends that arrive while others are being committed share the next transaction.
+//!
+//! An append that finds nobody at work is made at once, as if there were no groups. Those that
+//! arrive meanwhile wait; who finishes leaves a task behind that takes all of them together, and
+//! so on until nobody waits. So a group is never waited for, and is as large as the load makes it
+//! (the idea is as old as IMS Fast Path; DeWitt et al., "Implementation Techniques for Main Memory
+//! Database Systems", 1984, describe it).
+//!
+//! What goes wrong in a group is nobody's answer: each of its appends is then made again alone.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::columns::Columns;
+use super::prepared::Prepared;
+use super::{Appended, AppendedEvent, Refused, STATEMENT_TIMEOUT};
+use crate::db::Tx;
+use crate::store::inline::Epoch;
+use crate::store::{EventStore, StoreError};
+
+/// Groups that are committed at the same time.
+const LANES: usize = 1;
+/// Appends in a group, at most.
+const APPENDS: usize = 256;
+/// The same where inline projections run for each, one after the other.
+const APPENDS_WITH_INLINE: usize = 32;
+/// Bytes of payload in a group, at most.
+const BYTES: usize = 4 * 1024 * 1024;
+/// Larger appends go alone: their commit is a small part of their cost.
+const EVENTS_OF_ONE: usize = 100;
+const BYTES_OF_ONE: usize = 256 * 1024;
+/// A group does not wait longer for a lock. (A stream that exists is not waited for at all.)
+const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// After this time an append that is made alone no longer keeps the others waiting.
+const TURN: Duration = Duration::from_millis(20);
+
+/// The appends that wait for their group, and who is at work. Shared by the clones of a store.
+#[derive(Default)]
+pub(in crate::store) struct Groups {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    at_work: usize,
+}
+
+/// An append that waits for its group.
+struct Waiting {
+    prepared: Prepared,
+    answer: oneshot::Sender<Result<Appended, StoreError>>,
+}
+
+impl Prepared {
+    /// Whether this append may share a transaction with others.
+    fn is_groupable(&self) -> bool {
+        self.streams.len() == 1 && self.new.len() <= EVENTS_OF_ONE && self.bytes() <= BYTES_OF_ONE
+    }
+
+    fn bytes(&self) -> usize {
+        self.new.iter().map(|event| event.payload.get().len()).sum()
+    }
+}
+
+impl Groups {
+    /// Makes an append, alone or with others.
+    pub(super) async fn append(
+        self: &Arc<Self>,
+        store: &EventStore,
+        prepared: Prepared,
+    ) -> Result<Appended, StoreError> {
+        if !prepared.is_groupable() {
+            return store.append_prepared(&prepared, None).await;
+        }
+        let answer = {
+            let mut state = self.lock();
+            if state.at_work < LANES {
+                state.at_work += 1;
+                Err(prepared)
+            } else {
+                let (sender, answer) = oneshot::channel();
+                state.waiting.push_back(Waiting { prepared, answer: sender });
+                Ok(answer)
+            }
+        };
+        match answer {
+            Ok(answer) => answer.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into())),
+            Err(prepared) => {
+                let turn =
+                    Turn { groups: self.clone(), store: store.clone(), handle: Handle::current() };
+                turn.alone(&prepared).await
+            }
+        }
+    }
+
+    /// The next group: no stream twice, as the second append to it depends on the first.
+    fn take(&self, store: &EventStore) -> Vec<Waiting> {
+        let most = if store.inline_epoch().is_empty { APPENDS } else { APPENDS_WITH_INLINE };
+        let mut state = self.lock();
+        let (mut group, mut left, mut streams) = (Vec::new(), VecDeque::new(), HashSet::new());
+        let mut bytes = 0;
+        while let Some(waiting) = state.waiting.pop_front() {
+            if waiting.answer.is_closed() {
+                continue;
+            }
+            if streams.insert(waiting.prepared.streams[0].id.clone()) {
+                bytes += waiting.prepared.bytes();
+                group.push(waiting);
+            } else {
+                left.push_back(waiting);
+            }
+            if group.len() == most || bytes >= BYTES {
+                break;
+            }
+        }
+        left.append(&mut state.waiting);
+        state.waiting = left;
+        group
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody is at work. When they finish, or are dropped in the middle of it, those who wait are
+/// served.
+struct Turn {
+    groups: Arc<Groups>,
+    store: EventStore,
+    handle: Handle,
+}
+
+impl Turn {
+    /// Serves the next of those who wait.
+    async fn next(self) {
+        let mut group = self.groups.take(&self.store);
+        if group.len() > 1 {
+            return commit(&self.store, group).await;
+        }
+        if let Some(Waiting { prepared, answer }) = group.pop() {
+            let appended = self.alone(&prepared).await;
+            // Who has gone away needs no answer.
+            drop(answer.send(appended));
+        }
+    }
+
+    /// Makes one append.
+    async fn alone(self, prepared: &Prepared) -> Result<Appended, StoreError> {
+        let store = self.store.clone();
+        let append = store.append_prepared(prepared, None);
+        tokio::pin!(append);
+        tokio::select! {
+            biased;
+            answer = &mut append => return answer,
+            () = tokio::time::sleep(TURN) => drop(self),
+        }
+        append.await
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut state = self.groups.lock();
+        if state.waiting.is_empty() {
+            state.at_work -= 1;
+            return;
+        }
+        drop(state);
+        let turn = Self {
+            groups: self.groups.clone(),
+            store: self.store.clone(),
+            handle: self.handle.clone(),
+        };
+        self.handle.spawn(turn.next());
+    }
+}
+
+/// Appends a group in one transaction, and each whose place that is not alone.
+async fn commit(store: &EventStore, mut group: Vec<Waiting>) {
+    // Two groups never wait for each other in a ring.
+    group.sort_by(|a, b| a.prepared.streams[0].id.cmp(&b.prepared.streams[0].id));
+    let epoch = store.inline_epoch();
+    let appended = match try_group(store, &group, epoch).await {
+        Ok(appended) => {
+            store.wake.hint();
+            appended
+        }
+        Err(refused) => {
+            if let Refused::Error(error) = refused {
+                tracing::debug!(%error, appends = group.len(), "a group is made one by one");
+            }
+            HashMap::new()
+        }
+    };
+    for waiting in group {
+        let mine = waiting.prepared.new.iter().map(|event| appended.get(&event.id).copied());
+        match mine.collect::<Option<Vec<AppendedEvent>>>() {
+            Some(events) => {
+                drop(waiting.answer.send(Ok(Appended { events, repeated: false })));
+            }
+            None => {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let answer = store.append_prepared(&waiting.prepared, None).await;
+                    drop(waiting.answer.send(answer));
+                });
+            }
+        }
+    }
+}
+
+/// The events that were written, by their ids.
+async fn try_group(
+    store: &EventStore,
+    group: &[Waiting],
+    epoch: Epoch,
+) -> Result<HashMap<Uuid, AppendedEvent>, Refused> {
+    let mut tx = Tx::begin(&store.pool, STATEMENT_TIMEOUT).await?;
+    tx.lock_timeout(LOCK_TIMEOUT).await?;
+    let columns = Columns::of(group.iter().map(|waiting| &waiting.prepared));
+    let rows = sqlx::query_file!(
+        "src/store/sql/append_group.sql",
+        &columns.tenants,
+        &columns.aggregates,
+        &columns.ids,
+        &columns.topics as &[Option<String>],
+        &columns.added,
+        &columns.least,
+        &columns.greatest,
+        epoch.number,
+        &columns.stream,
+        &columns.nth,
+        &columns.event_ids,
+        &columns.types,
+        &columns.schema_versions,
+        &columns.payloads,
+        &columns.occurred_at as &[Option<DateTime<Utc>>],
+        &columns.correlation_ids as &[Option<String>],
+        &columns.causation_ids as &[Option<String>],
+    )
+    .fetch_all(tx.conn())
+    .await;
+    let rows = match rows {
+        Ok(rows) => rows,
+        Err(error) => {
+            tx.rollback().await?;
+            return Err(error.into());
+        }
+    };
+    let appended: HashMap<Uuid, AppendedEvent> = rows
+        .into_iter()
+        .map(|row| {
+            let (id, position, version) = (row.event_id, row.position, row.version);
+            (id, AppendedEvent { id, position, version, occurred_at: row.occurred_at })
+        })
+        .collect();
+    if let (false, Some(inline)) = (epoch.is_empty, &store.inline) {
+        for Waiting { prepared, .. } in group {
+            let mine = prepared.new.iter().map(|event| appended.get(&event.id).copied());
+            if let Some(events) = mine.collect::<Option<Vec<_>>>() {
+                let events = prepared.events(&Appended { events, repeated: false });
+                tx = inline
+                    .run(tx, epoch.number, &events)
+                    .await
+                    .map_err(|failure| Refused::Error(failure.into()))?;
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(appended)
+}
