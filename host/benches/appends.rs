@@ -21,7 +21,7 @@ const TIME: Duration = Duration::from_secs(2);
 /// As many as a host has by default.
 const CONNECTIONS: u32 = 20;
 /// Fewer than a server allows by default.
-const MOST_CONNECTIONS: usize = 80;
+const MOST_CONNECTIONS: usize = 60;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Way {

@@ -24,8 +24,11 @@ fn stream(n: impl std::fmt::Display) -> StreamId {
     StreamId::new("Account", n.to_string())
 }
 
-/// Makes all of them at once. With one thread the first is under way before the second is looked
-/// at, and all others wait for it: one group, whatever the machine is doing.
+/// As many appends are at work at a time.
+const LANES: usize = 4;
+
+/// Makes all of them at once. With one thread the first four are under way before the fifth is
+/// looked at, and all others wait for them: one group, whatever the machine is doing.
 async fn at_once(
     store: &EventStore,
     appends: impl IntoIterator<Item = (StreamId, ExpectedVersion, Vec<NewEvent>)>,
@@ -59,7 +62,7 @@ async fn appends_that_arrive_together_share_a_transaction() {
         }
     }
     assert_eq!(rows(&db).await, (202, 202, 202));
-    assert_eq!(transactions(&db).await, 2, "the first alone, the others together");
+    assert_eq!(transactions(&db).await, LANES as i64 + 1, "the first alone, the others together");
 }
 
 #[tokio::test]
@@ -119,7 +122,7 @@ async fn a_conflict_is_the_answer_of_one_alone() {
         }
     }
     assert_eq!(rows(&db).await, (12, 12, 12));
-    assert_eq!(transactions(&db).await, 3);
+    assert_eq!(transactions(&db).await, 1 + (LANES as i64 - 1) + 1);
 }
 
 #[tokio::test]
@@ -178,30 +181,30 @@ async fn holding(db: &TestDb, sql: &'static str) -> sqlx::PgConnection {
 
 #[tokio::test]
 async fn a_stream_that_somebody_holds_keeps_nobody_else_waiting() {
+    const HELD: usize = LANES + 2;
     let (db, store) = grouping().await;
-    for n in 0..2 {
+    for n in 0..HELD {
         store.append(stream(n), ExpectedVersion::Any, events(1)).await.unwrap();
     }
-    let sql = "UPDATE eventfabric.stream_versions SET updated_at = now()
-               WHERE aggregate_id IN ('0', '1')";
+    let sql = "UPDATE eventfabric.stream_versions SET updated_at = now()";
     let mut other = holding(&db, sql).await;
-    // One is under way when the others come, one is in their group.
-    let held = [0, 1].map(|n| {
+    // Four are under way when the others come, two are in their group.
+    let held = (0..HELD).map(|n| {
         let store = store.clone();
         async move { store.append(stream(n), ExpectedVersion::Exact(1), events(1)).await }
     });
     let mut held = Box::pin(join_all(held));
     assert!(held.as_mut().now_or_never().is_none());
-    let appends = (2..12).map(|n| (stream(n), ExpectedVersion::NoStream, events(1)));
+    let appends = (HELD..HELD + 10).map(|n| (stream(n), ExpectedVersion::NoStream, events(1)));
     tokio::select! {
         _ = &mut held => panic!("the streams are held"),
         free = at_once(&store, appends) => assert!(free.iter().all(Result::is_ok), "{free:?}"),
     }
-    assert!(held.as_mut().now_or_never().is_none(), "these two wait");
+    assert!(held.as_mut().now_or_never().is_none(), "these wait");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     assert!(held.await.iter().all(Result::is_ok));
     other.close().await.unwrap();
-    assert_eq!(rows(&db).await, (14, 14, 14));
+    assert_eq!(rows(&db).await, (22, 22, 22));
 }
 
 #[tokio::test]
@@ -212,12 +215,12 @@ async fn a_stream_that_somebody_is_starting_keeps_nobody_else_waiting() {
     let mut other = holding(&db, sql).await;
     let appends = (0..10).filter(|n| *n != 5).map(|n| (n, ExpectedVersion::NoStream)).collect();
     let mut appends: Vec<(i32, ExpectedVersion)> = appends;
-    appends.insert(3, (5, ExpectedVersion::NoStream));
+    appends.insert(LANES + 2, (5, ExpectedVersion::NoStream));
     let answers = appends.into_iter().map(|(n, expected)| {
         let store = store.clone();
         tokio::spawn(async move { (n, store.append(stream(n), expected, events(1)).await) })
     });
-    let (held, free): (Vec<_>, Vec<_>) = answers.enumerate().partition(|(at, _)| *at == 3);
+    let (held, free): (Vec<_>, Vec<_>) = answers.enumerate().partition(|(at, _)| *at == LANES + 2);
     for (_, task) in free {
         task.await.unwrap().1.unwrap();
     }
@@ -304,7 +307,7 @@ async fn inline_projections_see_the_events_of_one_append_at_a_time() {
     let store = EventStore::new(db.pool(8).await).with_inline(notes.clone()).with_group_commit();
     let appends = (0..21).map(|n| (stream(n), ExpectedVersion::NoStream, events(3)));
     assert!(at_once(&store, appends).await.iter().all(Result::is_ok));
-    assert_eq!(transactions(&db).await, 2);
+    assert_eq!(transactions(&db).await, LANES as i64 + 1);
     let handed = notes.handed.lock().unwrap();
     assert_eq!(handed.len(), 21);
     let mut seen = HashSet::new();
