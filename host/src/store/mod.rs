@@ -31,12 +31,13 @@ pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
+pub use prepare::NAME_BYTES;
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
 };
 pub use safe_head::{Look, SafeHead};
-pub use tenant::tenants;
+pub use tenant::{tenant_exists, tenants};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.
