@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 
+use crate::http::HttpConfig;
 use crate::plugin::Limits;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub topics: BTreeMap<String, String>,
     /// The runners.
     pub runner: RunnerConfig,
+    /// The HTTP API.
+    pub http: HttpConfig,
     /// The limits of plugins.
     pub limits: Limits,
     /// The limits of their SQL.
@@ -55,6 +58,7 @@ impl Default for Settings {
             group_commit: HostConfig::default().group_commit,
             topics: BTreeMap::new(),
             runner: RunnerConfig::default(),
+            http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             plugin: HashMap::new(),

@@ -17,8 +17,8 @@ use super::problem::{Code, Problem};
 use super::responses::{AppendProblems, json};
 use super::state::Api;
 use super::version_tag;
-use crate::event::{NewEvent, StreamId};
-use crate::store::{Append, Appended, NAME_BYTES, StoreError};
+use crate::event::{MAX_NAME, NewEvent, StreamId};
+use crate::store::{Append, Appended, StoreError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the events were in the log already.
@@ -216,11 +216,11 @@ fn events(api: &Api, bodies: Vec<NewEventBody>, key: bool) -> Result<Vec<NewEven
             )));
         }
         let ids = [&body.correlation_id, &body.causation_id].map(|id| id.as_deref().unwrap_or(""));
-        if [body.event_type.as_str(), ids[0], ids[1]].iter().any(|text| text.len() > NAME_BYTES) {
+        if [body.event_type.as_str(), ids[0], ids[1]].iter().any(|text| text.len() > MAX_NAME) {
             return Err(Problem::new(
                 Code::InvalidEvent,
                 format!(
-                    "events[{index}]: type, correlation_id and causation_id have {NAME_BYTES} bytes \
+                    "events[{index}]: type, correlation_id and causation_id have {MAX_NAME} bytes \
                      at most"
                 ),
             )

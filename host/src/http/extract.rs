@@ -13,8 +13,7 @@ use super::expected::one;
 use super::problem::{Code, Problem};
 use super::state::{Api, Home};
 use super::tokens::Caller;
-use crate::event::{DEFAULT_TENANT, StreamId};
-use crate::store::NAME_BYTES;
+use crate::event::{DEFAULT_TENANT, MAX_NAME, StreamId, is_name};
 
 /// Names the tenant, where the path does not.
 pub(super) const TENANT_HEADER: HeaderName = HeaderName::from_static("x-tenant");
@@ -123,9 +122,9 @@ fn caller(parts: &Parts) -> Result<&Caller, Problem> {
 
 /// Checks what becomes a key in the database.
 pub(super) fn check_name(what: &str, text: &str) -> Result<(), Problem> {
-    if text.is_empty() || text.len() > NAME_BYTES || text.contains('\0') {
+    if !is_name(text) {
         return Err(Problem::invalid(format!(
-            "{what}: it has 1 to {NAME_BYTES} bytes and no NUL; this one has {} bytes",
+            "{what}: it has 1 to {MAX_NAME} bytes and no NUL; this one has {} bytes",
             text.len()
         )));
     }

@@ -18,7 +18,9 @@ pub(super) fn appended(appended: &Appended) {
 pub(super) fn not_appended(error: &StoreError) {
     let reason = match error {
         StoreError::Conflict { .. } => "conflict",
-        StoreError::DuplicateEvent { .. } | StoreError::KeyReused { .. } => "duplicate",
+        StoreError::DuplicateEvent { .. }
+        | StoreError::EventIdTaken { .. }
+        | StoreError::KeyReused { .. } => "duplicate",
         StoreError::Inline(_) => "inline",
         StoreError::Database(error) if !crate::db::is_connection_lost(error) => "data",
         StoreError::Database(_) => "database",

@@ -210,10 +210,13 @@ impl Problem {
             StoreError::DuplicateEvent { stream, .. } if stream.tenant == tenant => {
                 Self::new(Code::DuplicateEvent, error.to_string())
             }
-            StoreError::DuplicateEvent { id, .. } => Self::new(
+            StoreError::DuplicateEvent { id, .. } | StoreError::EventIdTaken { id } => Self::new(
                 Code::DuplicateEvent,
-                format!("event {id} is taken; leave ids out or make new ones"),
+                format!("event id {id} is taken; leave ids out or make new ones"),
             ),
+            StoreError::KeyReused { .. } => {
+                Self::new(Code::IdempotencyKeyReused, error.to_string())
+            }
             StoreError::InvalidEvent { index, .. } => {
                 Self::new(Code::InvalidEvent, error.to_string()).of_event(*index)
             }

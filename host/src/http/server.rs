@@ -49,6 +49,8 @@ impl Server {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("cannot listen on {listen} (http.listen)"))?;
+        let address = listener.local_addr()?;
+        tracing::info!(tokens = config.tokens.len(), "the HTTP API listens on http://{address}");
         Ok(Self { listener, api, stop })
     }
 

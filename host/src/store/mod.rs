@@ -3,6 +3,7 @@
 
 mod append;
 mod checkpoint;
+mod confined;
 mod dead_letter;
 mod error;
 mod inline;
@@ -25,13 +26,13 @@ pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };
+pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
-pub use prepare::NAME_BYTES;
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,

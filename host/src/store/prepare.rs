@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::payload::with_type_and_version;
-use crate::event::{NewEvent, StreamId};
+use crate::event::{MAX_NAME, NewEvent, StreamId, is_name};
 
 /// An event, checked and in the form of the statement.
 pub(super) struct PreparedEvent {
@@ -23,18 +23,14 @@ pub(super) struct PreparedEvent {
     pub(super) causation_id: Option<String>,
 }
 
-/// Bytes of a name: of a tenant, an aggregate, an id. Three of them share an index entry, which
-/// PostgreSQL limits to some 2,700 bytes.
-pub const NAME_BYTES: usize = 512;
-
 /// Checks the names of a stream.
 pub(super) fn check_stream(stream: &StreamId) -> Result<(), StoreError> {
     for (what, text) in
         [("tenant", &stream.tenant), ("aggregate", &stream.aggregate), ("id", &stream.id)]
     {
-        if text.is_empty() || text.len() > NAME_BYTES || text.contains('\0') {
+        if !is_name(text) {
             return Err(StoreError::InvalidAppend(format!(
-                "the {what} of a stream has 1 to {NAME_BYTES} bytes and no NUL; this one has {}",
+                "the {what} of a stream has 1 to {MAX_NAME} bytes and no NUL; this one has {}",
                 text.len()
             )));
         }

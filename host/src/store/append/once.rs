@@ -46,7 +46,7 @@ impl EventStore {
                 }
                 Err(reused())
             }
-            Err(StoreError::DuplicateEvent { .. }) => Err(reused()),
+            Err(StoreError::DuplicateEvent { .. } | StoreError::EventIdTaken { .. }) => Err(reused()),
             // The stream may be ahead because of this key, with fewer events.
             Err(conflict @ StoreError::Conflict { .. }) => {
                 match self.known_ids(&[id(&tenant, key, 0)]).await?.is_empty() {
