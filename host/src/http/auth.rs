@@ -21,11 +21,10 @@ pub(super) async fn authorize(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Ok(_) => Problem::new(
-            Code::Forbidden,
-            format!("this needs a token with the scope `{scope}`"),
-        )
-        .into_response(),
+        Ok(_) => {
+            Problem::new(Code::Forbidden, format!("this needs a token with the scope `{scope}`"))
+                .into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -43,7 +42,8 @@ fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or_else(|| refuse("the header is of the form `Authorization: Bearer TOKEN`"))?;
-    let token = api.tokens.find(token.as_bytes()).ok_or_else(|| refuse("this token is not known"))?;
+    let token =
+        api.tokens.find(token.as_bytes()).ok_or_else(|| refuse("this token is not known"))?;
     Ok(Caller::Token(token.clone()))
 }
 
@@ -76,10 +76,12 @@ mod tests {
             let headers = [(header::HOST, host.parse().unwrap())].into_iter().collect();
             is_local(&headers).is_ok()
         };
-        for host in ["localhost", "LocalHost:8080", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8"] {
+        for host in ["localhost", "LocalHost:8080", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8"]
+        {
             assert!(is(host), "{host}");
         }
-        for host in ["example.com", "localhost.example.com", "10.0.0.1", "[::2]:80", "", "[", ":80"] {
+        for host in ["example.com", "localhost.example.com", "10.0.0.1", "[::2]:80", "", "[", ":80"]
+        {
             assert!(!is(host), "{host}");
         }
     }

@@ -65,7 +65,7 @@ impl PartialSchema for Expected {
             .schema_type(SchemaType::Type(Type::String))
             .enum_values(Some(["any", "none", "exists"]))
             .description(Some("Whatever is there, no event, at least one event"));
-        OneOfBuilder::new().item(version).item(word).build().into()
+        Schema::from(OneOfBuilder::new().item(version).item(word).build()).into()
     }
 }
 
@@ -135,7 +135,10 @@ fn text<'a>(name: &header::HeaderName, value: &'a HeaderValue) -> Result<&'a str
 mod tests {
     use super::*;
 
-    fn of(headers: &[(&'static str, &'static str)], field: Option<&str>) -> Result<ExpectedVersion, ()> {
+    fn of(
+        headers: &[(&'static str, &'static str)],
+        field: Option<&str>,
+    ) -> Result<ExpectedVersion, ()> {
         let headers = headers
             .iter()
             .map(|(name, value)| {
@@ -161,7 +164,9 @@ mod tests {
 
     #[test]
     fn a_header_that_names_no_version_is_refused() {
-        for tag in ["5", "W/\"5\"", "\"-5\"", "\"+5\"", "\"\"", "\"5\", \"6\"", "\"99999999999\"", ""] {
+        for tag in
+            ["5", "W/\"5\"", "\"-5\"", "\"+5\"", "\"\"", "\"5\", \"6\"", "\"99999999999\"", ""]
+        {
             assert_eq!(of(&[("if-match", tag)], None), Err(()), "{tag}");
         }
         assert_eq!(of(&[("if-none-match", "\"5\"")], None), Err(()));

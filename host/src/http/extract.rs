@@ -163,7 +163,10 @@ async fn read(
 ) -> Result<(Bytes, tokio::sync::OwnedSemaphorePermit), Problem> {
     let limit = api.limits.body_bytes;
     let too_large = || {
-        Problem::new(Code::TooLarge, format!("a body has {limit} bytes at most (http.limits.body_bytes)"))
+        Problem::new(
+            Code::TooLarge,
+            format!("a body has {limit} bytes at most (http.limits.body_bytes)"),
+        )
     };
     let length = request
         .headers()

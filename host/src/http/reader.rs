@@ -84,7 +84,8 @@ impl LogReader {
     /// The filter as it was asked for, for a link.
     pub(super) fn query(&self) -> String {
         let encode = |(name, value): (&str, &String)| {
-            let value = percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
+            let value =
+                percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
             format!("&{name}={value}")
         };
         let types = self.filter.types.iter().map(|value| ("type", value));

@@ -74,9 +74,7 @@ impl IntoResponses for AppendProblems {
 }
 
 fn documented(groups: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Documented>> {
-    let problem = || {
-        ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build()
-    };
+    let problem = || ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let one = |(status, meaning): &(u16, &str)| {
         let mut response =
             ResponseBuilder::new().description(*meaning).content(MEDIA_TYPE, problem());

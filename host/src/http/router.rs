@@ -1,11 +1,11 @@
 //! Which request reaches which handler, and what all of them pass.
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::Router;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +18,8 @@ use super::{append, auth, log, streams};
 /// What each scope allows.
 fn scopes() -> [(Scope, OpenApiRouter<Api>); 2] {
     let append = OpenApiRouter::new().routes(routes!(append::append));
-    let read = OpenApiRouter::new().routes(routes!(streams::read_stream)).routes(routes!(log::read_log));
+    let read =
+        OpenApiRouter::new().routes(routes!(streams::read_stream)).routes(routes!(log::read_log));
     [(Scope::Append, append), (Scope::Read, read)]
 }
 
@@ -99,8 +100,12 @@ async fn as_problems(request: Request, next: Next) -> Response {
         StatusCode::METHOD_NOT_ALLOWED => {
             Problem::new(Code::MethodNotAllowed, "see the header `Allow`")
         }
-        status if status.is_client_error() => Problem::invalid("the request can't be read").with_status(status),
-        status => Problem::new(Code::InternalError, "the log of the host says what").with_status(status),
+        status if status.is_client_error() => {
+            Problem::invalid("the request can't be read").with_status(status)
+        }
+        status => {
+            Problem::new(Code::InternalError, "the log of the host says what").with_status(status)
+        }
     };
     let kept = keep(&response, header::ALLOW);
     let mut response = problem.into_response();

@@ -96,8 +96,7 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
             let service = TowerToHyperService::new(router.clone());
-            let connection =
-                builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 let _permit = permit;

@@ -116,7 +116,11 @@ impl Tokens {
             let digest =
                 digest_of(config).with_context(|| format!("http.tokens: {:?}", config.name))?;
             if let Some((_, other)) = tokens.iter().find(|(known, _)| *known == digest) {
-                anyhow::bail!("http.tokens: {:?} and {:?} are the same token", other.name, config.name);
+                anyhow::bail!(
+                    "http.tokens: {:?} and {:?} are the same token",
+                    other.name,
+                    config.name
+                );
             }
             anyhow::ensure!(
                 config.tenants.as_ref().is_none_or(|tenants| !tenants.is_empty()),
@@ -216,10 +220,14 @@ mod tests {
             error
         };
         assert!(refused(TokenConfig { token: None, ..config("x") }).contains("one of"));
-        assert!(refused(TokenConfig { token_env: Some("X".into()), ..config("x") }).contains("one of"));
+        assert!(
+            refused(TokenConfig { token_env: Some("X".into()), ..config("x") }).contains("one of")
+        );
         assert!(refused(TokenConfig { token: Some("short".into()), ..config("x") }).contains("16"));
         assert!(refused(TokenConfig { scopes: [].into(), ..config("x") }).contains("scopes"));
-        assert!(refused(TokenConfig { tenants: Some([].into()), ..config("x") }).contains("tenants"));
+        assert!(
+            refused(TokenConfig { tenants: Some([].into()), ..config("x") }).contains("tenants")
+        );
         let wrong = TokenConfig { token: None, token_sha256: Some("ab".into()), ..config("x") };
         assert!(refused(wrong).contains("64"));
         assert!(Tokens::new(&[config("x"), config("x")]).is_err(), "the same token twice");

@@ -46,7 +46,9 @@ impl EventStore {
                 }
                 Err(reused())
             }
-            Err(StoreError::DuplicateEvent { .. } | StoreError::EventIdTaken { .. }) => Err(reused()),
+            Err(StoreError::DuplicateEvent { .. } | StoreError::EventIdTaken { .. }) => {
+                Err(reused())
+            }
             // The stream may be ahead because of this key, with fewer events.
             Err(conflict @ StoreError::Conflict { .. }) => {
                 match self.known_ids(&[id(&tenant, key, 0)]).await?.is_empty() {
@@ -98,6 +100,6 @@ mod tests {
             assert!(!all[at + 1..].contains(one));
         }
         // Ids that have been given are in databases: they must not change.
-        assert_eq!(id("default", "k", 0).to_string(), "TO BE FILLED");
+        assert_eq!(id("default", "k", 0).to_string(), "67eb6f1d-3382-5925-a6ad-71a5e3d92404");
     }
 }
