@@ -6,14 +6,17 @@ mod checkpoint;
 mod dead_letter;
 mod error;
 mod inline;
+mod load;
 pub mod migrate;
 mod outbox;
 mod payload;
 mod prepare;
+mod query;
 mod read;
 mod retry;
 mod row;
 mod safe_head;
+mod statistics;
 mod tenant;
 mod wake;
 
@@ -31,11 +34,16 @@ pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
+pub use query::{Dismissed, Query};
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
 };
 pub use safe_head::{Look, SafeHead};
+pub use statistics::{
+    AggregateStatistics, Backlog, ProjectionBacklog, Statistics, Tally, TopicBacklog,
+    TypeStatistics,
+};
 pub use tenant::tenants;
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
