@@ -2,9 +2,8 @@
 
 mod run;
 
-pub(super) use run::reading;
-
 use std::ops::{Bound, RangeBounds};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,8 +11,9 @@ use serde::Serialize;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub(super) use self::run::reading;
 use super::{Direction, EventStore};
-use crate::event::StreamId;
+use crate::event::{StreamId, TenantId};
 
 /// How long a page of a query may take where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,10 +65,12 @@ impl EventStore {
 ///
 /// Reads are read-only transactions, one a page of at most 500 events or 16 MiB of payload. Near the end
 /// of the log an event with a smaller position can still appear (see [`EventStore::read_log`]).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "a query does nothing until it is run"]
 pub struct Query {
     pool: PgPool,
+    /// The one tenant whose events it may find, and what keeps its store open.
+    own: Option<(TenantId, Option<Arc<dyn Send + Sync>>)>,
     filter: Filter,
     direction: Direction,
     limit: Option<usize>,
@@ -121,7 +123,13 @@ impl Query {
             dismissed: Dismissed::default(),
             invalid: None,
         };
-        Self { pool, filter, direction: Direction::Forward, limit: None, timeout: TIMEOUT }
+        let direction = Direction::Forward;
+        Self { pool, own: None, filter, direction, limit: None, timeout: TIMEOUT }
+    }
+
+    /// A query of one tenant's store: one for another tenant is refused when it is run.
+    pub(super) fn confined(self, tenant: TenantId, lease: Option<Arc<dyn Send + Sync>>) -> Self {
+        Self { own: Some((tenant.clone(), lease)), ..self }.tenant(tenant.as_str())
     }
 
     /// Events of this tenant only.
@@ -280,6 +288,16 @@ impl Query {
                 None
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Query")
+            .field("filter", &self.filter)
+            .field("direction", &self.direction)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::{Direction, StoreError};
 
 /// One of the statements that have the same conditions.
 macro_rules! with_conditions {
-    ($statement:ident($($first:tt),+), $filter:expr, $limit:expr, $predicate:expr) => {
+    ($statement:ident($($first:tt),+), $filter:expr, $limit:expr, $path:expr) => {
         sqlx::$statement!(
             $($first),+,
             $filter.after,
@@ -34,8 +34,8 @@ macro_rules! with_conditions {
             $filter.event_ids.as_deref() as Option<&[uuid::Uuid]>,
             $filter.contains.as_deref() as Option<&str>,
             $filter.path.as_deref() as Option<&str>,
-            $predicate,
-            $filter.variables.as_deref() as Option<&str>,
+            $path.predicate,
+            $path.variables as Option<&str>,
             $filter.dismissed != Dismissed::Without,
             $filter.dismissed != Dismissed::Only
         )
@@ -53,6 +53,7 @@ impl Query {
         pages(start, move |(after, until, left)| {
             let query = self.clone();
             async move {
+                query.check()?;
                 let filter = Filter { after, until, ..query.filter };
                 let size = i64::try_from(left).unwrap_or(i64::MAX).min(PAGE);
                 let page = reading(&query.pool, query.timeout, async |conn| {
@@ -93,15 +94,16 @@ impl Query {
     /// # Errors
     /// As [`Query::load`].
     pub async fn count(self) -> Result<u64, StoreError> {
+        self.check()?;
         let limit = self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let filter = &self.filter;
         reading(&self.pool, self.timeout, async |conn| {
-            let predicate = is_predicate(conn, filter).await?;
+            let path = path(conn, filter).await?;
             let row = with_conditions!(
                 query_file("src/store/sql/query_count.sql"),
                 filter,
                 limit as Option<i64>,
-                predicate
+                path
             )
             .fetch_one(conn)
             .await?;
@@ -111,20 +113,39 @@ impl Query {
     }
 }
 
+impl Query {
+    /// What can be said without the database.
+    fn check(&self) -> Result<(), StoreError> {
+        if let Some(invalid) = &self.filter.invalid {
+            return Err(StoreError::InvalidQuery(invalid.clone()));
+        }
+        if self.filter.path.is_none() && self.filter.variables.is_some() {
+            let why = "variables need a JSON path that uses them";
+            return Err(StoreError::InvalidQuery(why.to_owned()));
+        }
+        match (&self.own, &self.filter.tenant) {
+            (Some((own, _)), Some(asked)) if own.as_str() != asked => {
+                Err(StoreError::OtherTenant { own: own.clone(), asked: asked.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 async fn page(
     conn: &mut PgConnection,
     filter: &Filter,
     direction: Direction,
     limit: i64,
 ) -> Result<Page, StoreError> {
-    let predicate = is_predicate(conn, filter).await?;
+    let path = path(conn, filter).await?;
     match direction {
         Direction::Forward => {
             let statement = with_conditions!(
                 query_file_as(EventRow, "src/store/sql/query_forward.sql"),
                 filter,
                 limit,
-                predicate
+                path
             );
             page_of(statement.fetch(conn), limit).await
         }
@@ -133,26 +154,24 @@ async fn page(
                 query_file_as(EventRow, "src/store/sql/query_backward.sql"),
                 filter,
                 limit,
-                predicate
+                path
             );
             page_of(statement.fetch(conn), limit).await
         }
     }
 }
 
-/// Says what is wrong with a query, or whether its JSON path is a predicate.
-async fn is_predicate(conn: &mut PgConnection, filter: &Filter) -> Result<bool, StoreError> {
-    if let Some(invalid) = &filter.invalid {
-        return Err(StoreError::InvalidQuery(invalid.clone()));
-    }
-    let Some(path) = &filter.path else {
-        return match filter.variables {
-            Some(_) => Err(StoreError::InvalidQuery(
-                "variables need a JSON path that uses them".to_owned(),
-            )),
-            None => Ok(false),
-        };
-    };
+/// What the statements must know of a JSON path.
+#[derive(Default)]
+struct Path<'a> {
+    predicate: bool,
+    /// A JSON object. Without one, PostgreSQL's operators take each variable for null.
+    variables: Option<&'a str>,
+}
+
+/// Looks at the JSON path of a query; an error where it is none.
+async fn path<'a>(conn: &mut PgConnection, filter: &'a Filter) -> Result<Path<'a>, StoreError> {
+    let Some(path) = &filter.path else { return Ok(Path::default()) };
     let variables = filter.variables.as_deref();
     let row = sqlx::query_file!("src/store/sql/query_path.sql", path, variables as Option<&str>)
         .fetch_one(conn)
@@ -161,7 +180,8 @@ async fn is_predicate(conn: &mut PgConnection, filter: &Filter) -> Result<bool, 
             Some(why) => StoreError::InvalidQuery(format!("the JSON path {path}: {why}")),
             None => error.into(),
         })?;
-    Ok(row.predicate)
+    let none = row.variables.then_some("{}");
+    Ok(Path { predicate: row.predicate, variables: variables.or(none) })
 }
 
 /// Does something in a read-only transaction, and says in the words of a query why it failed.
