@@ -35,10 +35,19 @@ pub struct Hosts {
 
 struct Host {
     number: usize,
-    command: (PathBuf, String, PathBuf, PathBuf),
+    start: Start,
     child: Child,
     /// What ended without being told to.
     surprises: Vec<String>,
+}
+
+/// How a host is started, each time.
+struct Start {
+    program: PathBuf,
+    database_url: String,
+    plugins: PathBuf,
+    /// Where its log goes, after that of the processes before it.
+    log: PathBuf,
 }
 
 impl Hosts {
@@ -57,10 +66,14 @@ impl Hosts {
         let (mut hosts, mut proxies) = (Vec::new(), Vec::new());
         for number in 1..=count {
             let proxy = Proxy::start(world.port()).await?;
-            let log = world.dir().join(format!("host-{number}.log"));
-            let command = (program.to_owned(), world.url_by(proxy.port), world.plugins(), log);
-            let child = spawn(&command)?;
-            hosts.push(Mutex::new(Host { number, command, child, surprises: Vec::new() }));
+            let start = Start {
+                program: program.to_owned(),
+                database_url: world.url_by(proxy.port),
+                plugins: world.plugins(),
+                log: world.dir().join(format!("host-{number}.log")),
+            };
+            let child = start.spawn()?;
+            hosts.push(Mutex::new(Host { number, start, child, surprises: Vec::new() }));
             proxies.push(proxy);
         }
         Ok(Self { hosts, proxies, guests: guests.to_owned() })
@@ -75,7 +88,7 @@ impl Hosts {
     pub async fn kill(&self, which: usize) -> anyhow::Result<()> {
         let mut host = self.hosts[which].lock().await;
         host.child.kill().await?;
-        host.child = spawn(&host.command)?;
+        host.child = host.start.spawn()?;
         Ok(())
     }
 
@@ -97,7 +110,7 @@ impl Hosts {
                 if status.code() == Some(101) || status.code().is_none() {
                     host.surprises.push(format!("host {number} ended: {status}"));
                 }
-                host.child = spawn(&host.command)?;
+                host.child = host.start.spawn()?;
             }
         }
         Ok(())
@@ -120,7 +133,7 @@ impl Hosts {
         for host in &self.hosts {
             let host = host.lock().await;
             findings.extend(host.surprises.iter().cloned());
-            let log = std::fs::read_to_string(&host.command.3)?;
+            let log = std::fs::read_to_string(&host.start.log)?;
             let panics = log
                 .lines()
                 .filter(|line| line.contains("panicked at") && !line.contains("the mood is bad"));
@@ -147,20 +160,20 @@ impl Hosts {
     }
 }
 
-fn spawn(
-    (program, url, plugins, log): &(PathBuf, String, PathBuf, PathBuf),
-) -> anyhow::Result<Child> {
-    let log = std::fs::File::options().create(true).append(true).open(log)?;
-    let mut command = Command::new(program);
-    command
-        .args(["run", "--plugins"])
-        .arg(plugins)
-        .env("EVENTFABRIC_DATABASE_URL", url)
-        .env("XDG_CACHE_HOME", eventfabric_testdb::target_dir().join("it-cache"))
-        .envs(SETTINGS.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .kill_on_drop(true);
-    command.spawn().with_context(|| program.display().to_string())
+impl Start {
+    fn spawn(&self) -> anyhow::Result<Child> {
+        let log = std::fs::File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(["run", "--plugins"])
+            .arg(&self.plugins)
+            .env("EVENTFABRIC_DATABASE_URL", &self.database_url)
+            .env("XDG_CACHE_HOME", eventfabric_testdb::target_dir().join("it-cache"))
+            .envs(SETTINGS.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true);
+        command.spawn().with_context(|| self.program.display().to_string())
+    }
 }
