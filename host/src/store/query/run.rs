@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::stream::{Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::PgConnection;
+use sqlx::postgres::PgDatabaseError;
 
 use super::{Dismissed, Filter, Query};
 use crate::db::Tx;
@@ -221,7 +222,15 @@ fn refusal(error: &sqlx::Error) -> Option<String> {
     // 22: data exception. 42601, 42704: a path that cannot be parsed, a variable that is missing.
     // 0A000: a part of SQL/JSON that this server lacks. 54: too long or too complex.
     let wrong = ["22", "42601", "42704", "0A000", "54"].iter().any(|class| code.starts_with(class));
-    wrong.then(|| error.as_database_error().map(|db| db.message().to_owned()))?
+    if !wrong {
+        return None;
+    }
+    let error = error.as_database_error()?;
+    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    Some(match detail {
+        Some(detail) => format!("{}: {detail}", error.message()),
+        None => error.message().to_owned(),
+    })
 }
 
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
