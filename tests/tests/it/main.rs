@@ -7,5 +7,6 @@ mod migrate;
 mod runners;
 mod safe_head;
 mod sandbox;
+mod session;
 mod store;
 mod tidy;
