@@ -9,4 +9,5 @@ mod safe_head;
 mod sandbox;
 mod session;
 mod store;
+mod tenants;
 mod tidy;
