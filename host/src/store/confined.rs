@@ -7,7 +7,8 @@ use futures::stream::{self, Stream, StreamExt as _};
 use uuid::Uuid;
 
 use super::{
-    Append, Appended, Backlog, Direction, EventStore, LogFilter, Query, Statistics, StoreError,
+    Append, Appended, Backlog, Direction, Dismissal, DismissalFilter, EventRef, EventStore,
+    LogFilter, Query, Statistics, StoreError,
 };
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamName, TenantId};
 
@@ -167,6 +168,46 @@ impl TenantStore {
     /// As there.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.store.backlog(Some(self.tenant.as_str())).await
+    }
+
+    /// Dismisses events of the tenant. See [`EventStore::dismiss`].
+    ///
+    /// # Errors
+    /// As there; events of other tenants are unknown.
+    pub async fn dismiss(
+        &self,
+        events: &[EventRef],
+        reason: &str,
+        by: &str,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        self.store.dismiss_of(Some(self.tenant.as_str()), events, reason, by).await
+    }
+
+    /// Takes dismissals of the tenant's events back. See [`EventStore::undo_dismissal`].
+    ///
+    /// # Errors
+    /// As there; events of other tenants are unknown.
+    pub async fn undo_dismissal(
+        &self,
+        events: &[EventRef],
+        by: &str,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        self.store.undo_dismissal_of(Some(self.tenant.as_str()), events, by).await
+    }
+
+    /// The record of dismissals of the tenant's events. See [`EventStore::dismissals`]. The
+    /// tenant of the filter does not matter.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dismissals(
+        &self,
+        filter: &DismissalFilter,
+        limit: usize,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        let own = Some(self.tenant.as_str().to_owned());
+        let filter = DismissalFilter { tenant: own, ..filter.clone() };
+        self.store.dismissals(&filter, limit).await
     }
 
     /// A stream that keeps what this handle keeps.

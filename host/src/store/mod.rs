@@ -5,6 +5,7 @@ mod append;
 mod checkpoint;
 mod confined;
 mod dead_letter;
+mod dismissal;
 mod error;
 mod inline;
 mod load;
@@ -17,6 +18,7 @@ mod read;
 mod retry;
 mod row;
 mod safe_head;
+mod snapshot;
 mod statistics;
 mod tenant;
 mod wake;
@@ -31,6 +33,7 @@ pub use checkpoint::{
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
+pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
@@ -42,6 +45,10 @@ pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
 };
 pub use safe_head::{Look, SafeHead};
+pub use snapshot::{
+    NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,
+    request_snapshot_rebuild, save_snapshots, snapshots,
+};
 pub use statistics::{
     AggregateStatistics, Backlog, ProjectionBacklog, Statistics, Tally, TopicBacklog,
     TypeStatistics,
