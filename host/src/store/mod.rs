@@ -8,6 +8,7 @@ mod error;
 mod inline;
 pub mod migrate;
 mod outbox;
+pub mod partition;
 mod payload;
 mod prepare;
 mod read;
