@@ -8,6 +8,10 @@ use uuid::Uuid;
 /// The tenant of everything that names none.
 pub const DEFAULT_TENANT: &str = "default";
 
+/// Bytes of a tenant's name, an aggregate's or an id, at most: the three share an index entry, which
+/// PostgreSQL limits to some 2,700 bytes.
+pub const MAX_NAME: usize = 512;
+
 /// The greatest version of a stream: PostgreSQL's `int`.
 pub const MAX_VERSION: i32 = i32::MAX;
 
@@ -41,6 +45,104 @@ impl std::fmt::Display for StreamId {
             write!(f, "{}:", self.tenant)?;
         }
         write!(f, "{}/{}", self.aggregate, self.id)
+    }
+}
+
+/// Names a tenant: 1 to [`MAX_NAME`] bytes without NUL.
+///
+/// ```
+/// use eventfabric::event::TenantId;
+///
+/// let acme: TenantId = "acme".parse().unwrap();
+/// assert_eq!(acme.as_str(), "acme");
+/// assert!("".parse::<TenantId>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantId(String);
+
+/// A name that no tenant can have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the name of a tenant has 1 to {MAX_NAME} bytes and no NUL; this one has {0}")]
+pub struct InvalidTenantId(usize);
+
+impl TenantId {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// The name is empty, too long, or holds NUL.
+    pub fn new(name: impl Into<String>) -> Result<Self, InvalidTenantId> {
+        let name = name.into();
+        match is_name(&name) {
+            true => Ok(Self(name)),
+            false => Err(InvalidTenantId(name.len())),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for TenantId {
+    /// [`DEFAULT_TENANT`].
+    fn default() -> Self {
+        Self(DEFAULT_TENANT.to_owned())
+    }
+}
+
+impl std::fmt::Display for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl std::str::FromStr for TenantId {
+    type Err = InvalidTenantId;
+
+    fn from_str(name: &str) -> Result<Self, InvalidTenantId> {
+        Self::new(name)
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = InvalidTenantId;
+
+    fn try_from(name: String) -> Result<Self, InvalidTenantId> {
+        Self::new(name)
+    }
+}
+
+impl From<TenantId> for String {
+    fn from(tenant: TenantId) -> Self {
+        tenant.0
+    }
+}
+
+/// Whether PostgreSQL can store and index this as a part of a stream's key.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME && !text.contains('\0')
+}
+
+/// Names one stream within a tenant that is known already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamName {
+    /// The kind of aggregate, such as `Account`.
+    pub aggregate: String,
+    /// Which aggregate of that kind, such as `42`.
+    pub id: String,
+}
+
+impl StreamName {
+    /// A stream of whichever tenant asks.
+    pub fn new(aggregate: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { aggregate: aggregate.into(), id: id.into() }
+    }
+
+    /// The stream of this tenant.
+    pub fn of(self, tenant: &TenantId) -> StreamId {
+        StreamId { tenant: tenant.0.clone(), aggregate: self.aggregate, id: self.id }
     }
 }
 

@@ -60,7 +60,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             StoreError::Conflict { .. } => Some(CONFLICT),
             StoreError::InvalidEvent { .. }
             | StoreError::InvalidAppend(_)
-            | StoreError::DuplicateEvent { .. } => Some(BAD_INPUT),
+            | StoreError::DuplicateEvent { .. }
+            | StoreError::EventIdTaken { .. }
+            | StoreError::OtherTenant { .. } => Some(BAD_INPUT),
             error if error.is_bad_data() => Some(BAD_INPUT),
             StoreError::Database(error) => unreachable_code(error),
             _ => None,

@@ -229,7 +229,9 @@ impl Import<'_> {
         match self.store.append_all(batch.clone()).await {
             Ok(appended) if appended.repeated => self.summary.already_there += n,
             Ok(_) => self.summary.imported += n,
-            Err(StoreError::DuplicateEvent { .. }) if self.fresh => {
+            Err(StoreError::DuplicateEvent { .. } | StoreError::EventIdTaken { .. })
+                if self.fresh =>
+            {
                 // Part of it came by another way meanwhile.
                 self.fresh = false;
                 return Box::pin(self.append(batch)).await;

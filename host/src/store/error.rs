@@ -1,6 +1,6 @@
 //! What can go wrong in the store.
 
-use crate::event::{ExpectedVersion, StreamId};
+use crate::event::{ExpectedVersion, StreamId, TenantId};
 
 use super::InlineFailure;
 
@@ -30,6 +30,23 @@ pub enum StoreError {
         stream: StreamId,
         /// Where it is.
         version: i32,
+    },
+    /// An event id is taken, and where it is is none of this writer's business: the event belongs to
+    /// a tenant that the append does not write to.
+    #[error(
+        "event id {id} is taken: an id names one event for ever; leave ids out or make new ones"
+    )]
+    EventIdTaken {
+        /// The id that is taken.
+        id: uuid::Uuid,
+    },
+    /// A handle on one tenant was asked for another one.
+    #[error("this handle reads and writes tenant {own} alone, and was asked for {asked}")]
+    OtherTenant {
+        /// The tenant of the handle.
+        own: TenantId,
+        /// The tenant that was named.
+        asked: String,
     },
     /// The events themselves can't be stored.
     #[error("event {index} ({event_type}) of {stream}: {reason}")]

@@ -3,6 +3,7 @@
 
 mod append;
 mod checkpoint;
+mod confined;
 mod dead_letter;
 mod error;
 mod inline;
@@ -26,6 +27,7 @@ pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };
+pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};

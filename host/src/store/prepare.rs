@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::StoreError;
 use super::payload::with_type_and_version;
-use crate::event::{NewEvent, StreamId};
+use crate::event::{MAX_NAME, NewEvent, StreamId, is_name};
 
 /// An event, checked and in the form of the statement.
 pub(super) struct PreparedEvent {
@@ -28,10 +28,9 @@ pub(super) fn check_stream(stream: &StreamId) -> Result<(), StoreError> {
     for (what, text) in
         [("tenant", &stream.tenant), ("aggregate", &stream.aggregate), ("id", &stream.id)]
     {
-        // Three of them share an index entry, which PostgreSQL limits to some 2,700 bytes.
-        if text.is_empty() || text.len() > 512 || text.contains('\0') {
+        if !is_name(text) {
             return Err(StoreError::InvalidAppend(format!(
-                "the {what} of a stream has 1 to 512 bytes and no NUL; this one has {}",
+                "the {what} of a stream has 1 to {MAX_NAME} bytes and no NUL; this one has {}",
                 text.len()
             )));
         }

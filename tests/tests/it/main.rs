@@ -8,4 +8,5 @@ mod runners;
 mod safe_head;
 mod sandbox;
 mod store;
+mod tenants;
 mod tidy;

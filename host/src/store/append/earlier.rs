@@ -9,13 +9,18 @@ use super::{Appended, AppendedEvent};
 use crate::event::StreamId;
 use crate::store::{EventStore, StoreError};
 
-macro_rules! row_stream {
-    ($row:expr) => {
-        StreamId {
-            tenant: $row.tenant_id.clone(),
-            aggregate: $row.aggregate_name.clone(),
-            id: $row.aggregate_id.clone(),
-        }
+macro_rules! refusal {
+    ($prepared:expr, $row:expr) => {
+        taken(
+            $prepared,
+            $row.event_id,
+            StreamId {
+                tenant: $row.tenant_id.clone(),
+                aggregate: $row.aggregate_name.clone(),
+                id: $row.aggregate_id.clone(),
+            },
+            $row.version,
+        )
     };
 }
 
@@ -55,9 +60,7 @@ impl EventStore {
                         occurred_at: row.occurred_at,
                     });
                 }
-                Some(row) => {
-                    return Err(duplicate_event(row.event_id, row_stream!(row), row.version));
-                }
+                Some(row) => return Err(refusal!(prepared, row)),
                 None => break,
             }
         }
@@ -65,14 +68,16 @@ impl EventStore {
             return Ok(Some(Appended { events, repeated: true }));
         }
         match found.values().next() {
-            Some(row) if duplicate => {
-                Err(duplicate_event(row.event_id, row_stream!(row), row.version))
-            }
+            Some(row) if duplicate => Err(refusal!(prepared, row)),
             _ => Ok(None),
         }
     }
 }
 
-fn duplicate_event(id: Uuid, stream: StreamId, version: i32) -> StoreError {
-    StoreError::DuplicateEvent { id, stream, version }
+/// The error for an id that another event has. Where that is, is told to its own tenant only.
+fn taken(prepared: &Prepared, id: Uuid, stream: StreamId, version: i32) -> StoreError {
+    match prepared.streams.iter().any(|own| own.id.tenant == stream.tenant) {
+        true => StoreError::DuplicateEvent { id, stream, version },
+        false => StoreError::EventIdTaken { id },
+    }
 }

@@ -17,7 +17,7 @@ use self::prepared::Prepared;
 use super::inline::Epoch;
 use super::{EventStore, StoreError};
 use crate::db::Tx;
-use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
+use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
 /// How long a statement of an append may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -166,6 +166,18 @@ impl EventStore {
         let rows =
             sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(&self.pool).await?;
         Ok(rows.into_iter().map(|row| row.event_id).collect())
+    }
+
+    /// Which of these event ids are in the log as events of this tenant.
+    pub(super) async fn known_ids_of(
+        &self,
+        tenant: &TenantId,
+        ids: &[Uuid],
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let rows =
+            sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(&self.pool).await?;
+        let own = rows.into_iter().filter(|row| row.tenant_id == tenant.as_str());
+        Ok(own.map(|row| row.event_id).collect())
     }
 
     fn inline_epoch(&self) -> Epoch {

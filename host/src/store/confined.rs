@@ -1,0 +1,149 @@
+//! The store of one tenant in a database that it shares with others. Its calls take the tenant from
+//! the handle and have no way to name another one.
+
+use std::sync::Arc;
+
+use futures::stream::{self, Stream, StreamExt as _};
+use uuid::Uuid;
+
+use super::{Append, Appended, Direction, EventStore, LogFilter, StoreError};
+use crate::event::{Event, ExpectedVersion, NewEvent, StreamName, TenantId};
+
+/// A handle on the streams of one tenant. Cheap to clone.
+///
+/// Streams of the same name in two tenants are two streams. What a tenant can learn of the others
+/// is that positions of the log have holes, and that an event id is taken ([`StoreError::EventIdTaken`];
+/// made by the store, or by chance, ids never are).
+#[derive(Clone)]
+pub struct TenantStore {
+    store: EventStore,
+    tenant: TenantId,
+    /// Keeps what the store stands on from being closed.
+    lease: Option<Arc<dyn Send + Sync>>,
+}
+
+/// Events for one stream of the tenant, with what the writer believes of it. See [`Append`].
+#[derive(Debug, Clone)]
+pub struct TenantAppend {
+    /// Where to.
+    pub stream: StreamName,
+    /// What the writer believes of the stream.
+    pub expected: ExpectedVersion,
+    /// The label of the events in the outbox.
+    pub topic: Option<String>,
+    /// At least one.
+    pub events: Vec<NewEvent>,
+}
+
+impl EventStore {
+    /// The store of one tenant: every call takes its tenant from this handle.
+    ///
+    /// ```no_run
+    /// # async fn f(store: eventfabric::store::EventStore) -> anyhow::Result<()> {
+    /// use eventfabric::event::{ExpectedVersion, NewEvent, StreamName};
+    ///
+    /// let acme = store.tenant(&"acme".parse()?);
+    /// let opened = NewEvent::new("AccountOpened", &serde_json::json!({"owner": "Ada"}))?;
+    /// acme.append(StreamName::new("Account", "42"), ExpectedVersion::NoStream, vec![opened]).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn tenant(&self, tenant: &TenantId) -> TenantStore {
+        TenantStore { store: self.clone(), tenant: tenant.clone(), lease: None }
+    }
+}
+
+impl TenantStore {
+    /// The tenant.
+    pub fn id(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The same store, which keeps something alive as long as one of its clones lives.
+    #[must_use]
+    pub fn holding(mut self, lease: Arc<dyn Send + Sync>) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Appends events to one stream. See [`EventStore::append`].
+    ///
+    /// # Errors
+    /// As [`EventStore::append`].
+    pub async fn append(
+        &self,
+        stream: StreamName,
+        expected: ExpectedVersion,
+        events: Vec<NewEvent>,
+    ) -> Result<Appended, StoreError> {
+        self.append_all(vec![TenantAppend { stream, expected, topic: None, events }]).await
+    }
+
+    /// Appends events to several streams, all or none. See [`EventStore::append_all`].
+    ///
+    /// # Errors
+    /// As [`EventStore::append`].
+    pub async fn append_all(&self, appends: Vec<TenantAppend>) -> Result<Appended, StoreError> {
+        let own = appends.into_iter().map(|append| Append {
+            stream: append.stream.of(&self.tenant),
+            expected: append.expected,
+            topic: append.topic,
+            events: append.events,
+        });
+        self.store.append_all(own.collect()).await
+    }
+
+    /// Reads a stream. See [`EventStore::read_stream`].
+    pub fn read_stream(
+        &self,
+        stream: StreamName,
+        direction: Direction,
+        from: Option<i32>,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        self.held(self.store.read_stream(stream.of(&self.tenant), direction, from))
+    }
+
+    /// Reads the tenant's part of the log. See [`EventStore::read_log`]. A filter for another
+    /// tenant answers [`StoreError::OtherTenant`] and nothing else.
+    pub fn read_log(
+        &self,
+        filter: LogFilter,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        let own = Some(self.tenant.as_str().to_owned());
+        match filter.tenant {
+            Some(asked) if Some(&asked) != own.as_ref() => {
+                let error = StoreError::OtherTenant { own: self.tenant.clone(), asked };
+                stream::once(async { Err(error) }).left_stream()
+            }
+            _ => {
+                let filter = LogFilter { tenant: own, ..filter };
+                self.held(self.store.read_log(filter)).right_stream()
+            }
+        }
+    }
+
+    /// Which of these event ids are in the log as the tenant's own.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn known_ids(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        self.store.known_ids_of(&self.tenant, ids).await
+    }
+
+    /// A stream that keeps what this handle keeps.
+    fn held<T: 'static>(
+        &self,
+        events: impl Stream<Item = T> + Send + 'static,
+    ) -> impl Stream<Item = T> + Send + 'static {
+        let lease = self.lease.clone();
+        events.map(move |event| {
+            let _held = &lease;
+            event
+        })
+    }
+}
+
+impl std::fmt::Debug for TenantStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TenantStore").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
