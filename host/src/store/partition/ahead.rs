@@ -3,6 +3,7 @@
 use sqlx::PgPool;
 
 use super::PartitionError;
+use crate::store::{StoreError, describe};
 
 /// Makes partitions until there is room for `ahead` of them beyond the last position, and answers
 /// their names. A log without partitions gets none. Any number of programs may do so at once;
@@ -19,6 +20,28 @@ pub async fn create_ahead(pool: &PgPool, ahead: i32) -> Result<Vec<String>, Part
         tracing::info!(partitions = names.join(", "), "made partitions of the log");
     }
     Ok(names)
+}
+
+/// Makes the partitions that an append of so many events lacks.
+pub(in crate::store) async fn make_room(pool: &PgPool, events: usize) -> Result<(), StoreError> {
+    let made = sqlx::query_file!("src/store/partition/sql/make_room.sql", events as i64)
+        .fetch_all(pool)
+        .await
+        .map_err(|error| {
+            StoreError::InvalidAppend(format!(
+                "the log has no partition for these events, and none can be made: {}; see \
+                 `eventfabric partitions create`",
+                describe(&error)
+            ))
+        })?;
+    for partition in made {
+        tracing::warn!(
+            partition = partition.name,
+            "an append had to make a partition of the log: is no host running, or are its \
+             partitions too small?"
+        );
+    }
+    Ok(())
 }
 
 /// Whether this is the error of an append for whose positions there is no partition (yet), or no

@@ -89,14 +89,13 @@ async fn on(
     sqlx::query_file!("src/store/partition/sql/settings.sql", LOCK_TIMEOUT)
         .fetch_one(&mut *conn)
         .await?;
-    let lock = sqlx::query_file!("src/store/partition/sql/lock.sql").fetch_one(&mut *conn).await?;
-    if !lock.locked {
-        return Err(PartitionError::Busy);
+    let locked = sqlx::query_file!("src/store/partition/sql/lock.sql").fetch_one(&mut *conn).await;
+    if let Err(error) = locked {
+        return Err(if is_locked(&error) { PartitionError::Busy } else { error.into() });
     }
     let before = shape(&mut *conn).await?;
     let known = size.or(before.size).unwrap_or(super::DEFAULT_SIZE);
-    let mut enabled =
-        Enabled { already: before.partitioned, size: known, ..Enabled::default() };
+    let mut enabled = Enabled { already: before.partitioned, size: known, ..Enabled::default() };
     if !before.partitioned {
         refuse_what_stands_on_it(conn).await?;
     }
@@ -202,16 +201,18 @@ fn border(last_position: i64, size: i64) -> i64 {
 async fn unlocked<T>(result: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
     match result {
         Ok(done) => Ok(Some(done)),
-        Err(error) => {
-            let code = error.as_database_error().and_then(|db| db.code());
-            // Not in time, or in a ring with another one.
-            if !matches!(code.as_deref(), Some("55P03" | "40P01")) {
-                return Err(error);
-            }
+        Err(error) if !is_locked(&error) => Err(error),
+        Err(_) => {
             tokio::time::sleep(BETWEEN_TRIES).await;
             Ok(None)
         }
     }
+}
+
+/// A lock was not had in time, or only in a ring with another one.
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|db| db.code());
+    matches!(code.as_deref(), Some("55P03" | "40P01"))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod list;
 
 use sqlx::PgPool;
 
+pub(super) use ahead::make_room;
 pub use ahead::{create_ahead, is_missing};
 pub use enable::{Enabled, Step, enable};
 pub use list::{Partition, State, partitions};

@@ -1,2 +1,3 @@
--- Whether this session is the one that partitions the log ("ef-enabl" in ASCII); ends with it.
-SELECT pg_catalog.pg_try_advisory_lock(7306577359122031212) AS "locked!"
+-- Waits, as long as the session waits for locks, until no other one partitions the log ("ef-enabl" in
+-- ASCII). Ends with the session.
+SELECT pg_catalog.pg_advisory_lock(7306577359122031212)::text AS locked
