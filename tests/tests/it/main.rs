@@ -8,6 +8,7 @@ mod partitions;
 mod runners;
 mod safe_head;
 mod sandbox;
+mod session;
 mod store;
 mod tenants;
 mod tidy;

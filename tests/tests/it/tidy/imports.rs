@@ -13,7 +13,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
     ("store", &["db", "event"]),
     ("plugin", &["sandbox", "db", "event", "projection"]),
-    ("session", &["store", "db", "event", "backoff"]),
+    ("upcast", &["event"]),
+    ("session", &["store", "upcast", "db", "event", "backoff"]),
     ("runner", &["plugin", "store", "sandbox", "db", "event", "projection", "backoff"]),
     ("http", &["runner", "plugin", "store", "sandbox", "db", "event", "projection"]),
     ("settings", &["http", "runner", "plugin", "sandbox"]),
