@@ -11,6 +11,7 @@ mod inline;
 mod load;
 pub mod migrate;
 mod outbox;
+pub mod partition;
 mod payload;
 mod prepare;
 mod query;

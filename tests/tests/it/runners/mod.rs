@@ -12,3 +12,5 @@ mod rig;
 mod shutdown;
 mod tenants;
 mod week;
+
+pub use rig::until;
