@@ -22,3 +22,4 @@ pub mod sandbox;
 #[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;
+pub mod tenancy;

@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "011_registry",
     "012_delivery",
     "013_sandbox",
+    "019_tenants",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.
