@@ -254,3 +254,16 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
 }
+
+impl Event {
+    /// What the writer said of the event beside its data: the object `metadata` in the payload, and
+    /// empty where there is none.
+    pub fn metadata(&self) -> serde_json::Map<String, serde_json::Value> {
+        #[derive(Deserialize)]
+        struct Own {
+            #[serde(default)]
+            metadata: serde_json::Map<String, serde_json::Value>,
+        }
+        serde_json::from_str(self.payload.get()).map(|own: Own| own.metadata).unwrap_or_default()
+    }
+}

@@ -159,6 +159,7 @@ CREATE TABLE eventfabric.snapshots (
     snapshot_schema_version integer NOT NULL,
     state jsonb NOT NULL,
     tenant_id text NOT NULL DEFAULT 'default'::text,
+    rebuild_requested_at timestamp with time zone,
     CONSTRAINT snapshots_pkey PRIMARY KEY (tenant_id, aggregate_name, aggregate_id)
 );
 

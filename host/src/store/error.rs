@@ -73,6 +73,14 @@ pub enum StoreError {
          give the store its inline plugins"
     )]
     InlineMissing,
+    /// Work of the caller in the transaction of the append failed, and the append with it.
+    #[error("{work} failed in the transaction of the append: {source}; nothing was appended")]
+    Work {
+        /// What it was, such as the name of an inline projection.
+        work: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// PostgreSQL said no, or could not be reached.
     #[error("{}", describe(.0))]
     Database(#[from] sqlx::Error),
@@ -87,6 +95,11 @@ impl StoreError {
             Self::Database(error) => error,
             _ => return false,
         };
+        Self::is_bad_value(error)
+    }
+
+    /// The same of an error of the database.
+    pub(crate) fn is_bad_value(error: &sqlx::Error) -> bool {
         let code = error.as_database_error().and_then(|db| db.code());
         // 22: data exception. 54001: statement (here, a payload) too complex.
         code.is_some_and(|code| code.starts_with("22") || code == "54001")

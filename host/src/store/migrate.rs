@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "011_registry",
     "012_delivery",
     "013_sandbox",
+    "014_snapshot_rebuild",
     "019_tenants",
 ];
 

@@ -15,6 +15,7 @@ mod read;
 mod retry;
 mod row;
 mod safe_head;
+mod snapshot;
 mod tenant;
 mod wake;
 
@@ -38,6 +39,10 @@ pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
 };
 pub use safe_head::{Look, SafeHead};
+pub use snapshot::{
+    NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,
+    request_snapshot_rebuild, save_snapshots, snapshots,
+};
 pub use tenant::tenants;
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 

@@ -7,6 +7,7 @@ mod migrate;
 mod runners;
 mod safe_head;
 mod sandbox;
+mod session;
 mod store;
 mod tenants;
 mod tidy;

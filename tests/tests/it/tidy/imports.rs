@@ -15,7 +15,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Databases of tenants, whatever runs there.
     ("tenancy", &["store", "db", "event", "backoff"]),
     ("plugin", &["sandbox", "db", "event", "projection"]),
-    ("session", &["store", "db", "event", "backoff"]),
+    ("upcast", &["event"]),
+    ("session", &["store", "upcast", "db", "event", "backoff"]),
     ("runner", &["plugin", "tenancy", "store", "sandbox", "db", "event", "projection", "backoff"]),
     ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
     ("settings", &["http", "runner", "plugin", "sandbox", "tenancy", "event"]),
