@@ -41,6 +41,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "012_delivery",
     "013_sandbox",
     "014_snapshot_rebuild",
+    "016_partitions",
     "019_tenants",
 ];
 

@@ -9,6 +9,7 @@ mod error;
 mod inline;
 pub mod migrate;
 mod outbox;
+pub mod partition;
 mod payload;
 mod prepare;
 mod read;

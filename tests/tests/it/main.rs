@@ -4,6 +4,7 @@ mod cli;
 mod embedded;
 mod interop;
 mod migrate;
+mod partitions;
 mod runners;
 mod safe_head;
 mod sandbox;
