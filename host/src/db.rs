@@ -15,8 +15,16 @@ const STATEMENT_CACHE: usize = 512;
 /// A connection that was used less than this ago is used again without asking whether it is alive.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// How long a pool waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(30);
+
 /// Opens a pool of at most `max` connections. Nothing is connected before it is needed.
 pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    pool_within(options, max, ACQUIRE)
+}
+
+/// The same, with how long to wait for a connection.
+pub fn pool_within(options: PgConnectOptions, max: u32, acquire: Duration) -> PgPool {
     // When a new connection last found that nothing can be written, in milliseconds of this pool.
     // What was opened up to then is looked at before each use.
     let (start, refused) = (Instant::now(), Arc::new(AtomicU64::new(0)));
@@ -32,7 +40,7 @@ pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         ]);
     PgPoolOptions::new()
         .max_connections(max)
-        .acquire_timeout(Duration::from_secs(30))
+        .acquire_timeout(acquire)
         .idle_timeout(Duration::from_secs(300))
         .test_before_acquire(false)
         .after_connect({

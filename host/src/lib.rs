@@ -26,4 +26,5 @@ pub mod session;
 #[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;
+pub mod tenancy;
 pub mod upcast;
