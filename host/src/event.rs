@@ -249,8 +249,24 @@ pub struct Event {
     /// What caused this event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
+    /// When it was dismissed, if it was. Only reads that ask for dismissed events see any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dismissed_at: Option<DateTime<Utc>>,
     /// The label in the outbox. Known where the event came through the outbox or was just
     /// appended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+}
+
+impl Event {
+    /// What the writer said of the event beside its data: the object `metadata` in the payload, and
+    /// empty where there is none.
+    pub fn metadata(&self) -> serde_json::Map<String, serde_json::Value> {
+        #[derive(Deserialize)]
+        struct Own {
+            #[serde(default)]
+            metadata: serde_json::Map<String, serde_json::Value>,
+        }
+        serde_json::from_str(self.payload.get()).map(|own: Own| own.metadata).unwrap_or_default()
+    }
 }

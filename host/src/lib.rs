@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+// What the derive macros write names the crate from outside.
+extern crate self as eventfabric;
+
 pub mod backoff;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -21,6 +24,9 @@ pub mod projection;
 pub mod runner;
 #[cfg(feature = "runtime")]
 pub mod sandbox;
+pub mod session;
 #[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;
+pub mod tenancy;
+pub mod upcast;

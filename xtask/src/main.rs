@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask demo | plugins | prepare | test | bench`.
+//! The project's own tasks: `cargo xtask demo | plugins | prepare | test | bench | torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -11,6 +11,7 @@ mod plugins;
 mod prepare;
 mod run;
 mod test;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Let hosts, writers and a nemesis loose on a PostgreSQL of their own, and check what came of it
+    Torture {
+        /// Passed on, for example `--seed 7 --seconds 60 --hosts 3 --runs 20`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Run every check: format, plugins, statements, lints, tests, documentation tests
     Test {
         /// Passed on to the test runner, for example a filter of test names
@@ -59,6 +66,7 @@ fn main() -> ExitCode {
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
         Task::Test { arguments } => test::test(&arguments),
+        Task::Torture { arguments } => torture::torture(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

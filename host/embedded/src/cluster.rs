@@ -15,6 +15,8 @@ const LOG_BYTES: u64 = 8 << 20;
 
 /// Lines of the server's log that an error shows.
 const LOG_LINES: usize = 12;
+/// How far back a log is read for them.
+const LOG_TAIL_BYTES: u64 = 64 * 1024;
 
 /// How long the server may take to start, recovery after a crash included, in seconds.
 const START_SECONDS: &str = "300";
@@ -196,7 +198,7 @@ impl Cluster {
         let read = || -> std::io::Result<String> {
             let mut file = File::open(self.log())?;
             let length = file.metadata()?.len();
-            file.seek(SeekFrom::Start(before.max(length.saturating_sub(8192))))?;
+            file.seek(SeekFrom::Start(before.max(length.saturating_sub(LOG_TAIL_BYTES))))?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
             Ok(last_lines(&String::from_utf8_lossy(&bytes)))
@@ -215,7 +217,23 @@ async fn run(name: &str, command: &mut Command) -> Result<(), EmbeddedError> {
     Err(failed(last_lines(&String::from_utf8_lossy(&text))))
 }
 
+/// Without the farewells of a killed server's connections: there may be hundreds of them, and they
+/// would stand between the reader and the cause.
 fn last_lines(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.ends_with("unexpected postmaster exit")).collect();
     lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_farewells_of_a_killed_servers_connections_do_not_hide_the_cause() {
+        let cause = "FATAL:  lock file \"postmaster.pid\" already exists";
+        let farewell = "FATAL:  terminating connection due to unexpected postmaster exit\n";
+        let log = format!("{cause}\n{}", farewell.repeat(100));
+        assert_eq!(last_lines(&log), cause);
+    }
 }

@@ -76,6 +76,8 @@ pub(super) enum Command {
     Dlq(Dlq),
     /// Plugins
     Plugin(Plugin),
+    /// The log in partitions by position
+    Partitions(super::partitions::Partitions),
     /// Wait for the projections
     Wait(Wait),
 }

@@ -10,6 +10,7 @@ mod import;
 mod line;
 mod migrate;
 mod output;
+mod partitions;
 mod plugin;
 mod projections;
 mod query;
@@ -56,6 +57,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Partitions(command) => partitions::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;

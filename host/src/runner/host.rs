@@ -16,6 +16,7 @@ use super::folder::Folder;
 use super::head::{self, Head, Hints};
 use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
+use super::partitions;
 use super::retries::Retries;
 use super::supervisor::Supervisor;
 use crate::db;
@@ -215,6 +216,12 @@ impl Host {
         let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
         supervisor.start("registry", move || {
             follow_registry(registry.clone(), hints.subscribe(), token.clone())
+        });
+
+        let pool = self.store.pool().clone();
+        let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
+        supervisor.start("partitions", move || {
+            partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
         });
 
         for worker in 0..self.config.runner.r#async.workers {

@@ -10,11 +10,12 @@ mod head;
 mod host;
 mod inline;
 mod outbox;
+mod partitions;
 mod retries;
 mod status;
 mod supervisor;
 
-pub use config::{AsyncConfig, CatchUpConfig, RunnerConfig};
+pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};
 pub use deploy::{DeployError, Deployed, deploy};
 pub use head::Head;
 pub use host::{Host, HostConfig};

@@ -53,7 +53,7 @@ fn present<'de, D: serde::Deserializer<'de>>(
 
 /// Refuses the escapes that are JSON but no text: jsonb stores neither NUL nor half a pair of
 /// surrogates.
-fn check_escapes(json: &str) -> Result<(), String> {
+pub(super) fn check_escapes(json: &str) -> Result<(), String> {
     if !json.contains("\\u") {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! Reading streams and the log.
 
+use std::pin::pin;
+
 use futures::stream::{self, Stream, TryStreamExt as _};
 use sqlx::PgExecutor;
 
@@ -8,7 +10,7 @@ use super::{EventStore, StoreError};
 use crate::event::{Event, MAX_VERSION, StreamId};
 
 /// Events that a read holds in memory at a time.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 /// Bytes of payload after which a page ends early.
 pub(super) const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -125,7 +127,7 @@ impl EventStore {
 }
 
 /// Turns a reader of pages into a stream of events that asks for a page when it has run out.
-fn pages<K, F, R>(
+pub(super) fn pages<K, F, R>(
     start: Option<K>,
     read: F,
 ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static
@@ -197,16 +199,17 @@ pub async fn log_page(
         some(&filter.aggregates) as Option<Vec<String>>,
         filter.tenant.clone() as Option<String>,
         filter.dismissed
-    );
-    page_of(rows.fetch(executor), limit).await
+    )
+    .fetch(executor);
+    page_of(rows, limit).await
 }
 
-/// Takes events until the page is full.
-async fn page_of(
+/// Takes a page from the rows that a statement answers, whose limit is `limit`.
+pub(super) async fn page_of(
     rows: impl Stream<Item = sqlx::Result<EventRow>>,
     limit: i64,
 ) -> Result<Page, StoreError> {
-    futures::pin_mut!(rows);
+    let mut rows = pin!(rows);
     let (mut page, mut bytes) = (Page::default(), 0);
     while let Some(row) = rows.try_next().await? {
         bytes += row.payload.len();

@@ -12,3 +12,5 @@ pub mod rig;
 mod shutdown;
 mod tenants;
 mod week;
+
+pub use rig::until;

@@ -1,0 +1,25 @@
+//! The guest of the torture test as a projection of the mode `async`. See [`torture`].
+
+use eventfabric_sdk::prelude::*;
+use torture::Deed;
+
+/// The projection.
+pub struct Torture;
+
+impl Projection for Torture {
+    type Event = Deed;
+
+    fn describe() -> Description {
+        torture::describe("torture_async", Mode::Async)
+    }
+
+    fn handle(tx: &Tx, event: &Event<Deed>) -> Result<()> {
+        Self::handle_batch(tx, std::slice::from_ref(event))
+    }
+
+    fn handle_batch(tx: &Tx, events: &[Event<Deed>]) -> Result<()> {
+        torture::handle(tx, events, false)
+    }
+}
+
+export_projection!(Torture);
