@@ -108,7 +108,7 @@ pub(super) async fn list(
 
 /// Which letters to requeue: one of the three.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", try_from = "RequeueFields")]
 #[schema(as = Requeue)]
 pub(super) enum RequeueBody {
     /// These.
@@ -117,6 +117,30 @@ pub(super) enum RequeueBody {
     Projection(String),
     /// All of the tenant: `true`.
     All(bool),
+}
+
+/// The same as it is sent, for errors that say what is wrong.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequeueFields {
+    ids: Option<Vec<i64>>,
+    projection: Option<String>,
+    all: Option<bool>,
+}
+
+impl TryFrom<RequeueFields> for RequeueBody {
+    type Error = &'static str;
+
+    fn try_from(fields: RequeueFields) -> Result<Self, Self::Error> {
+        match fields {
+            RequeueFields { ids: Some(ids), projection: None, all: None } => Ok(Self::Ids(ids)),
+            RequeueFields { ids: None, projection: Some(name), all: None } => {
+                Ok(Self::Projection(name))
+            }
+            RequeueFields { ids: None, projection: None, all: Some(all) } => Ok(Self::All(all)),
+            _ => Err("give one of `ids`, `projection` and `all`"),
+        }
+    }
 }
 
 /// How many went back.

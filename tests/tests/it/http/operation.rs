@@ -147,16 +147,15 @@ async fn what_is_too_much_is_refused_at_once_and_not_queued() {
         .await
         .unwrap();
     let waiting = tokio::spawn(api.post(STREAM, &events(1)).send());
-    until("one is told to come back", async || {
-        let answer = ask(api.get(STREAM)).await;
-        if answer.status == 200 {
-            return false;
-        }
-        assert_eq!(answer.header("retry-after"), Some("1"));
-        answer.problem(503, "overloaded");
-        true
+    let eyes = sqlx::PgPool::connect_lazy_with(api.db.superuser());
+    let locked = "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the append waits", async || {
+        sqlx::query_scalar::<_, i64>(locked).fetch_one(&eyes).await.unwrap() == 1
     })
     .await;
+    let refused = ask(api.get(STREAM)).await.problem(503, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
     ask(api.get("/healthz")).await.is(200);
     blocker.rollback().await.unwrap();
     assert_eq!(waiting.await.unwrap().unwrap().status(), 201);
