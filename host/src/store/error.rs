@@ -73,6 +73,18 @@ pub enum StoreError {
          give the store its inline plugins"
     )]
     InlineMissing,
+    /// A key of [`append_once`](super::EventStore::append_once) belongs to another append.
+    #[error(
+        "{stream}: the key of this append was used for another one: for another stream, other \
+         events or another expected version; a key names one append for ever"
+    )]
+    KeyReused {
+        /// The stream that was written to.
+        stream: StreamId,
+    },
+    /// The inline plugins of the database can't be loaded now, or change too often.
+    #[error("{0}")]
+    InlineUnavailable(String),
     /// A query asks for what can't be answered: a JSON path that is none, a time out of range.
     #[error("{0}")]
     InvalidQuery(String),

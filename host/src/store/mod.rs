@@ -54,7 +54,7 @@ pub use statistics::{
     AggregateStatistics, Backlog, ProjectionBacklog, Statistics, Tally, TopicBacklog,
     TypeStatistics,
 };
-pub use tenant::tenants;
+pub use tenant::{tenant_exists, tenants};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.
