@@ -15,6 +15,8 @@ mod plugin;
 mod projections;
 mod query;
 mod run;
+mod run_tenants;
+mod tenants;
 mod wait;
 
 use std::process::ExitCode;
@@ -58,6 +60,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;
