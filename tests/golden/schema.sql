@@ -211,6 +211,14 @@ CREATE TABLE eventfabric.stream_versions (
     CONSTRAINT stream_versions_pkey PRIMARY KEY (tenant_id, aggregate_name, aggregate_id)
 );
 
+CREATE TABLE eventfabric.tenants (
+    tenant_id text NOT NULL,
+    database_url text NOT NULL,
+    added_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT tenants_tenant_id_check CHECK (((octet_length(tenant_id) >= 1) AND (octet_length(tenant_id) <= 512)))
+);
+
 CREATE OR REPLACE FUNCTION eventfabric.attach_partition(partition_name text)
  RETURNS void
  LANGUAGE plpgsql

@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +94,12 @@ pub(super) struct Run {
     /// Deploy every .wasm of this folder, now and whenever one changes
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
+    /// Serve the HTTP API, such as on 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// Let everybody on this machine use the HTTP API, on a loopback address
+    #[arg(long)]
+    pub http_no_tokens: bool,
     /// Refuse to run on a database that needs migrations, instead of applying them
     #[arg(long)]
     pub no_migrate: bool,

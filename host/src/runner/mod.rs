@@ -17,6 +17,7 @@ mod supervisor;
 
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};
 pub use deploy::{DeployError, Deployed, deploy};
+pub use head::Head;
 pub use host::{Host, HostConfig};
 pub use inline::InlinePlugins;
 pub use status::{Progress, ProjectionStatus, progress, statuses};

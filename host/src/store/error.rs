@@ -73,6 +73,36 @@ pub enum StoreError {
          give the store its inline plugins"
     )]
     InlineMissing,
+    /// A key of [`append_once`](super::EventStore::append_once) belongs to another append.
+    #[error(
+        "{stream}: the key of this append was used for another one: for another stream, other \
+         events or another expected version; a key names one append for ever"
+    )]
+    KeyReused {
+        /// The stream that was written to.
+        stream: StreamId,
+    },
+    /// The inline plugins of the database can't be loaded now, or change too often.
+    #[error("{0}")]
+    InlineUnavailable(String),
+    /// A query asks for what can't be answered: a JSON path that is none, a time out of range.
+    #[error("{0}")]
+    InvalidQuery(String),
+    /// A query took longer than it was allowed to.
+    #[error(
+        "the query was stopped after {0:?}: narrow it by stream, position, time, correlation or \
+         causation, which have indexes, or give it more time"
+    )]
+    QueryTimedOut(std::time::Duration),
+    /// Events were named that are not in the log, or belong to another tenant.
+    #[error("not in the log: {}", listed(.missing))]
+    UnknownEvents {
+        /// The positions or ids, in the order in which they were asked for.
+        missing: Vec<String>,
+    },
+    /// A dismissal, or its end, that can't be made.
+    #[error("{0}")]
+    InvalidDismissal(String),
     /// Work of the caller in the transaction of the append failed, and the append with it.
     #[error("{work} failed in the transaction of the append: {source}; nothing was appended")]
     Work {
@@ -112,6 +142,16 @@ impl StoreError {
         let code = error.as_database_error().and_then(|db| db.code());
         // 22: data exception. 54001: statement (here, a payload) too complex.
         code.is_some_and(|code| code.starts_with("22") || code == "54001")
+    }
+}
+
+/// The first few of a list, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

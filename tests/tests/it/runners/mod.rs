@@ -8,7 +8,7 @@ mod failures_catch_up;
 mod failures_inline;
 mod faults;
 mod outages;
-mod rig;
+pub mod rig;
 mod shutdown;
 mod tenants;
 mod week;

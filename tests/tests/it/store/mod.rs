@@ -5,6 +5,9 @@ mod concurrent;
 mod group;
 mod guard;
 mod invalid;
+mod lookup;
+mod plans;
+mod query;
 mod read;
 mod repeat;
 

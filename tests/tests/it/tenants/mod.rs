@@ -1,6 +1,8 @@
 //! Tenants: those that share a database, and those that have one of their own.
 
 mod crossing;
+mod databases;
+mod directory;
 
 use eventfabric::event::{Event, TenantId};
 use eventfabric::store::{LogFilter, TenantStore};

@@ -12,12 +12,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sandbox", &["db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
     ("store", &["db", "event"]),
+    // Databases of tenants, whatever runs there.
+    ("tenancy", &["store", "db", "event", "backoff"]),
     ("plugin", &["sandbox", "db", "event", "projection"]),
     ("upcast", &["event"]),
     ("session", &["store", "upcast", "db", "event", "backoff"]),
-    ("runner", &["plugin", "store", "sandbox", "db", "event", "projection", "backoff"]),
-    ("http", &["runner", "plugin", "store", "sandbox", "db", "event", "projection"]),
-    ("settings", &["http", "runner", "plugin", "sandbox"]),
+    ("runner", &["plugin", "tenancy", "store", "sandbox", "db", "event", "projection", "backoff"]),
+    ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
+    ("settings", &["http", "runner", "plugin", "sandbox", "tenancy", "event"]),
     (
         "cli",
         &[
@@ -27,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "session",
             "runner",
             "plugin",
+            "tenancy",
             "store",
             "sandbox",
             "db",
