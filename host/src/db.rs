@@ -93,9 +93,25 @@ pub struct Tx {
 impl Tx {
     /// Begins a transaction in which no statement may take longer than `statement_timeout`.
     pub async fn begin(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        Self::begin_with(pool, "BEGIN", statement_timeout).await
+    }
+
+    /// The same for statements that only read, all of one state of the database, and whose plans
+    /// depend on what they are given: each is planned for its own parameters.
+    pub async fn begin_reading(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+                     SET LOCAL plan_cache_mode = force_custom_plan";
+        Self::begin_with(pool, begin, statement_timeout).await
+    }
+
+    async fn begin_with(
+        pool: &PgPool,
+        begin: &'static str,
+        statement_timeout: Duration,
+    ) -> sqlx::Result<Self> {
         let conn = pool.acquire().await?;
         let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
+            "{begin}; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
             statement_timeout.as_millis().clamp(1, i32::MAX as u128)
         );
         // Until BEGIN is known to have worked, nothing else may use the connection.

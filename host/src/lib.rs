@@ -15,6 +15,8 @@ pub mod db;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod event;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "runtime")]
 pub mod plugin;
 pub mod projection;

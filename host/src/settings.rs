@@ -9,6 +9,7 @@ use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 
 use crate::event::TenantId;
+use crate::http::HttpConfig;
 use crate::plugin::Limits;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub tenancy: TenancyConfig,
     /// The runners.
     pub runner: RunnerConfig,
+    /// The HTTP API.
+    pub http: HttpConfig,
     /// The limits of plugins.
     pub limits: Limits,
     /// The limits of their SQL.
@@ -63,6 +66,7 @@ impl Default for Settings {
             tenants: BTreeMap::new(),
             tenancy: TenancyConfig::default(),
             runner: RunnerConfig::default(),
+            http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             plugin: HashMap::new(),

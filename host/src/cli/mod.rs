@@ -3,6 +3,7 @@
 mod append;
 mod args;
 mod connect;
+mod dismiss;
 mod dlq;
 mod events;
 mod exit;
@@ -16,6 +17,7 @@ mod projections;
 mod query;
 mod run;
 mod run_tenants;
+mod stats;
 mod tenants;
 mod wait;
 
@@ -55,6 +57,10 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Append(command) => append::run(&context, command).await,
         Command::Import(command) => import::run(&context, command).await,
         Command::Events(command) => events::run(&context, command).await,
+        Command::Stats(command) => stats::run(&context, command).await,
+        Command::Dismiss(command) => dismiss::dismiss(&context, command).await,
+        Command::Undismiss(command) => dismiss::undismiss(&context, command).await,
+        Command::Dismissed(command) => dismiss::list(&context, command).await,
         Command::Projections(command) => projections::run(&context, command).await,
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,

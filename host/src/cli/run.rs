@@ -1,10 +1,13 @@
 //! `eventfabric run`
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Context;
 use super::{args, run_tenants};
+use crate::http::{HttpConfig, Server};
 use crate::{db, store};
 
 pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result<()> {
@@ -13,6 +16,10 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
         anyhow::ensure!(dir.is_dir(), "the plugin folder {} is not there", dir.display());
     }
     if command.all_tenants || context.settings.tenancy.run_all {
+        anyhow::ensure!(
+            command.http.or(context.settings.http.listen).is_none(),
+            "the HTTP API serves the tenants of one database: run it without --all-tenants"
+        );
         return run_tenants::run(context, plugins, !command.no_migrate).await;
     }
     let pool = context.pool().await?;
@@ -23,10 +30,29 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     let database = pool.connect_options().get_database().unwrap_or_default().to_owned();
     pool.close().await;
     tracing::info!(database, version = env!("CARGO_PKG_VERSION"), "starting");
-    let host = context.host(None).await?;
+    let host = Arc::new(context.host(None).await?);
     let stop = CancellationToken::new();
+    let http = context.settings.http.clone();
+    let config = HttpConfig {
+        listen: command.http.or(http.listen),
+        allow_anonymous: http.allow_anonymous || command.http_no_tokens,
+        ..http
+    };
+    let server = match config.listen {
+        Some(listen) => {
+            let topics = context.settings.topics.clone();
+            Some(Server::bind(host.clone(), &config, topics, listen, stop.clone()).await?)
+        }
+        None => None,
+    };
     stop_on_signals(stop.clone())?;
-    host.run(plugins, stop).await?;
+    let served = server.map(|server| tokio::spawn(server.run()));
+    let ran = host.run(plugins, stop.clone()).await;
+    stop.cancel();
+    if let Some(served) = served {
+        served.await.context("the HTTP API")?;
+    }
+    ran?;
     db::close(host.store().pool()).await;
     tracing::info!("stopped");
     Ok(())

@@ -102,6 +102,7 @@ pub fn event(position: i64) -> Event {
         occurred_at: DateTime::<Utc>::UNIX_EPOCH,
         correlation_id: None,
         causation_id: None,
+        dismissed_at: None,
         topic: None,
     }
 }

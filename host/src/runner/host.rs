@@ -85,6 +85,7 @@ pub struct Host {
     store: EventStore,
     registry: Arc<Registry>,
     config: HostConfig,
+    shared: Shared,
 }
 
 impl Host {
@@ -137,7 +138,12 @@ impl Host {
         if config.group_commit {
             store = store.with_group_commit();
         }
-        Ok(Self { store, registry, config })
+        let shared = Shared {
+            hints: watch::Sender::new(Hints::default()),
+            head: watch::Sender::new(Head::default()),
+            retries: watch::Sender::new(0),
+        };
+        Ok(Self { store, registry, config, shared })
     }
 
     /// The store, with the inline plugins of the database.
@@ -153,6 +159,11 @@ impl Host {
     /// Closes its connections.
     pub async fn close(&self) {
         tokio::join!(db::close(self.store.pool()), self.registry.sandbox().close());
+    }
+
+    /// The end of the log, which moves while [`Host::run`] runs.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
     }
 
     /// Runs the projections until `stop` is cancelled, and then until the batches in hand are
@@ -209,11 +220,7 @@ impl Host {
 
     /// Starts what does not depend on which projections there are.
     fn start_tasks(&self, supervisor: &mut Supervisor, stop: &CancellationToken) -> Shared {
-        let shared = Shared {
-            hints: watch::Sender::new(Hints::default()),
-            head: watch::Sender::new(Head::default()),
-            retries: watch::Sender::new(0),
-        };
+        let shared = self.shared.clone();
         let pool = self.store.pool().clone();
         let (hints, token) = (shared.hints.clone(), stop.clone());
         supervisor

@@ -20,6 +20,7 @@ mod tenants;
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};
 pub use deploy::{DeployError, Deployed, deploy};
 pub use fleet::{Fleet, TenantState};
+pub use head::Head;
 pub use host::{Host, HostConfig};
 pub use inline::InlinePlugins;
 pub use status::{Progress, ProjectionStatus, progress, statuses};

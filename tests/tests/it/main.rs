@@ -2,6 +2,7 @@
 
 mod cli;
 mod embedded;
+mod http;
 mod interop;
 mod migrate;
 mod partitions;

@@ -3,6 +3,7 @@
 mod columns;
 mod earlier;
 mod group;
+mod once;
 mod prepared;
 
 use std::time::Duration;
@@ -155,14 +156,14 @@ impl EventStore {
                 Err(Refused::OtherInline) => match &self.inline {
                     None => return Err(StoreError::InlineMissing),
                     Some(inline) => inline.refresh().await.map_err(|error| {
-                        StoreError::InvalidAppend(format!(
+                        StoreError::InlineUnavailable(format!(
                             "cannot load the inline plugins of the database: {error:#}"
                         ))
                     })?,
                 },
             }
         }
-        Err(StoreError::InvalidAppend(format!(
+        Err(StoreError::InlineUnavailable(format!(
             "the inline plugins changed {REFRESHES} times during one append; try again"
         )))
     }
