@@ -86,6 +86,8 @@ pub(super) enum Command {
     Plugin(Plugin),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
+    /// Tenants that have a database of their own
+    Tenants(super::tenants::Tenants),
     /// Wait for the projections
     Wait(Wait),
 }
@@ -102,6 +104,10 @@ pub(super) struct Run {
     /// Deploy every .wasm of this folder, now and whenever one changes
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
+    /// Run the projections of all tenants that have a database of their own (see `tenants`), and
+    /// follow the directory
+    #[arg(long)]
+    pub all_tenants: bool,
     /// Serve the HTTP API, such as on 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,

@@ -16,7 +16,9 @@ mod plugin;
 mod projections;
 mod query;
 mod run;
+mod run_tenants;
 mod stats;
+mod tenants;
 mod wait;
 
 use std::process::ExitCode;
@@ -64,6 +66,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;
