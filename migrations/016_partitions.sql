@@ -421,6 +421,37 @@ BEGIN
 END
 $$;
 
+-- Fails where these versions of a stream are not all in the log because a partition was taken out of
+-- it: half a stream must not be taken for a whole one.
+CREATE FUNCTION eventfabric.require_attached(tenant text, aggregate text, id text,
+                                             least_version integer, greatest_version integer)
+RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog
+AS $$
+DECLARE
+    missing record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM eventfabric.detached_partitions) THEN
+        RETURN true;
+    END IF;
+    SELECT k.aggregate_version, d.name INTO missing
+    FROM eventfabric.event_keys k
+    JOIN eventfabric.detached_partitions d
+      ON k.global_position >= coalesce(d.from_position, 0) AND k.global_position < d.to_position
+    WHERE k.tenant_id = tenant AND k.aggregate_name = aggregate AND k.aggregate_id = id
+      AND k.aggregate_version BETWEEN least_version AND greatest_version
+    ORDER BY k.aggregate_version
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'version % of %/% is not in the log: the partition % was detached',
+            missing.aggregate_version, aggregate, id, missing.name
+            USING ERRCODE = 'EF001', HINT = 'Attach it: eventfabric partitions attach '
+                || missing.name;
+    END IF;
+    RETURN true;
+END
+$$;
+
 -- A log that the TypeScript library has partitioned gets its keys now: its table promises neither
 -- ids nor versions any more. Doubles are kept, the first one has the key.
 DO $$

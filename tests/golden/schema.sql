@@ -9,6 +9,32 @@ CREATE TABLE eventfabric.detached_partitions (
     CONSTRAINT detached_partitions_pkey PRIMARY KEY (name)
 );
 
+CREATE TABLE eventfabric.dismissals (
+    id bigint NOT NULL DEFAULT nextval('eventfabric.dismissals_id_seq'::regclass),
+    global_position bigint NOT NULL,
+    tenant_id text NOT NULL,
+    reason text,
+    dismissed_by text,
+    dismissed_at timestamp with time zone NOT NULL,
+    undone_by text,
+    undone_at timestamp with time zone,
+    CONSTRAINT dismissals_pkey PRIMARY KEY (id)
+);
+CREATE INDEX dismissals_position_idx ON eventfabric.dismissals USING btree (global_position, id);
+
+CREATE TABLE eventfabric.dismissed_deliveries (
+    global_position bigint NOT NULL,
+    projection_name text NOT NULL DEFAULT ''::text,
+    outbox_id bigint NOT NULL,
+    tenant_id text NOT NULL,
+    topic text,
+    attempts integer NOT NULL,
+    last_error text,
+    since timestamp with time zone NOT NULL,
+    plugin_version text,
+    CONSTRAINT dismissed_deliveries_pkey PRIMARY KEY (global_position, projection_name)
+);
+
 CREATE TABLE eventfabric.event_keys (
     event_id uuid NOT NULL,
     global_position bigint NOT NULL,
@@ -49,10 +75,15 @@ CREATE TABLE eventfabric.events (
     CONSTRAINT events_pkey PRIMARY KEY (global_position),
     CONSTRAINT events_tenant_aggregate_version_key UNIQUE (tenant_id, aggregate_name, aggregate_id, aggregate_version)
 );
+CREATE INDEX events_causation_idx ON eventfabric.events USING btree (causation_id, global_position) WHERE (causation_id IS NOT NULL);
+CREATE INDEX events_correlation_idx ON eventfabric.events USING btree (correlation_id, global_position) WHERE (correlation_id IS NOT NULL);
+CREATE INDEX events_dismissed_idx ON eventfabric.events USING btree (global_position) WHERE (dismissed_at IS NOT NULL);
 CREATE INDEX events_global_idx ON eventfabric.events USING btree (global_position);
+CREATE INDEX events_occurred_idx ON eventfabric.events USING brin (occurred_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX events_stream_covering_idx ON eventfabric.events USING btree (tenant_id, aggregate_name, aggregate_id, aggregate_version);
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON eventfabric.events FOR EACH ROW EXECUTE FUNCTION eventfabric.guard_events();
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON eventfabric.events FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
+CREATE TRIGGER events_note_dismissal AFTER UPDATE OF dismissed_at ON eventfabric.events FOR EACH ROW WHEN ((old.dismissed_at IS DISTINCT FROM new.dismissed_at)) EXECUTE FUNCTION eventfabric.note_dismissal();
 
 CREATE TABLE eventfabric.outbox (
     id bigint NOT NULL DEFAULT nextval('eventfabric.outbox_id_seq'::regclass),
@@ -367,8 +398,8 @@ BEGIN
         RETURN coalesce(NEW, OLD);
     END IF;
     IF TG_OP = 'UPDATE'
-       AND (to_jsonb(NEW) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])
-         = (to_jsonb(OLD) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])
+       AND (to_jsonb(NEW) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])::text
+         = (to_jsonb(OLD) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])::text
     THEN
         RETURN NEW;
     END IF;
@@ -447,6 +478,80 @@ BEGIN
     IF owner IS NOT NULL THEN
         EXECUTE format('ALTER TABLE eventfabric.%I OWNER TO %s', name, owner);
     END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.note_dismissal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    -- The state of the aggregate changes from this version on.
+    DELETE FROM eventfabric.snapshots s
+    WHERE s.tenant_id = NEW.tenant_id AND s.aggregate_name = NEW.aggregate_name
+      AND s.aggregate_id = NEW.aggregate_id AND s.aggregate_version >= NEW.aggregate_version;
+
+    IF OLD.dismissed_at IS NOT NULL THEN
+        UPDATE eventfabric.dismissals
+        SET undone_at = now(), undone_by = session_user
+        WHERE global_position = NEW.global_position AND undone_at IS NULL;
+    END IF;
+    IF NEW.dismissed_at IS NOT NULL THEN
+        INSERT INTO eventfabric.dismissals
+               (global_position, tenant_id, reason, dismissed_by, dismissed_at)
+        VALUES (NEW.global_position, NEW.tenant_id, NEW.dismissed_reason,
+                coalesce(NEW.dismissed_by, session_user), NEW.dismissed_at);
+    END IF;
+
+    IF OLD.dismissed_at IS NULL THEN
+        -- Two statements: a worker that holds the row of the outbox may leave a retry behind.
+        WITH queued AS (
+            DELETE FROM eventfabric.outbox
+            WHERE global_position = NEW.global_position AND dead_lettered_at IS NULL
+            RETURNING *
+        )
+        INSERT INTO eventfabric.dismissed_deliveries
+               (global_position, outbox_id, tenant_id, topic, attempts, last_error, since)
+        SELECT global_position, id, tenant_id, topic, attempts, last_error, created_at
+        FROM queued
+        ON CONFLICT DO NOTHING;
+
+        WITH retried AS (
+            DELETE FROM eventfabric.projection_retries
+            WHERE global_position = NEW.global_position
+            RETURNING *
+        )
+        INSERT INTO eventfabric.dismissed_deliveries
+               (global_position, projection_name, outbox_id, tenant_id, topic, attempts,
+                last_error, since, plugin_version)
+        SELECT global_position, projection_name, outbox_id, tenant_id, topic, attempts, last_error,
+               first_failed_at, plugin_version
+        FROM retried
+        ON CONFLICT DO NOTHING;
+    ELSIF NEW.dismissed_at IS NULL THEN
+        -- An id of the outbox is never given twice, so the row gets back its place in the queue.
+        INSERT INTO eventfabric.outbox
+               (id, global_position, topic, tenant_id, created_at, attempts, last_error)
+        SELECT outbox_id, global_position, topic, tenant_id, since, attempts, last_error
+        FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position AND projection_name = ''
+        ON CONFLICT DO NOTHING;
+
+        INSERT INTO eventfabric.projection_retries
+               (projection_name, global_position, tenant_id, outbox_id, topic, attempts,
+                first_failed_at, last_error, plugin_version)
+        SELECT projection_name, global_position, tenant_id, outbox_id, topic, attempts, since,
+               last_error, plugin_version
+        FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position AND projection_name <> ''
+        ON CONFLICT DO NOTHING;
+
+        DELETE FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position;
+    END IF;
+    RETURN NULL;
 END
 $function$;
 
@@ -586,6 +691,36 @@ BEGIN
     ALTER TABLE eventfabric.events DROP CONSTRAINT IF EXISTS events_p0_range;
     EXECUTE format('ALTER TABLE eventfabric.events ADD CONSTRAINT events_p0_range
                         CHECK (global_position < %s) NOT VALID', border);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.require_attached(tenant text, aggregate text, id text, least_version integer, greatest_version integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    missing record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM eventfabric.detached_partitions) THEN
+        RETURN true;
+    END IF;
+    SELECT k.aggregate_version, d.name INTO missing
+    FROM eventfabric.event_keys k
+    JOIN eventfabric.detached_partitions d
+      ON k.global_position >= coalesce(d.from_position, 0) AND k.global_position < d.to_position
+    WHERE k.tenant_id = tenant AND k.aggregate_name = aggregate AND k.aggregate_id = id
+      AND k.aggregate_version BETWEEN least_version AND greatest_version
+    ORDER BY k.aggregate_version
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'version % of %/% is not in the log: the partition % was detached',
+            missing.aggregate_version, aggregate, id, missing.name
+            USING ERRCODE = 'EF001', HINT = 'Attach it: eventfabric partitions attach '
+                || missing.name;
+    END IF;
+    RETURN true;
 END
 $function$;
 

@@ -1,4 +1,4 @@
-//! `eventfabric partitions enable|create|list`
+//! `eventfabric partitions enable|create|list|detach|attach`
 
 use std::time::Duration;
 
@@ -39,6 +39,19 @@ pub(super) enum PartitionsCommand {
         /// Answer in JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Take a partition out of the log: its events stay in a table of their own
+    Detach {
+        /// The partition, as `list` names it
+        name: String,
+        /// Even if projections have not handled all of its events, and never will
+        #[arg(long)]
+        unread: bool,
+    },
+    /// Put a partition back that was detached
+    Attach {
+        /// The partition, as `list` names it
+        name: String,
     },
     /// Which partitions there are
     List {
@@ -83,6 +96,16 @@ pub(super) async fn run(context: &Context, command: Partitions) -> anyhow::Resul
                 return output::line("nothing to do: there are enough");
             }
             say_made(&made)
+        }
+        PartitionsCommand::Detach { name, unread } => {
+            partition::detach(&pool, &name, unread).await?;
+            output::line(&format!(
+                "{name} is out of the log; its events are in the table eventfabric.{name}"
+            ))
+        }
+        PartitionsCommand::Attach { name } => {
+            partition::attach(&pool, &name).await?;
+            output::line(&format!("{name} is in the log again"))
         }
         PartitionsCommand::List { json } => {
             let partitions = partition::partitions(&pool).await?;

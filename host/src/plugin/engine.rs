@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{
@@ -39,25 +38,19 @@ pub(super) struct Shared {
     pub engine: Engine,
     pub linker: Linker<State>,
     pub limits: Arc<Limits>,
-    pub control: Option<PgPool>,
     pub slots: Semaphore,
 }
 
 impl Runtime {
     /// Sets up the engine. Compiled plugins are kept in `cache_dir`, which only the host may read
-    /// and write: what is in there is run as native code. Over a connection of `control`, a
-    /// plugin's statement is cancelled when its time is over.
-    pub fn new(
-        cache_dir: Option<PathBuf>,
-        limits: Limits,
-        control: Option<PgPool>,
-    ) -> anyhow::Result<Self> {
+    /// and write: what is in there is run as native code. Hosts on several databases may share it.
+    pub fn new(cache_dir: Option<PathBuf>, limits: Limits) -> anyhow::Result<Self> {
         let cache = cache_dir.as_deref().map(open_cache).transpose()?;
         let (engine, linker) = set_up(&limits, cache).map_err(plain)?;
         start_ticking(&engine)?;
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
-        Ok(Self(Arc::new(Shared { engine, linker, limits, control, slots })))
+        Ok(Self(Arc::new(Shared { engine, linker, limits, slots })))
     }
 
     /// The limits of its plugins.

@@ -85,7 +85,6 @@ impl Plugin {
         let session = Session {
             tx: Some(tx),
             sql: sql.clone(),
-            control: self.shared.control.clone(),
             statements: 0,
             bytes: 0,
             time: Duration::ZERO,

@@ -63,12 +63,23 @@ impl Default for HostConfig {
     }
 }
 
+impl HostConfig {
+    /// The engine that these settings ask for.
+    ///
+    /// # Errors
+    /// When the folder of compiled plugins can't be used.
+    pub fn runtime(&self) -> anyhow::Result<Runtime> {
+        Runtime::new(self.cache_dir.clone(), self.limits.clone())
+            .context("the WebAssembly engine cannot be set up")
+    }
+}
+
 /// Connections for the host's own errands: judging statements, cancelling queries. They are apart,
 /// so that a batch which holds a connection and needs such an errand never waits for itself.
 const CONTROL_CONNECTIONS: u32 = 4;
 
 /// A host with fewer would wait for itself.
-const LEAST_CONNECTIONS: u32 = 5;
+pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
 /// The event store of one database with its plugins.
 pub struct Host {
@@ -91,6 +102,20 @@ impl Host {
         config: HostConfig,
         only: Option<Mode>,
     ) -> anyhow::Result<Self> {
+        let runtime = config.runtime()?;
+        Self::open_on(runtime, options, config, only).await
+    }
+
+    /// The same on an engine that other hosts of this process use, too.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub async fn open_on(
+        runtime: Runtime,
+        options: PgConnectOptions,
+        config: HostConfig,
+        only: Option<Mode>,
+    ) -> anyhow::Result<Self> {
         config.runner.check()?;
         anyhow::ensure!(
             config.max_connections >= LEAST_CONNECTIONS,
@@ -107,9 +132,6 @@ impl Host {
             if status.pending.len() == 1 { "a migration" } else { "migrations" },
             status.pending.join(", ")
         );
-        let runtime =
-            Runtime::new(config.cache_dir.clone(), config.limits.clone(), Some(control.clone()))
-                .context("the WebAssembly engine cannot be set up")?;
         let sandbox = Sandbox::new(control, config.sandbox.clone());
         let registry =
             Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
@@ -142,6 +164,11 @@ impl Host {
     /// The plugins.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Closes its connections.
+    pub async fn close(&self) {
+        tokio::join!(db::close(self.store.pool()), self.registry.sandbox().close());
     }
 
     /// The end of the log, which moves while [`Host::run`] runs.

@@ -116,7 +116,16 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
 }
 
+/// What `require_attached` (migration 016) raises.
+const DETACHED: &str = "EF001";
+
 impl StoreError {
+    /// Some of what was asked for is in a partition that was taken out of the log.
+    pub fn is_detached(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.as_database_error().and_then(|db| db.code()).as_deref() == Some(DETACHED)
+    }
+
     /// PostgreSQL could not store what it was given, and never will: a number or a time out of its
     /// range, JSON nested too deeply.
     pub fn is_bad_data(&self) -> bool {
@@ -167,6 +176,11 @@ pub fn describe(error: &sqlx::Error) -> String {
                     "{}: has the database been migrated? Run `eventfabric migrate`",
                     db.message()
                 )
+            }
+            Some(DETACHED) => {
+                let name = db.message().rsplit("the partition ").next().unwrap_or_default();
+                let name = name.trim_end_matches(" was detached");
+                format!("{}; `eventfabric partitions attach {name}` brings it back", db.message())
             }
             Some("53100") => format!("{}: the disk of the database is full", db.message()),
             Some(code) => format!("database error {code}: {}", db.message()),

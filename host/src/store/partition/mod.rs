@@ -9,6 +9,7 @@
 //! indexes, written by a trigger in the transaction of any writer.
 
 mod ahead;
+mod detach;
 mod enable;
 mod list;
 
@@ -16,6 +17,7 @@ use sqlx::PgPool;
 
 pub(super) use ahead::make_room;
 pub use ahead::{create_ahead, is_missing};
+pub use detach::{attach, detach, detached};
 pub use enable::{Enabled, Step, enable};
 pub use list::{Partition, State, partitions};
 
@@ -42,6 +44,24 @@ pub enum PartitionError {
          and make them again", .0.join(", ")
     )]
     StandsOn(Vec<String>),
+    /// Events are still to come into the partition.
+    #[error(
+        "{0} cannot be detached yet: not all of its positions have been given, and events that \
+         come would have no place"
+    )]
+    InUse(String),
+    /// The partition holds events that somebody has not handled.
+    #[error(
+        "{name} cannot be detached yet: it holds events that are still to be handled by {}; wait for \
+         them (`eventfabric projections status`), or detach it with --unread, and they will never \
+         get these events", .who.join(", ")
+    )]
+    NotRead {
+        /// The partition.
+        name: String,
+        /// Projections, or the outbox.
+        who: Vec<String>,
+    },
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),

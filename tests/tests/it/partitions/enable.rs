@@ -195,7 +195,8 @@ async fn interrupted_it_goes_on_where_it_stood() {
 
 #[tokio::test]
 async fn called_again_it_changes_the_size_and_nothing_else() {
-    let (_db, store) = super::filled(10, 12).await;
+    let (_db, store) = super::partitioned(10, 1).await;
+    fill(&store, 12).await;
     let again = enable(store.pool(), None, 1, |_| {}).await.unwrap();
     assert!(again.already);
     assert_eq!(again.created, ["events_p_20_30"], "room for one more than there was at first");

@@ -2,8 +2,10 @@
 
 mod ahead;
 mod borders;
+mod detach;
 mod enable;
 mod library;
+mod plans;
 mod uniqueness;
 
 use eventfabric::event::{Event, ExpectedVersion, StreamId};
@@ -23,22 +25,28 @@ pub async fn partitioned(size: i64, ahead: i32) -> (TestDb, EventStore) {
     (db, store)
 }
 
-/// The same with `n` events in streams of three.
+/// The same with `n` events in streams of three, and room for more: no position is used up by an
+/// append that has to make its partition first.
 pub async fn filled(size: i64, n: i64) -> (TestDb, EventStore) {
-    let (db, store) = partitioned(size, 1).await;
+    let (db, store) = partitioned(size, 10).await;
     fill(&store, n).await;
     (db, store)
 }
 
 /// Appends `n` events to streams of three: `a0`, `a1`…
 pub async fn fill(store: &EventStore, n: i64) {
-    for stream in 0..n / 3 {
+    fill_from(store, 0, n).await;
+}
+
+/// The same with another first stream.
+pub async fn fill_from(store: &EventStore, first: i64, n: i64) {
+    for stream in first..first + n / 3 {
         let appended = store.append(stream_of(stream), ExpectedVersion::NoStream, events(3)).await;
         assert_eq!(appended.unwrap().events.len(), 3);
     }
     let left = n % 3;
     if left > 0 {
-        let stream = stream_of(n / 3);
+        let stream = stream_of(first + n / 3);
         store.append(stream, ExpectedVersion::NoStream, events(left)).await.unwrap();
     }
 }

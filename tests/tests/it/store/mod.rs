@@ -2,6 +2,7 @@
 
 mod append;
 mod concurrent;
+mod dismissal;
 mod group;
 mod guard;
 mod invalid;
