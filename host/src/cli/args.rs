@@ -75,6 +75,8 @@ pub(super) enum Command {
     Dlq(Dlq),
     /// Plugins
     Plugin(Plugin),
+    /// Snapshots of aggregates
+    Snapshots(super::snapshots::Snapshots),
     /// Wait for the projections
     Wait(Wait),
 }

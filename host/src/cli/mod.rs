@@ -14,6 +14,7 @@ mod plugin;
 mod projections;
 mod query;
 mod run;
+mod snapshots;
 mod wait;
 
 use std::process::ExitCode;
@@ -56,6 +57,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;

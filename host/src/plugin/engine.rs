@@ -19,6 +19,7 @@ use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::version::Version;
 use super::{LoadError, describe, inspect, wasi};
+use crate::upcast::Upcasters;
 
 /// How often plugins are looked at: whether their time is over, or others wait for the thread.
 const TICK: Duration = Duration::from_millis(10);
@@ -41,23 +42,26 @@ pub(super) struct Shared {
     pub limits: Arc<Limits>,
     pub control: Option<PgPool>,
     pub slots: Semaphore,
+    pub upcasters: Upcasters,
 }
 
 impl Runtime {
     /// Sets up the engine. Compiled plugins are kept in `cache_dir`, which only the host may read
     /// and write: what is in there is run as native code. Over a connection of `control`, a
-    /// plugin's statement is cancelled when its time is over.
+    /// plugin's statement is cancelled when its time is over. Events are lifted by `upcasters` before
+    /// a plugin gets them.
     pub fn new(
         cache_dir: Option<PathBuf>,
         limits: Limits,
         control: Option<PgPool>,
+        upcasters: Upcasters,
     ) -> anyhow::Result<Self> {
         let cache = cache_dir.as_deref().map(open_cache).transpose()?;
         let (engine, linker) = set_up(&limits, cache).map_err(plain)?;
         start_ticking(&engine)?;
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
-        Ok(Self(Arc::new(Shared { engine, linker, limits, control, slots })))
+        Ok(Self(Arc::new(Shared { engine, linker, limits, control, slots, upcasters })))
     }
 
     /// The limits of its plugins.

@@ -23,6 +23,7 @@ use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{EventStore, migrate};
+use crate::upcast::Upcasters;
 
 /// A host that hears of no change looks into the registry this often.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -45,6 +46,9 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
+    /// what it gets by itself, too.)
+    pub upcasters: Upcasters,
 }
 
 impl Default for HostConfig {
@@ -57,6 +61,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            upcasters: Upcasters::new(),
         }
     }
 }
@@ -102,9 +107,13 @@ impl Host {
             if status.pending.len() == 1 { "a migration" } else { "migrations" },
             status.pending.join(", ")
         );
-        let runtime =
-            Runtime::new(config.cache_dir.clone(), config.limits.clone(), Some(control.clone()))
-                .context("the WebAssembly engine cannot be set up")?;
+        let runtime = Runtime::new(
+            config.cache_dir.clone(),
+            config.limits.clone(),
+            Some(control.clone()),
+            config.upcasters.clone(),
+        )
+        .context("the WebAssembly engine cannot be set up")?;
         let sandbox = Sandbox::new(control, config.sandbox.clone());
         let registry =
             Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));

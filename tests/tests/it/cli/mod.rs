@@ -5,6 +5,7 @@ mod embedded;
 mod import;
 mod interrupted;
 mod reading;
+mod snapshots;
 mod trouble;
 
 use std::process::Stdio;

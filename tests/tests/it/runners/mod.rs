@@ -11,4 +11,5 @@ mod outages;
 mod rig;
 mod shutdown;
 mod tenants;
+mod upcast;
 mod week;
