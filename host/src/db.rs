@@ -15,8 +15,16 @@ const STATEMENT_CACHE: usize = 512;
 /// A connection that was used less than this ago is used again without asking whether it is alive.
 const TRUSTED: Duration = Duration::from_secs(1);
 
+/// How long a pool waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(30);
+
 /// Opens a pool of at most `max` connections. Nothing is connected before it is needed.
 pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
+    pool_within(options, max, ACQUIRE)
+}
+
+/// The same, with how long to wait for a connection.
+pub fn pool_within(options: PgConnectOptions, max: u32, acquire: Duration) -> PgPool {
     // When a new connection last found that nothing can be written, in milliseconds of this pool.
     // What was opened up to then is looked at before each use.
     let (start, refused) = (Instant::now(), Arc::new(AtomicU64::new(0)));
@@ -32,7 +40,7 @@ pub fn pool(options: PgConnectOptions, max: u32) -> PgPool {
         ]);
     PgPoolOptions::new()
         .max_connections(max)
-        .acquire_timeout(Duration::from_secs(30))
+        .acquire_timeout(acquire)
         .idle_timeout(Duration::from_secs(300))
         .test_before_acquire(false)
         .after_connect({
@@ -85,9 +93,25 @@ pub struct Tx {
 impl Tx {
     /// Begins a transaction in which no statement may take longer than `statement_timeout`.
     pub async fn begin(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        Self::begin_with(pool, "BEGIN", statement_timeout).await
+    }
+
+    /// The same for statements that only read, all of one state of the database, and whose plans
+    /// depend on what they are given: each is planned for its own parameters.
+    pub async fn begin_reading(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+                     SET LOCAL plan_cache_mode = force_custom_plan";
+        Self::begin_with(pool, begin, statement_timeout).await
+    }
+
+    async fn begin_with(
+        pool: &PgPool,
+        begin: &'static str,
+        statement_timeout: Duration,
+    ) -> sqlx::Result<Self> {
         let conn = pool.acquire().await?;
         let begin = format!(
-            "BEGIN; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
+            "{begin}; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
             statement_timeout.as_millis().clamp(1, i32::MAX as u128)
         );
         // Until BEGIN is known to have worked, nothing else may use the connection.
@@ -213,6 +237,18 @@ pub async fn cancel(pool: &PgPool, pid: i32) -> sqlx::Result<()> {
 /// Opens one connection outside any pool, with the same settings.
 pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     PgConnection::connect_with(options).await
+}
+
+/// Makes a database of this name on a server, over a connection to any of its databases.
+pub async fn create_database(options: &PgConnectOptions, name: &str) -> sqlx::Result<()> {
+    let mut conn = connect(options).await?;
+    // The server quotes the name.
+    let sql: String = sqlx::query_scalar("SELECT pg_catalog.format('CREATE DATABASE %I', $1)")
+        .bind(name)
+        .fetch_one(&mut conn)
+        .await?;
+    conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+    conn.close().await
 }
 
 /// Closes a pool, and waits a moment for its connections to say goodbye.

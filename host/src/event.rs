@@ -249,6 +249,9 @@ pub struct Event {
     /// What caused this event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation_id: Option<String>,
+    /// When it was dismissed, if it was. Only reads that ask for dismissed events see any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dismissed_at: Option<DateTime<Utc>>,
     /// The label in the outbox. Known where the event came through the outbox or was just
     /// appended.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,8 @@ pub mod db;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 pub mod event;
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "runtime")]
 pub mod plugin;
 pub mod projection;
@@ -26,4 +28,5 @@ pub mod session;
 #[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;
+pub mod tenancy;
 pub mod upcast;

@@ -8,9 +8,12 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 
+use crate::event::TenantId;
+use crate::http::HttpConfig;
 use crate::plugin::Limits;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
+use crate::tenancy::{DatabaseUrl, TenancyConfig};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "eventfabric.toml";
@@ -34,8 +37,14 @@ pub struct Settings {
     pub group_commit: bool,
     /// Topics of aggregates: the label of their events in the outbox.
     pub topics: BTreeMap<String, String>,
+    /// Tenants that have a database of their own: where it is.
+    pub tenants: BTreeMap<TenantId, DatabaseUrl>,
+    /// How the databases of tenants are opened and kept.
+    pub tenancy: TenancyConfig,
     /// The runners.
     pub runner: RunnerConfig,
+    /// The HTTP API.
+    pub http: HttpConfig,
     /// The limits of plugins.
     pub limits: Limits,
     /// The limits of their SQL.
@@ -54,7 +63,10 @@ impl Default for Settings {
             max_connections: HostConfig::default().max_connections,
             group_commit: HostConfig::default().group_commit,
             topics: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            tenancy: TenancyConfig::default(),
             runner: RunnerConfig::default(),
+            http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             plugin: HashMap::new(),
@@ -141,6 +153,19 @@ mod tests {
     fn settings_of_a_plugin_are_its_own() {
         let settings = parse("[plugin.owners]\nregion = \"eu\"").unwrap();
         assert_eq!(settings.host().plugins["owners"]["region"], "eu");
+    }
+
+    #[test]
+    fn the_address_of_a_tenant_is_in_no_error() {
+        let settings = parse("[tenants]\nacme = \"postgres://me:hunter2@db/acme\"").unwrap();
+        assert_eq!(settings.tenants.len(), 1);
+        assert!(!format!("{settings:?}").contains("hunter2"));
+        for wrong in ["acme = \"mysql://me:hunter2@db/acme\"", "\"\" = \"postgres://hunter2@d/a\""]
+        {
+            let error = parse(&format!("[tenants]\n{wrong}")).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+        }
+        assert!(parse("[tenants]\nacme = 7").unwrap_err().to_string().contains("tenants.acme"));
     }
 
     #[test]

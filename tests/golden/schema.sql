@@ -1,6 +1,60 @@
 -- The schema that the migrations make, as PostgreSQL tells it. Written by a test:
 -- UPDATE_GOLDEN=1 cargo nextest run -p eventfabric-tests golden
 
+CREATE TABLE eventfabric.detached_partitions (
+    name text NOT NULL,
+    from_position bigint,
+    to_position bigint NOT NULL,
+    detached_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT detached_partitions_pkey PRIMARY KEY (name)
+);
+
+CREATE TABLE eventfabric.dismissals (
+    id bigint NOT NULL DEFAULT nextval('eventfabric.dismissals_id_seq'::regclass),
+    global_position bigint NOT NULL,
+    tenant_id text NOT NULL,
+    reason text,
+    dismissed_by text,
+    dismissed_at timestamp with time zone NOT NULL,
+    undone_by text,
+    undone_at timestamp with time zone,
+    CONSTRAINT dismissals_pkey PRIMARY KEY (id)
+);
+CREATE INDEX dismissals_position_idx ON eventfabric.dismissals USING btree (global_position, id);
+
+CREATE TABLE eventfabric.dismissed_deliveries (
+    global_position bigint NOT NULL,
+    projection_name text NOT NULL DEFAULT ''::text,
+    outbox_id bigint NOT NULL,
+    tenant_id text NOT NULL,
+    topic text,
+    attempts integer NOT NULL,
+    last_error text,
+    since timestamp with time zone NOT NULL,
+    plugin_version text,
+    CONSTRAINT dismissed_deliveries_pkey PRIMARY KEY (global_position, projection_name)
+);
+
+CREATE TABLE eventfabric.event_keys (
+    event_id uuid NOT NULL,
+    global_position bigint NOT NULL,
+    aggregate_version integer NOT NULL,
+    tenant_id text NOT NULL,
+    aggregate_name text NOT NULL,
+    aggregate_id text NOT NULL,
+    CONSTRAINT event_keys_pkey PRIMARY KEY (event_id),
+    CONSTRAINT event_keys_version_key UNIQUE (tenant_id, aggregate_name, aggregate_id, aggregate_version) INCLUDE (global_position)
+);
+
+CREATE TABLE eventfabric.event_partitions (
+    oid oid,
+    name name,
+    detaching boolean,
+    is_default boolean,
+    from_position bigint,
+    to_position bigint
+);
+
 CREATE TABLE eventfabric.events (
     global_position bigint NOT NULL DEFAULT nextval('eventfabric.events_global_position_seq'::regclass),
     event_id uuid NOT NULL,
@@ -21,10 +75,15 @@ CREATE TABLE eventfabric.events (
     CONSTRAINT events_pkey PRIMARY KEY (global_position),
     CONSTRAINT events_tenant_aggregate_version_key UNIQUE (tenant_id, aggregate_name, aggregate_id, aggregate_version)
 );
+CREATE INDEX events_causation_idx ON eventfabric.events USING btree (causation_id, global_position) WHERE (causation_id IS NOT NULL);
+CREATE INDEX events_correlation_idx ON eventfabric.events USING btree (correlation_id, global_position) WHERE (correlation_id IS NOT NULL);
+CREATE INDEX events_dismissed_idx ON eventfabric.events USING btree (global_position) WHERE (dismissed_at IS NOT NULL);
 CREATE INDEX events_global_idx ON eventfabric.events USING btree (global_position);
+CREATE INDEX events_occurred_idx ON eventfabric.events USING brin (occurred_at) WITH (pages_per_range='32', autosummarize='on');
 CREATE INDEX events_stream_covering_idx ON eventfabric.events USING btree (tenant_id, aggregate_name, aggregate_id, aggregate_version);
 CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON eventfabric.events FOR EACH ROW EXECUTE FUNCTION eventfabric.guard_events();
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON eventfabric.events FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
+CREATE TRIGGER events_note_dismissal AFTER UPDATE OF dismissed_at ON eventfabric.events FOR EACH ROW WHEN ((old.dismissed_at IS DISTINCT FROM new.dismissed_at)) EXECUTE FUNCTION eventfabric.note_dismissal();
 
 CREATE TABLE eventfabric.outbox (
     id bigint NOT NULL DEFAULT nextval('eventfabric.outbox_id_seq'::regclass),
@@ -62,6 +121,16 @@ CREATE TABLE eventfabric.outbox_dead_letters (
 );
 CREATE INDEX outbox_dlq_global_idx ON eventfabric.outbox_dead_letters USING btree (global_position);
 CREATE INDEX outbox_dlq_projection_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, global_position);
+
+CREATE TABLE eventfabric.partitioning (
+    one boolean NOT NULL DEFAULT true,
+    size bigint NOT NULL,
+    keyed bigint NOT NULL DEFAULT 0,
+    keyed_until bigint NOT NULL DEFAULT 0,
+    CONSTRAINT partitioning_one_check CHECK (one),
+    CONSTRAINT partitioning_pkey PRIMARY KEY (one),
+    CONSTRAINT partitioning_size_check CHECK ((size > 0))
+);
 
 CREATE TABLE eventfabric.plugin_migrations (
     schema_name text NOT NULL,
@@ -173,6 +242,152 @@ CREATE TABLE eventfabric.stream_versions (
     CONSTRAINT stream_versions_pkey PRIMARY KEY (tenant_id, aggregate_name, aggregate_id)
 );
 
+CREATE TABLE eventfabric.tenants (
+    tenant_id text NOT NULL,
+    database_url text NOT NULL,
+    added_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT tenants_pkey PRIMARY KEY (tenant_id),
+    CONSTRAINT tenants_tenant_id_check CHECK (((octet_length(tenant_id) >= 1) AND (octet_length(tenant_id) <= 512)))
+);
+
+CREATE OR REPLACE FUNCTION eventfabric.attach_partition(partition_name text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    gone eventfabric.detached_partitions;
+BEGIN
+    DELETE FROM eventfabric.detached_partitions d WHERE d.name = partition_name RETURNING * INTO gone;
+    IF gone IS NULL THEN
+        RAISE EXCEPTION 'no partition % was detached', partition_name
+            USING ERRCODE = 'undefined_object';
+    END IF;
+    EXECUTE format('DROP TRIGGER IF EXISTS events_append_only ON eventfabric.%I', gone.name);
+    EXECUTE format('ALTER TABLE eventfabric.events ATTACH PARTITION eventfabric.%I
+                        FOR VALUES FROM (%s) TO (%s)', gone.name,
+                   coalesce(gone.from_position::text, 'MINVALUE'), gone.to_position);
+    PERFORM eventfabric.guard_partition(format('eventfabric.%I', gone.name)::regclass);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.begin_keys(partition_size bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    LOCK TABLE eventfabric.events IN SHARE ROW EXCLUSIVE MODE;
+    IF EXISTS (SELECT FROM eventfabric.partitioning) THEN
+        RETURN;
+    END IF;
+    PERFORM eventfabric.guard_partition('eventfabric.events');
+    PERFORM eventfabric.guard_partition(p.oid) FROM eventfabric.event_partitions p;
+    INSERT INTO eventfabric.partitioning (size, keyed_until)
+    VALUES (partition_size,
+            greatest(eventfabric.last_position(),
+                     (SELECT coalesce(max(global_position), 0) FROM eventfabric.events)));
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.continue_keys(positions bigint, OUT keyed bigint, OUT until bigint, OUT doubles bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    before bigint;
+    found_events bigint;
+    written bigint;
+BEGIN
+    SELECT p.keyed, p.keyed_until INTO before, until FROM eventfabric.partitioning p FOR UPDATE;
+    -- From one event to the next: a log may begin late and have wide holes.
+    SELECT coalesce(min(e.global_position), until) INTO keyed
+    FROM eventfabric.events e
+    WHERE e.global_position > before;
+    keyed := least(until, keyed - 1 + positions);
+    WITH found AS (
+        SELECT e.event_id, e.global_position, e.aggregate_version, e.tenant_id, e.aggregate_name,
+               e.aggregate_id
+        FROM eventfabric.events e
+        WHERE e.global_position > before AND e.global_position <= keyed
+        ORDER BY e.global_position
+    ),
+    inserted AS (
+        INSERT INTO eventfabric.event_keys
+               (event_id, global_position, aggregate_version, tenant_id, aggregate_name,
+                aggregate_id)
+        TABLE found
+        ON CONFLICT DO NOTHING
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM found), (SELECT count(*) FROM inserted)
+    INTO found_events, written;
+    doubles := found_events - written;
+    UPDATE eventfabric.partitioning SET keyed = continue_keys.keyed;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.create_partitions(ahead integer)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    partition_size bigint;
+    last_position bigint;
+    next_from bigint;
+    next_to bigint;
+    name text;
+BEGIN
+    IF NOT eventfabric.events_are_partitioned() THEN
+        RETURN;
+    END IF;
+    -- "ef-parti" in ASCII.
+    PERFORM pg_advisory_xact_lock(7306577406149686377);
+    SELECT p.size INTO partition_size FROM eventfabric.partitioning p;
+    IF partition_size IS NULL THEN
+        RAISE EXCEPTION 'the log is partitioned, but nothing says how large a partition is'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Run `eventfabric partitions enable` once.';
+    END IF;
+    last_position := eventfabric.last_position();
+    SELECT max(b.to_position) INTO next_from
+    FROM (SELECT p.to_position FROM eventfabric.event_partitions p
+          UNION ALL
+          SELECT d.to_position FROM eventfabric.detached_partitions d) b
+    HAVING NOT EXISTS (SELECT FROM eventfabric.event_partitions p
+                       WHERE p.to_position IS NULL AND NOT p.is_default);
+    WHILE next_from <= last_position + ahead * partition_size LOOP
+        next_to := greatest((next_from / partition_size + 1) * partition_size,
+                            -- Positions may have jumped: one partition for all that was left out.
+                            last_position / partition_size * partition_size);
+        name := format('events_p_%s_%s', next_from, next_to);
+        PERFORM eventfabric.make_partition(name, next_from, next_to);
+        RETURN NEXT name;
+        next_from := next_to;
+    END LOOP;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.events_are_partitioned()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog'
+RETURN (SELECT (c.relkind = 'p'::"char") FROM pg_class c WHERE (c.oid = (to_regclass('eventfabric.events'::text))::oid));
+
+CREATE OR REPLACE FUNCTION eventfabric.guard_detached(partition regclass)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER events_append_only BEFORE UPDATE OR DELETE ON %s
+                        FOR EACH ROW EXECUTE FUNCTION eventfabric.guard_events()', partition);
+END
+$function$;
+
 CREATE OR REPLACE FUNCTION eventfabric.guard_events()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -183,8 +398,8 @@ BEGIN
         RETURN coalesce(NEW, OLD);
     END IF;
     IF TG_OP = 'UPDATE'
-       AND (to_jsonb(NEW) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])
-         = (to_jsonb(OLD) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])
+       AND (to_jsonb(NEW) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])::text
+         = (to_jsonb(OLD) - '{dismissed_at,dismissed_reason,dismissed_by}'::text[])::text
     THEN
         RETURN NEW;
     END IF;
@@ -208,3 +423,325 @@ BEGIN
               HINT = 'SET LOCAL eventfabric.maintenance = ''on'' in the transaction of the maintenance.';
 END
 $function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.guard_partition(partition regclass)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER events_no_truncate BEFORE TRUNCATE ON %s
+             FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
+         CREATE OR REPLACE TRIGGER events_keys AFTER INSERT ON %s
+             REFERENCING NEW TABLE AS added
+             FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.key_events()',
+        partition, partition);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.key_events()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    INSERT INTO eventfabric.event_keys
+           (event_id, global_position, aggregate_version, tenant_id, aggregate_name, aggregate_id)
+    SELECT event_id, global_position, aggregate_version, tenant_id, aggregate_name, aggregate_id
+    FROM added;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.last_position()
+ RETURNS bigint
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog'
+RETURN (SELECT CASE WHEN s.is_called THEN s.last_value ELSE (s.last_value - 1) END AS "case" FROM eventfabric.events_global_position_seq s);
+
+CREATE OR REPLACE FUNCTION eventfabric.make_partition(name text, from_position bigint, to_position bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    owner text := (SELECT c.relowner::regrole::text FROM pg_class c
+                   WHERE c.oid = 'eventfabric.events'::regclass
+                     AND c.relowner <> current_user::regrole);
+BEGIN
+    EXECUTE format('CREATE TABLE eventfabric.%I (LIKE eventfabric.events INCLUDING ALL)', name);
+    EXECUTE format('ALTER TABLE eventfabric.events ATTACH PARTITION eventfabric.%I
+                        FOR VALUES FROM (%s) TO (%s)', name, from_position, to_position);
+    PERFORM eventfabric.guard_partition(format('eventfabric.%I', name)::regclass);
+    IF owner IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE eventfabric.%I OWNER TO %s', name, owner);
+    END IF;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.note_dismissal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    -- The state of the aggregate changes from this version on.
+    DELETE FROM eventfabric.snapshots s
+    WHERE s.tenant_id = NEW.tenant_id AND s.aggregate_name = NEW.aggregate_name
+      AND s.aggregate_id = NEW.aggregate_id AND s.aggregate_version >= NEW.aggregate_version;
+
+    IF OLD.dismissed_at IS NOT NULL THEN
+        UPDATE eventfabric.dismissals
+        SET undone_at = now(), undone_by = session_user
+        WHERE global_position = NEW.global_position AND undone_at IS NULL;
+    END IF;
+    IF NEW.dismissed_at IS NOT NULL THEN
+        INSERT INTO eventfabric.dismissals
+               (global_position, tenant_id, reason, dismissed_by, dismissed_at)
+        VALUES (NEW.global_position, NEW.tenant_id, NEW.dismissed_reason,
+                coalesce(NEW.dismissed_by, session_user), NEW.dismissed_at);
+    END IF;
+
+    IF OLD.dismissed_at IS NULL THEN
+        -- Two statements: a worker that holds the row of the outbox may leave a retry behind.
+        WITH queued AS (
+            DELETE FROM eventfabric.outbox
+            WHERE global_position = NEW.global_position AND dead_lettered_at IS NULL
+            RETURNING *
+        )
+        INSERT INTO eventfabric.dismissed_deliveries
+               (global_position, outbox_id, tenant_id, topic, attempts, last_error, since)
+        SELECT global_position, id, tenant_id, topic, attempts, last_error, created_at
+        FROM queued
+        ON CONFLICT DO NOTHING;
+
+        WITH retried AS (
+            DELETE FROM eventfabric.projection_retries
+            WHERE global_position = NEW.global_position
+            RETURNING *
+        )
+        INSERT INTO eventfabric.dismissed_deliveries
+               (global_position, projection_name, outbox_id, tenant_id, topic, attempts,
+                last_error, since, plugin_version)
+        SELECT global_position, projection_name, outbox_id, tenant_id, topic, attempts, last_error,
+               first_failed_at, plugin_version
+        FROM retried
+        ON CONFLICT DO NOTHING;
+    ELSIF NEW.dismissed_at IS NULL THEN
+        -- An id of the outbox is never given twice, so the row gets back its place in the queue.
+        INSERT INTO eventfabric.outbox
+               (id, global_position, topic, tenant_id, created_at, attempts, last_error)
+        SELECT outbox_id, global_position, topic, tenant_id, since, attempts, last_error
+        FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position AND projection_name = ''
+        ON CONFLICT DO NOTHING;
+
+        INSERT INTO eventfabric.projection_retries
+               (projection_name, global_position, tenant_id, outbox_id, topic, attempts,
+                first_failed_at, last_error, plugin_version)
+        SELECT projection_name, global_position, tenant_id, outbox_id, topic, attempts, since,
+               last_error, plugin_version
+        FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position AND projection_name <> ''
+        ON CONFLICT DO NOTHING;
+
+        DELETE FROM eventfabric.dismissed_deliveries
+        WHERE global_position = NEW.global_position;
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.partition_events()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    settings eventfabric.partitioning;
+    border bigint;
+    promised boolean;
+    statements text[] := '{}';
+    item record;
+    comment_text text;
+BEGIN
+    LOCK TABLE eventfabric.events IN ACCESS EXCLUSIVE MODE;
+    IF eventfabric.events_are_partitioned() THEN
+        RETURN;
+    END IF;
+    SELECT * INTO settings FROM eventfabric.partitioning;
+    IF settings IS NULL OR settings.keyed < settings.keyed_until THEN
+        RAISE EXCEPTION 'the events do not have their keys yet'
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Call begin_keys, and continue_keys until keyed = until.';
+    END IF;
+    SELECT string_agg(s, ', ' ORDER BY s) INTO comment_text
+    FROM eventfabric.stands_on_events() s;
+    IF comment_text IS NOT NULL THEN
+        RAISE EXCEPTION 'the log cannot be partitioned under what stands on it: %', comment_text
+            USING ERRCODE = 'dependent_objects_still_exist',
+                  HINT = 'Drop these, partition the log, and make them again.';
+    END IF;
+    SELECT (regexp_match(pg_get_constraintdef(c.oid), '< ''?(\d+)'))[1]::bigint INTO border
+    FROM pg_constraint c
+    WHERE c.conrelid = 'eventfabric.events'::regclass AND c.conname = 'events_p0_range'
+      AND c.convalidated;
+    promised := border IS NOT NULL;
+    IF NOT promised THEN
+        -- (A promise that was never looked at helps nobody.)
+        ALTER TABLE eventfabric.events DROP CONSTRAINT IF EXISTS events_p0_range;
+        border := 1 + greatest(
+            eventfabric.last_position(),
+            (SELECT coalesce(max(global_position), 0) FROM eventfabric.events));
+    END IF;
+
+    -- What the new table gets, in the words of the old one.
+    FOR item IN
+        SELECT x.indexrelid, i.relname, x.indisprimary, k.conname,
+               k.contype, pg_get_indexdef(x.indexrelid) AS definition,
+               pg_get_constraintdef(k.oid) AS constraint_definition
+        FROM pg_index x
+        JOIN pg_class i ON i.oid = x.indexrelid
+        LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.contype IN ('p', 'u')
+        WHERE x.indrelid = 'eventfabric.events'::regclass
+    LOOP
+        IF item.contype = 'u' AND item.constraint_definition NOT LIKE '%global_position%' THEN
+            -- The keys have this now.
+            EXECUTE format('ALTER TABLE eventfabric.events DROP CONSTRAINT %I', item.conname);
+            CONTINUE;
+        END IF;
+        EXECUTE format('ALTER INDEX eventfabric.%I RENAME TO %I', item.relname,
+                       left(regexp_replace(item.relname, '^(events_)?', 'events_p0_'), 63));
+        statements := statements || CASE WHEN item.conname IS NULL THEN item.definition
+            ELSE format('ALTER TABLE eventfabric.events ADD CONSTRAINT %I %s', item.conname,
+                        item.constraint_definition) END;
+    END LOOP;
+    FOR item IN
+        SELECT t.tgname, (t.tgtype & 1) = 1 AS for_row, t.tgenabled,
+               pg_get_triggerdef(t.oid) AS definition
+        FROM pg_trigger t
+        WHERE t.tgrelid = 'eventfabric.events'::regclass AND NOT t.tgisinternal
+    LOOP
+        statements := statements || item.definition;
+        IF item.tgenabled <> 'O' THEN
+            statements := statements || format(
+                'ALTER TABLE eventfabric.events %s TRIGGER %I',
+                CASE item.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS'
+                                    ELSE 'ENABLE REPLICA' END, item.tgname);
+        END IF;
+        -- The partition gets those for rows from its parent.
+        IF item.for_row THEN
+            EXECUTE format('DROP TRIGGER %I ON eventfabric.events', item.tgname);
+        END IF;
+    END LOOP;
+    SELECT statements || coalesce(array_agg(format(
+               'GRANT %s%s ON TABLE eventfabric.events TO %s%s', a.privilege_type, a.columns,
+               CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+               CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)), '{}')
+    INTO statements
+    FROM (SELECT x.privilege_type, '' AS columns, x.grantee, x.is_grantable, c.relowner AS owner
+          FROM pg_class c, aclexplode(c.relacl) x
+          WHERE c.oid = 'eventfabric.events'::regclass
+          UNION ALL
+          SELECT x.privilege_type, format(' (%I)', t.attname), x.grantee, x.is_grantable, c.relowner
+          FROM pg_class c
+          JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) x
+          WHERE c.oid = 'eventfabric.events'::regclass) a
+    WHERE a.grantee <> a.owner;
+    SELECT statements || coalesce(array_agg(format('ALTER TABLE eventfabric.events OWNER TO %s',
+                                                   c.relowner::regrole)), '{}')
+    INTO statements
+    FROM pg_class c
+    WHERE c.oid = 'eventfabric.events'::regclass AND c.relowner <> current_user::regrole;
+    comment_text := obj_description('eventfabric.events'::regclass, 'pg_class');
+
+    ALTER TABLE eventfabric.events RENAME TO events_p0;
+    CREATE TABLE eventfabric.events (
+        LIKE eventfabric.events_p0 INCLUDING ALL EXCLUDING INDEXES
+    ) PARTITION BY RANGE (global_position);
+    IF promised THEN
+        ALTER TABLE eventfabric.events DROP CONSTRAINT events_p0_range;
+    END IF;
+    ALTER SEQUENCE eventfabric.events_global_position_seq OWNED BY eventfabric.events.global_position;
+    EXECUTE format('COMMENT ON TABLE eventfabric.events IS %L', comment_text);
+    FOR i IN 1 .. coalesce(array_length(statements, 1), 0) LOOP
+        EXECUTE statements[i];
+    END LOOP;
+    EXECUTE format('ALTER TABLE eventfabric.events ATTACH PARTITION eventfabric.events_p0
+                        FOR VALUES FROM (MINVALUE) TO (%s)', border);
+    IF promised THEN
+        ALTER TABLE eventfabric.events_p0 DROP CONSTRAINT events_p0_range;
+    END IF;
+    PERFORM eventfabric.make_partition('events_p1', border,
+                                       (border / settings.size + 1) * settings.size);
+    INSERT INTO eventfabric.schema_migrations (name) VALUES ('007_partitioning')
+    ON CONFLICT (name) DO NOTHING;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.promise_border(border bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+BEGIN
+    ALTER TABLE eventfabric.events DROP CONSTRAINT IF EXISTS events_p0_range;
+    EXECUTE format('ALTER TABLE eventfabric.events ADD CONSTRAINT events_p0_range
+                        CHECK (global_position < %s) NOT VALID', border);
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.require_attached(tenant text, aggregate text, id text, least_version integer, greatest_version integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    missing record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM eventfabric.detached_partitions) THEN
+        RETURN true;
+    END IF;
+    SELECT k.aggregate_version, d.name INTO missing
+    FROM eventfabric.event_keys k
+    JOIN eventfabric.detached_partitions d
+      ON k.global_position >= coalesce(d.from_position, 0) AND k.global_position < d.to_position
+    WHERE k.tenant_id = tenant AND k.aggregate_name = aggregate AND k.aggregate_id = id
+      AND k.aggregate_version BETWEEN least_version AND greatest_version
+    ORDER BY k.aggregate_version
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'version % of %/% is not in the log: the partition % was detached',
+            missing.aggregate_version, aggregate, id, missing.name
+            USING ERRCODE = 'EF001', HINT = 'Attach it: eventfabric partitions attach '
+                || missing.name;
+    END IF;
+    RETURN true;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.stands_on_events()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog'
+BEGIN ATOMIC
+ SELECT DISTINCT pg_describe_object(d.classid, d.objid, 0) AS pg_describe_object
+    FROM (pg_depend d
+      LEFT JOIN pg_constraint k ON (((d.classid = ('pg_constraint'::regclass)::oid) AND (k.oid = d.objid))))
+   WHERE ((d.refclassid = ('pg_class'::regclass)::oid) AND (d.refobjid = (to_regclass('eventfabric.events'::text))::oid) AND ((d.classid = ANY (ARRAY[('pg_rewrite'::regclass)::oid, ('pg_policy'::regclass)::oid, ('pg_publication_rel'::regclass)::oid])) OR (d.classid = ('pg_proc'::regclass)::oid) OR (k.contype = 'f'::"char")))
+ UNION
+  SELECT pg_describe_object(('pg_class'::regclass)::oid, x.indexrelid, 0) AS pg_describe_object
+    FROM ((pg_index x
+      JOIN pg_attribute a ON (((a.attrelid = x.indrelid) AND (a.attname = 'global_position'::name))))
+      LEFT JOIN pg_constraint k ON (((k.conindid = x.indexrelid) AND (k.contype = 'u'::"char"))))
+   WHERE ((x.indrelid = (to_regclass('eventfabric.events'::text))::oid) AND x.indisunique AND (NOT (a.attnum = ANY ((x.indkey)::smallint[]))) AND ((k.oid IS NULL) OR ((( SELECT array_agg((c.attname)::text ORDER BY c.attname) AS array_agg
+            FROM pg_attribute c
+           WHERE ((c.attrelid = x.indrelid) AND (c.attnum = ANY (k.conkey)))) <> ARRAY['event_id'::text]) AND (( SELECT array_agg((c.attname)::text ORDER BY c.attname) AS array_agg
+            FROM pg_attribute c
+           WHERE ((c.attrelid = x.indrelid) AND (c.attnum = ANY (k.conkey)))) <> ARRAY['aggregate_id'::text, 'aggregate_name'::text, 'aggregate_version'::text, 'tenant_id'::text]))));
+END;

@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,7 +67,15 @@ pub(super) enum Command {
     /// Append the events of an NDJSON file, one a line
     Import(Import),
     /// Read the log, or one stream
-    Events(Events),
+    Events(super::events::Events),
+    /// Count the events by type and aggregate, and what waits to be delivered
+    Stats(super::stats::Stats),
+    /// Leave events out of reads and deliveries from now on; they stay in the log
+    Dismiss(super::dismiss::Dismiss),
+    /// Take dismissals back
+    Undismiss(super::dismiss::Undismiss),
+    /// Which events are dismissed, and who did it
+    Dismissed(super::dismiss::Dismissed),
     /// Show the projections and how they stand
     Projections(Projections),
     /// Read the tables of a plugin
@@ -77,6 +86,10 @@ pub(super) enum Command {
     Plugin(Plugin),
     /// Snapshots of aggregates
     Snapshots(super::snapshots::Snapshots),
+    /// The log in partitions by position
+    Partitions(super::partitions::Partitions),
+    /// Tenants that have a database of their own
+    Tenants(super::tenants::Tenants),
     /// Wait for the projections
     Wait(Wait),
 }
@@ -93,6 +106,16 @@ pub(super) struct Run {
     /// Deploy every .wasm of this folder, now and whenever one changes
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
+    /// Run the projections of all tenants that have a database of their own (see `tenants`), and
+    /// follow the directory
+    #[arg(long)]
+    pub all_tenants: bool,
+    /// Serve the HTTP API, such as on 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
+    /// Let everybody on this machine use the HTTP API, on a loopback address
+    #[arg(long)]
+    pub http_no_tokens: bool,
     /// Refuse to run on a database that needs migrations, instead of applying them
     #[arg(long)]
     pub no_migrate: bool,
@@ -172,34 +195,6 @@ pub(super) enum OnError {
     Stop,
     /// The line is left out
     Skip,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Events {
-    /// One stream, as AGGREGATE/ID; without it the log
-    #[arg(value_name = "AGGREGATE/ID")]
-    pub stream: Option<String>,
-    /// Start after this position of the log, or at this version of the stream
-    #[arg(long, value_name = "N")]
-    pub from: Option<i64>,
-    /// Only these types
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "stream")]
-    pub types: Vec<String>,
-    /// Only these kinds of aggregate
-    #[arg(long, conflicts_with = "stream")]
-    pub aggregate: Vec<String>,
-    /// The tenant [default: of the log all, of a stream `default`]
-    #[arg(long)]
-    pub tenant: Option<String>,
-    /// Newest first
-    #[arg(long, requires = "stream")]
-    pub backward: bool,
-    /// Events, at most; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
-    /// One JSON object a line
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -60,9 +60,13 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             StoreError::Conflict { .. } => Some(CONFLICT),
             StoreError::InvalidEvent { .. }
             | StoreError::InvalidAppend(_)
+            | StoreError::InvalidQuery(_)
+            | StoreError::InvalidDismissal(_)
+            | StoreError::UnknownEvents { .. }
             | StoreError::DuplicateEvent { .. }
             | StoreError::EventIdTaken { .. }
             | StoreError::OtherTenant { .. } => Some(BAD_INPUT),
+            StoreError::QueryTimedOut(_) => Some(NOT_IN_TIME),
             error if error.is_bad_data() => Some(BAD_INPUT),
             StoreError::Database(error) => unreachable_code(error),
             _ => None,

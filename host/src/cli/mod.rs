@@ -3,6 +3,7 @@
 mod append;
 mod args;
 mod connect;
+mod dismiss;
 mod dlq;
 mod events;
 mod exit;
@@ -10,11 +11,15 @@ mod import;
 mod line;
 mod migrate;
 mod output;
+mod partitions;
 mod plugin;
 mod projections;
 mod query;
 mod run;
+mod run_tenants;
 mod snapshots;
+mod stats;
+mod tenants;
 mod wait;
 
 use std::process::ExitCode;
@@ -53,11 +58,17 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Append(command) => append::run(&context, command).await,
         Command::Import(command) => import::run(&context, command).await,
         Command::Events(command) => events::run(&context, command).await,
+        Command::Stats(command) => stats::run(&context, command).await,
+        Command::Dismiss(command) => dismiss::dismiss(&context, command).await,
+        Command::Undismiss(command) => dismiss::undismiss(&context, command).await,
+        Command::Dismissed(command) => dismiss::list(&context, command).await,
         Command::Projections(command) => projections::run(&context, command).await,
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
+        Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;

@@ -1,16 +1,26 @@
 //! `eventfabric run`
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::args;
 use super::connect::Context;
+use super::{args, run_tenants};
+use crate::http::{HttpConfig, Server};
 use crate::{db, store};
 
 pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result<()> {
     let plugins = command.plugins.or_else(|| context.settings.plugins.clone());
     if let Some(dir) = &plugins {
         anyhow::ensure!(dir.is_dir(), "the plugin folder {} is not there", dir.display());
+    }
+    if command.all_tenants || context.settings.tenancy.run_all {
+        anyhow::ensure!(
+            command.http.or(context.settings.http.listen).is_none(),
+            "the HTTP API serves the tenants of one database: run it without --all-tenants"
+        );
+        return run_tenants::run(context, plugins, !command.no_migrate).await;
     }
     let pool = context.pool().await?;
     if !command.no_migrate {
@@ -20,10 +30,29 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     let database = pool.connect_options().get_database().unwrap_or_default().to_owned();
     pool.close().await;
     tracing::info!(database, version = env!("CARGO_PKG_VERSION"), "starting");
-    let host = context.host(None).await?;
+    let host = Arc::new(context.host(None).await?);
     let stop = CancellationToken::new();
+    let http = context.settings.http.clone();
+    let config = HttpConfig {
+        listen: command.http.or(http.listen),
+        allow_anonymous: http.allow_anonymous || command.http_no_tokens,
+        ..http
+    };
+    let server = match config.listen {
+        Some(listen) => {
+            let topics = context.settings.topics.clone();
+            Some(Server::bind(host.clone(), &config, topics, listen, stop.clone()).await?)
+        }
+        None => None,
+    };
     stop_on_signals(stop.clone())?;
-    host.run(plugins, stop).await?;
+    let served = server.map(|server| tokio::spawn(server.run()));
+    let ran = host.run(plugins, stop.clone()).await;
+    stop.cancel();
+    if let Some(served) = served {
+        served.await.context("the HTTP API")?;
+    }
+    ran?;
     db::close(host.store().pool()).await;
     tracing::info!("stopped");
     Ok(())
@@ -31,7 +60,7 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
 
 /// The first signal finishes the batches in hand; the second one ends the process at once, which
 /// is as safe: what was not committed did not happen.
-fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;

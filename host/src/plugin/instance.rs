@@ -35,6 +35,7 @@ pub struct Plugin {
     pub compile_time: Duration,
     pub(super) pre: ProjectionPre<State>,
     pub(super) shared: Arc<Shared>,
+    pub(super) upcasters: Upcasters,
 }
 
 /// Where the time of a batch went.
@@ -73,7 +74,7 @@ impl Plugin {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
         };
-        let events = match lifted(&self.shared.upcasters, events) {
+        let events = match lifted(&self.upcasters, events) {
             Ok(events) => events,
             Err(failure) => return (Some(tx), Err(failure)),
         };
@@ -91,7 +92,6 @@ impl Plugin {
         let session = Session {
             tx: Some(tx),
             sql: sql.clone(),
-            control: self.shared.control.clone(),
             statements: 0,
             bytes: 0,
             time: Duration::ZERO,

@@ -13,7 +13,6 @@ use super::wasi::World;
 use super::{Limits, LoadError, Plugin, Runtime, failure};
 use crate::event::{Event, StreamId};
 use crate::projection::{FailureKind, Mode};
-use crate::upcast::Upcasters;
 
 /// A plugin named `probe` whose functions do this before they return. `$tx`, `$events` and `$count`
 /// are the parameters of `handle`.
@@ -103,15 +102,13 @@ pub fn event(position: i64) -> Event {
         occurred_at: DateTime::<Utc>::UNIX_EPOCH,
         correlation_id: None,
         causation_id: None,
+        dismissed_at: None,
         topic: None,
     }
 }
 
 async fn load(describe: &str, handle: &str) -> Result<Plugin, LoadError> {
-    Runtime::new(None, limits(), None, Upcasters::new())
-        .unwrap()
-        .load(component(describe, handle))
-        .await
+    Runtime::new(None, limits()).unwrap().load(component(describe, handle)).await
 }
 
 /// Runs `handle` as [`Plugin::handle`] does, but without a database.
@@ -238,9 +235,7 @@ async fn a_name_that_is_reserved_is_refused() {
 
 #[tokio::test]
 async fn what_is_too_large_is_not_even_parsed() {
-    let runtime =
-        Runtime::new(None, Limits { component_bytes: 10, ..limits() }, None, Upcasters::new())
-            .unwrap();
+    let runtime = Runtime::new(None, Limits { component_bytes: 10, ..limits() }).unwrap();
     let error = runtime.load(component("", "")).await.err().unwrap();
     assert!(matches!(error, LoadError::TooLarge { limit: 10, .. }), "{error}");
 }
@@ -253,12 +248,7 @@ async fn a_function_of_another_type_does_not_fit_the_contract() {
         (func (export "describe") (canon lift (core func $i "f")))
         (func (export "handle") (canon lift (core func $i "f"))))"#;
     let bytes: Arc<[u8]> = wat::parse_str(text).unwrap().into();
-    let error = Runtime::new(None, limits(), None, Upcasters::new())
-        .unwrap()
-        .load(bytes)
-        .await
-        .err()
-        .unwrap();
+    let error = Runtime::new(None, limits()).unwrap().load(bytes).await.err().unwrap();
     assert!(matches!(error, LoadError::Contract(_)), "{error}");
 }
 
@@ -268,7 +258,7 @@ async fn compiled_code_is_kept_where_only_the_host_can_read() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("cache");
     for _ in 0..2 {
-        let runtime = Runtime::new(Some(dir.clone()), limits(), None, Upcasters::new()).unwrap();
+        let runtime = Runtime::new(Some(dir.clone()), limits()).unwrap();
         runtime.load(component("", "")).await.unwrap();
     }
     assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);

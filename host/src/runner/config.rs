@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::backoff::Backoff;
+use crate::store::partition::DEFAULT_AHEAD;
 
 /// How the runners work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct RunnerConfig {
     pub r#async: AsyncConfig,
     /// Events that a new version of a plugin handles on trial before it becomes the active one.
     pub canary_events: i64,
+    /// The partitions of the log, where it has any.
+    pub partitions: PartitionsConfig,
 }
 
 impl Default for RunnerConfig {
@@ -28,6 +31,7 @@ impl Default for RunnerConfig {
             catch_up: CatchUpConfig::default(),
             r#async: AsyncConfig::default(),
             canary_events: 100,
+            partitions: PartitionsConfig::default(),
         }
     }
 }
@@ -41,6 +45,7 @@ impl RunnerConfig {
         let (catch_up, queue) = (&self.catch_up, &self.r#async);
         for (name, value, least) in [
             ("runner.canary_events", self.canary_events, 0),
+            ("runner.partitions.ahead", self.partitions.ahead.into(), 1),
             ("runner.catch_up.batch", catch_up.batch, 1),
             ("runner.catch_up.max_attempts", catch_up.max_attempts.into(), 1),
             ("runner.async.batch", queue.batch, 1),
@@ -49,11 +54,32 @@ impl RunnerConfig {
         ] {
             anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
         }
-        anyhow::ensure!(!self.poll.is_zero(), "runner.poll must be longer than nothing");
+        for (name, time) in
+            [("runner.poll", self.poll), ("runner.partitions.every", self.partitions.every)]
+        {
+            anyhow::ensure!(!time.is_zero(), "{name} must be longer than nothing");
+        }
         if queue.workers == 0 {
             tracing::warn!("runner.async.workers is 0: this host delivers nothing from the outbox");
         }
         Ok(())
+    }
+}
+
+/// How partitions of the log are made ahead.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PartitionsConfig {
+    /// Partitions that wait for events, from 1.
+    pub ahead: i32,
+    /// How often to look.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+}
+
+impl Default for PartitionsConfig {
+    fn default() -> Self {
+        Self { ahead: DEFAULT_AHEAD, every: Duration::from_secs(30) }
     }
 }
 

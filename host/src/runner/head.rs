@@ -23,7 +23,7 @@ pub(super) const RECONNECT: Backoff =
 
 /// Where the log ends, safely.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Head {
+pub struct Head {
     /// The safe head.
     pub position: i64,
     /// For each tenant, no event at or below the head has a greater position than this.

@@ -16,6 +16,7 @@ use super::folder::Folder;
 use super::head::{self, Head, Hints};
 use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
+use super::partitions;
 use super::retries::Retries;
 use super::supervisor::Supervisor;
 use crate::db;
@@ -66,18 +67,31 @@ impl Default for HostConfig {
     }
 }
 
+impl HostConfig {
+    /// The engine that these settings ask for.
+    ///
+    /// # Errors
+    /// When the folder of compiled plugins can't be used.
+    pub fn runtime(&self) -> anyhow::Result<Runtime> {
+        Runtime::new(self.cache_dir.clone(), self.limits.clone())
+            .map(|runtime| runtime.with_upcasters(self.upcasters.clone()))
+            .context("the WebAssembly engine cannot be set up")
+    }
+}
+
 /// Connections for the host's own errands: judging statements, cancelling queries. They are apart,
 /// so that a batch which holds a connection and needs such an errand never waits for itself.
 const CONTROL_CONNECTIONS: u32 = 4;
 
 /// A host with fewer would wait for itself.
-const LEAST_CONNECTIONS: u32 = 5;
+pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
 /// The event store of one database with its plugins.
 pub struct Host {
     store: EventStore,
     registry: Arc<Registry>,
     config: HostConfig,
+    shared: Shared,
 }
 
 impl Host {
@@ -87,6 +101,20 @@ impl Host {
     /// # Errors
     /// When the database can't be reached, or is not migrated to what this binary knows.
     pub async fn open(
+        options: PgConnectOptions,
+        config: HostConfig,
+        only: Option<Mode>,
+    ) -> anyhow::Result<Self> {
+        let runtime = config.runtime()?;
+        Self::open_on(runtime, options, config, only).await
+    }
+
+    /// The same on an engine that other hosts of this process use, too.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub async fn open_on(
+        runtime: Runtime,
         options: PgConnectOptions,
         config: HostConfig,
         only: Option<Mode>,
@@ -107,13 +135,6 @@ impl Host {
             if status.pending.len() == 1 { "a migration" } else { "migrations" },
             status.pending.join(", ")
         );
-        let runtime = Runtime::new(
-            config.cache_dir.clone(),
-            config.limits.clone(),
-            Some(control.clone()),
-            config.upcasters.clone(),
-        )
-        .context("the WebAssembly engine cannot be set up")?;
         let sandbox = Sandbox::new(control, config.sandbox.clone());
         let registry =
             Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
@@ -123,7 +144,12 @@ impl Host {
         if config.group_commit {
             store = store.with_group_commit();
         }
-        Ok(Self { store, registry, config })
+        let shared = Shared {
+            hints: watch::Sender::new(Hints::default()),
+            head: watch::Sender::new(Head::default()),
+            retries: watch::Sender::new(0),
+        };
+        Ok(Self { store, registry, config, shared })
     }
 
     /// The store, with the inline plugins of the database.
@@ -134,6 +160,16 @@ impl Host {
     /// The plugins.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Closes its connections.
+    pub async fn close(&self) {
+        tokio::join!(db::close(self.store.pool()), self.registry.sandbox().close());
+    }
+
+    /// The end of the log, which moves while [`Host::run`] runs.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
     }
 
     /// Runs the projections until `stop` is cancelled, and then until the batches in hand are
@@ -190,11 +226,7 @@ impl Host {
 
     /// Starts what does not depend on which projections there are.
     fn start_tasks(&self, supervisor: &mut Supervisor, stop: &CancellationToken) -> Shared {
-        let shared = Shared {
-            hints: watch::Sender::new(Hints::default()),
-            head: watch::Sender::new(Head::default()),
-            retries: watch::Sender::new(0),
-        };
+        let shared = self.shared.clone();
         let pool = self.store.pool().clone();
         let (hints, token) = (shared.hints.clone(), stop.clone());
         supervisor
@@ -217,6 +249,12 @@ impl Host {
         let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
         supervisor.start("registry", move || {
             follow_registry(registry.clone(), hints.subscribe(), token.clone())
+        });
+
+        let pool = self.store.pool().clone();
+        let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
+        supervisor.start("partitions", move || {
+            partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
         });
 
         for worker in 0..self.config.runner.r#async.workers {

@@ -248,7 +248,7 @@ impl OutboxWorker {
 fn wanted<'a>(claimed: &'a [Claimed], active: Option<&Arc<Active>>) -> Vec<&'a Claimed> {
     claimed
         .iter()
-        .filter(|row| !row.dismissed)
+        .filter(|row| row.event.dismissed_at.is_none())
         .filter(|row| active.is_none_or(|active| active.plugin.description.wants(&row.event)))
         .collect()
 }

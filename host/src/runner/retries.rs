@@ -105,7 +105,7 @@ impl Retries {
         }
         let wanted: Vec<&Retry> = claimed
             .iter()
-            .filter(|retry| !retry.dismissed)
+            .filter(|retry| retry.event.dismissed_at.is_none())
             .filter(|retry| active.plugin.description.wants(&retry.event))
             .collect();
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();

@@ -22,16 +22,17 @@ pub async fn checkpoints(
         .await
 }
 
-/// Makes the checkpoint of a tenant at the beginning of the log, where it has none.
+/// Makes the checkpoint of a tenant at the beginning of the log, where it has none. Answers whether
+/// it did.
 pub async fn create_checkpoint(
     executor: impl PgExecutor<'_>,
     projection: &str,
     tenant: &str,
-) -> sqlx::Result<()> {
-    sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant)
+) -> sqlx::Result<bool> {
+    let done = sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant)
         .execute(executor)
         .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Locks a checkpoint for the rest of the transaction. `None` when another host works on it, when it

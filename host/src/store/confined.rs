@@ -6,7 +6,10 @@ use std::sync::Arc;
 use futures::stream::{self, Stream, StreamExt as _};
 use uuid::Uuid;
 
-use super::{Append, Appended, Direction, EventStore, LogFilter, StoreError};
+use super::{
+    Append, Appended, Backlog, Direction, Dismissal, DismissalFilter, EventRef, EventStore,
+    LogFilter, Query, Statistics, StoreError,
+};
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamName, TenantId};
 
 /// A handle on the streams of one tenant. Cheap to clone.
@@ -127,6 +130,84 @@ impl TenantStore {
     /// The database's.
     pub async fn known_ids(&self, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
         self.store.known_ids_of(&self.tenant, ids).await
+    }
+
+    /// A query for the tenant's events. One that names another tenant answers
+    /// [`StoreError::OtherTenant`] and nothing else. See [`EventStore::query`].
+    pub fn query(&self) -> Query {
+        self.store.query().confined(self.tenant.clone(), self.lease.clone())
+    }
+
+    /// The tenant's events at these positions. See [`EventStore::load_by_positions`].
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownEvents`], also for positions of other tenants.
+    pub async fn load_by_positions(&self, positions: &[i64]) -> Result<Vec<Event>, StoreError> {
+        self.store.positions_of(Some(self.tenant.as_str()), positions).await
+    }
+
+    /// The tenant's events with these ids. See [`EventStore::load_by_ids`].
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownEvents`], also for ids of other tenants' events.
+    pub async fn load_by_ids(&self, ids: &[Uuid]) -> Result<Vec<Event>, StoreError> {
+        self.store.ids_of(Some(self.tenant.as_str()), ids).await
+    }
+
+    /// Counts the tenant's events. See [`EventStore::statistics`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn statistics(&self) -> Result<Statistics, StoreError> {
+        self.store.statistics(Some(self.tenant.as_str())).await
+    }
+
+    /// What of the tenant's events still waits to be delivered. See [`EventStore::backlog`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.store.backlog(Some(self.tenant.as_str())).await
+    }
+
+    /// Dismisses events of the tenant. See [`EventStore::dismiss`].
+    ///
+    /// # Errors
+    /// As there; events of other tenants are unknown.
+    pub async fn dismiss(
+        &self,
+        events: &[EventRef],
+        reason: &str,
+        by: &str,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        self.store.dismiss_of(Some(self.tenant.as_str()), events, reason, by).await
+    }
+
+    /// Takes dismissals of the tenant's events back. See [`EventStore::undo_dismissal`].
+    ///
+    /// # Errors
+    /// As there; events of other tenants are unknown.
+    pub async fn undo_dismissal(
+        &self,
+        events: &[EventRef],
+        by: &str,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        self.store.undo_dismissal_of(Some(self.tenant.as_str()), events, by).await
+    }
+
+    /// The record of dismissals of the tenant's events. See [`EventStore::dismissals`]. The
+    /// tenant of the filter does not matter.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dismissals(
+        &self,
+        filter: &DismissalFilter,
+        limit: usize,
+    ) -> Result<Vec<Dismissal>, StoreError> {
+        let own = Some(self.tenant.as_str().to_owned());
+        let filter = DismissalFilter { tenant: own, ..filter.clone() };
+        self.store.dismissals(&filter, limit).await
     }
 
     /// A stream that keeps what this handle keeps.

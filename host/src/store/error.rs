@@ -73,6 +73,36 @@ pub enum StoreError {
          give the store its inline plugins"
     )]
     InlineMissing,
+    /// A key of [`append_once`](super::EventStore::append_once) belongs to another append.
+    #[error(
+        "{stream}: the key of this append was used for another one: for another stream, other \
+         events or another expected version; a key names one append for ever"
+    )]
+    KeyReused {
+        /// The stream that was written to.
+        stream: StreamId,
+    },
+    /// The inline plugins of the database can't be loaded now, or change too often.
+    #[error("{0}")]
+    InlineUnavailable(String),
+    /// A query asks for what can't be answered: a JSON path that is none, a time out of range.
+    #[error("{0}")]
+    InvalidQuery(String),
+    /// A query took longer than it was allowed to.
+    #[error(
+        "the query was stopped after {0:?}: narrow it by stream, position, time, correlation or \
+         causation, which have indexes, or give it more time"
+    )]
+    QueryTimedOut(std::time::Duration),
+    /// Events were named that are not in the log, or belong to another tenant.
+    #[error("not in the log: {}", listed(.missing))]
+    UnknownEvents {
+        /// The positions or ids, in the order in which they were asked for.
+        missing: Vec<String>,
+    },
+    /// A dismissal, or its end, that can't be made.
+    #[error("{0}")]
+    InvalidDismissal(String),
     /// Work of the caller in the transaction of the append failed, and the append with it.
     #[error("{work} failed in the transaction of the append: {source}; nothing was appended")]
     Work {
@@ -86,7 +116,16 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
 }
 
+/// What `require_attached` (migration 016) raises.
+const DETACHED: &str = "EF001";
+
 impl StoreError {
+    /// Some of what was asked for is in a partition that was taken out of the log.
+    pub fn is_detached(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.as_database_error().and_then(|db| db.code()).as_deref() == Some(DETACHED)
+    }
+
     /// PostgreSQL could not store what it was given, and never will: a number or a time out of its
     /// range, JSON nested too deeply.
     pub fn is_bad_data(&self) -> bool {
@@ -103,6 +142,16 @@ impl StoreError {
         let code = error.as_database_error().and_then(|db| db.code());
         // 22: data exception. 54001: statement (here, a payload) too complex.
         code.is_some_and(|code| code.starts_with("22") || code == "54001")
+    }
+}
+
+/// The first few of a list, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -127,6 +176,11 @@ pub fn describe(error: &sqlx::Error) -> String {
                     "{}: has the database been migrated? Run `eventfabric migrate`",
                     db.message()
                 )
+            }
+            Some(DETACHED) => {
+                let name = db.message().rsplit("the partition ").next().unwrap_or_default();
+                let name = name.trim_end_matches(" was detached");
+                format!("{}; `eventfabric partitions attach {name}` brings it back", db.message())
             }
             Some("53100") => format!("{}: the disk of the database is full", db.message()),
             Some(code) => format!("database error {code}: {}", db.message()),

@@ -41,6 +41,9 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "012_delivery",
     "013_sandbox",
     "014_snapshot_rebuild",
+    "016_partitions",
+    "018_reading_and_dismissal",
+    "019_tenants",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

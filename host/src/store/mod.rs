@@ -5,17 +5,22 @@ mod append;
 mod checkpoint;
 mod confined;
 mod dead_letter;
+mod dismissal;
 mod error;
 mod inline;
+mod load;
 pub mod migrate;
 mod outbox;
+pub mod partition;
 mod payload;
 mod prepare;
+mod query;
 mod read;
 mod retry;
 mod row;
 mod safe_head;
 mod snapshot;
+mod statistics;
 mod tenant;
 mod wake;
 
@@ -29,11 +34,13 @@ pub use checkpoint::{
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, dead_letters, requeue};
+pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
+pub use query::{Dismissed, Query};
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
@@ -43,7 +50,11 @@ pub use snapshot::{
     NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,
     request_snapshot_rebuild, save_snapshots, snapshots,
 };
-pub use tenant::tenants;
+pub use statistics::{
+    AggregateStatistics, Backlog, ProjectionBacklog, Statistics, Tally, TopicBacklog,
+    TypeStatistics,
+};
+pub use tenant::{tenant_exists, tenants};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.

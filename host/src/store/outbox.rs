@@ -16,9 +16,7 @@ use crate::event::Event;
 pub struct Claimed {
     /// The row.
     pub outbox_id: i64,
-    /// The event was dismissed: it is not delivered.
-    pub dismissed: bool,
-    /// The event.
+    /// The event. A dismissed one is not delivered.
     pub event: Event,
 }
 
@@ -59,11 +57,7 @@ pub async fn claim(
     let (mut claimed, mut bytes, mut full) = (Vec::new(), 0, false);
     while let Some(row) = rows.try_next().await? {
         bytes += row.payload.len();
-        claimed.push(Claimed {
-            outbox_id: row.outbox_id,
-            dismissed: row.dismissed,
-            event: event_of!(row)?,
-        });
+        claimed.push(Claimed { outbox_id: row.outbox_id, event: event_of!(row)? });
         full = bytes >= PAGE_BYTES || claimed.len() as i64 == limit;
         if full {
             break;

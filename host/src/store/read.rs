@@ -1,5 +1,7 @@
 //! Reading streams and the log.
 
+use std::pin::pin;
+
 use futures::stream::{self, Stream, TryStreamExt as _};
 use sqlx::PgExecutor;
 
@@ -8,14 +10,14 @@ use super::{EventStore, StoreError};
 use crate::event::{Event, MAX_VERSION, StreamId};
 
 /// Events that a read holds in memory at a time.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 /// Bytes of payload after which a page ends early.
 pub(super) const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
-/// A page of the log.
+/// A page of the log, or of a stream.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// In the order of positions.
+    /// In the order in which they were read.
     pub events: Vec<Event>,
     /// There can be more that matches: the page ended at its limit.
     pub full: bool,
@@ -65,15 +67,44 @@ impl EventStore {
         pages(Some(start), move |from: i32| {
             let (pool, stream) = (pool.clone(), stream.clone());
             async move {
-                let page = stream_page(&pool, &stream, direction, from).await?;
-                let next = page.last().and_then(|event| match direction {
+                let page = stream_page(&pool, &stream, direction, from, PAGE).await?;
+                let next = page.events.last().and_then(|event| match direction {
                     Direction::Forward => event.version.checked_add(1),
                     Direction::Backward => Some(event.version - 1).filter(|version| *version > 0),
                 });
-                let more = page.len() as i64 == PAGE;
-                Ok((page, next.filter(|_| more)))
+                Ok((page.events, next.filter(|_| page.full)))
             }
         })
+    }
+
+    /// One page of a stream, from a version on: at most `limit` events, and some 16 MiB of payload.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stream_page(
+        &self,
+        stream: &StreamId,
+        direction: Direction,
+        from: i32,
+        limit: i64,
+    ) -> Result<Page, StoreError> {
+        stream_page(&self.pool, stream, direction, from, limit).await
+    }
+
+    /// The version of a stream's last event; none where it was never appended to.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn stream_version(&self, stream: &StreamId) -> Result<Option<i32>, StoreError> {
+        let row = sqlx::query_file!(
+            "src/store/sql/stream_version.sql",
+            stream.tenant,
+            stream.aggregate,
+            stream.id
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| row.current_version))
     }
 
     /// Reads the log page by page, in the order of positions, up to what is visible when a page is
@@ -96,7 +127,7 @@ impl EventStore {
 }
 
 /// Turns a reader of pages into a stream of events that asks for a page when it has run out.
-fn pages<K, F, R>(
+pub(super) fn pages<K, F, R>(
     start: Option<K>,
     read: F,
 ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static
@@ -118,38 +149,36 @@ async fn stream_page(
     stream: &StreamId,
     direction: Direction,
     from: i32,
-) -> Result<Vec<Event>, StoreError> {
-    let rows = match direction {
+    limit: i64,
+) -> Result<Page, StoreError> {
+    match direction {
         Direction::Forward => {
-            sqlx::query_file_as!(
+            let rows = sqlx::query_file_as!(
                 EventRow,
                 "src/store/sql/read_stream_forward.sql",
                 stream.tenant,
                 stream.aggregate,
                 stream.id,
                 from,
-                PAGE,
+                limit,
                 false
-            )
-            .fetch_all(pool)
-            .await?
+            );
+            page_of(rows.fetch(pool), limit).await
         }
         Direction::Backward => {
-            sqlx::query_file_as!(
+            let rows = sqlx::query_file_as!(
                 EventRow,
                 "src/store/sql/read_stream_backward.sql",
                 stream.tenant,
                 stream.aggregate,
                 stream.id,
                 from,
-                PAGE,
+                limit,
                 false
-            )
-            .fetch_all(pool)
-            .await?
+            );
+            page_of(rows.fetch(pool), limit).await
         }
-    };
-    events(rows)
+    }
 }
 
 /// One page of the log: at most `limit` events that match, in the order of positions, and some
@@ -160,7 +189,7 @@ pub async fn log_page(
     limit: i64,
 ) -> Result<Page, StoreError> {
     let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
-    let mut rows = sqlx::query_file_as!(
+    let rows = sqlx::query_file_as!(
         EventRow,
         "src/store/sql/read_log.sql",
         filter.after,
@@ -172,6 +201,15 @@ pub async fn log_page(
         filter.dismissed
     )
     .fetch(executor);
+    page_of(rows, limit).await
+}
+
+/// Takes a page from the rows that a statement answers, whose limit is `limit`.
+pub(super) async fn page_of(
+    rows: impl Stream<Item = sqlx::Result<EventRow>>,
+    limit: i64,
+) -> Result<Page, StoreError> {
+    let mut rows = pin!(rows);
     let (mut page, mut bytes) = (Page::default(), 0);
     while let Some(row) = rows.try_next().await? {
         bytes += row.payload.len();
@@ -183,8 +221,4 @@ pub async fn log_page(
     }
     page.full = !page.events.is_empty() && page.events.len() as i64 == limit;
     Ok(page)
-}
-
-fn events(rows: Vec<EventRow>) -> Result<Vec<Event>, StoreError> {
-    Ok(rows.into_iter().map(EventRow::into_event).collect::<sqlx::Result<_>>()?)
 }

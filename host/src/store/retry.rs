@@ -37,9 +37,7 @@ pub struct Retry {
     pub attempts: i32,
     /// The first failure.
     pub first_failed_at: DateTime<Utc>,
-    /// The event was dismissed since.
-    pub dismissed: bool,
-    /// The event.
+    /// The event. A dismissed one is not delivered.
     pub event: Event,
 }
 
@@ -86,7 +84,6 @@ pub async fn claim_retries(
                 outbox_id: row.outbox_id,
                 attempts: row.attempts,
                 first_failed_at: row.first_failed_at,
-                dismissed: row.dismissed,
                 event: event_of!(row)?,
             })
         })

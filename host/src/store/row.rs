@@ -20,6 +20,7 @@ pub(super) struct EventRow {
     pub occurred_at: DateTime<Utc>,
     pub correlation_id: Option<String>,
     pub causation_id: Option<String>,
+    pub dismissed_at: Option<DateTime<Utc>>,
     pub topic: Option<String>,
 }
 
@@ -41,6 +42,7 @@ impl EventRow {
             occurred_at: self.occurred_at,
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
+            dismissed_at: self.dismissed_at,
             topic: self.topic,
         })
     }
@@ -62,6 +64,7 @@ macro_rules! event_of {
             occurred_at: $record.occurred_at,
             correlation_id: $record.correlation_id,
             causation_id: $record.causation_id,
+            dismissed_at: $record.dismissed_at,
             topic: $record.topic,
         }
         .into_event()

@@ -2,8 +2,10 @@
 
 mod cli;
 mod embedded;
+mod http;
 mod interop;
 mod migrate;
+mod partitions;
 mod runners;
 mod safe_head;
 mod sandbox;

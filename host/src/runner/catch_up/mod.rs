@@ -131,8 +131,11 @@ impl CatchUp {
         let pool = self.store.pool();
         if !state.created {
             let create = store::create_checkpoint(pool, &self.name, tenant);
-            unless_stopped(&self.stop, create).await?;
+            let begins = unless_stopped(&self.stop, create).await?;
             state.created = true;
+            if begins {
+                self.say_what_is_detached(tenant).await?;
+            }
         }
         let begin = Tx::begin(pool, active.plugin.limits().batch);
         let mut tx = unless_stopped(&self.stop, begin).await?;
@@ -197,6 +200,21 @@ impl CatchUp {
             }
             (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
         }
+    }
+
+    /// A projection that begins reads what is in the log, and not what was taken out of it.
+    async fn say_what_is_detached(&self, tenant: &str) -> Result<(), StoreError> {
+        let detached = store::partition::detached(self.store.pool());
+        let names = unless_stopped(&self.stop, detached).await?;
+        if !names.is_empty() {
+            tracing::warn!(
+                projection = self.name,
+                tenant,
+                partitions = names.join(", "),
+                "the projection begins without the events of detached partitions"
+            );
+        }
+        Ok(())
     }
 
     /// There was no event for the projection up to `until`: moves the checkpoint, now and then.

@@ -46,23 +46,22 @@ impl EventStore {
         let mut events = Vec::with_capacity(ids.len());
         for new in &prepared.new {
             let stream = &prepared.streams[new.stream].id;
-            match found.get(&new.id) {
-                Some(row)
-                    if row.tenant_id == stream.tenant
-                        && row.aggregate_name == stream.aggregate
-                        && row.aggregate_id == stream.id
-                        && row.event_type == new.event_type =>
-                {
-                    events.push(AppendedEvent {
-                        id: new.id,
-                        position: row.position,
-                        version: row.version,
-                        occurred_at: row.occurred_at,
-                    });
-                }
-                Some(row) => return Err(refusal!(prepared, row)),
-                None => break,
-            }
+            let Some(row) = found.get(&new.id) else { break };
+            // (Of an event whose partition was detached only the key is known.)
+            let Some(occurred_at) = row.occurred_at.filter(|_| {
+                row.tenant_id == stream.tenant
+                    && row.aggregate_name == stream.aggregate
+                    && row.aggregate_id == stream.id
+                    && row.event_type.as_ref() == Some(&new.event_type)
+            }) else {
+                return Err(refusal!(prepared, row));
+            };
+            events.push(AppendedEvent {
+                id: new.id,
+                position: row.position,
+                version: row.version,
+                occurred_at,
+            });
         }
         if events.len() == prepared.new.len() {
             return Ok(Some(Appended { events, repeated: true }));

@@ -3,6 +3,7 @@
 mod columns;
 mod earlier;
 mod group;
+mod once;
 mod prepared;
 
 use std::time::Duration;
@@ -15,13 +16,14 @@ use uuid::Uuid;
 pub(super) use self::group::Groups;
 use self::prepared::Prepared;
 use super::inline::Epoch;
-use super::{EventStore, StoreError};
+use super::{EventStore, StoreError, partition};
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
 /// How long a statement of an append may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often an append reads the set of inline plugins anew before it gives up.
+/// How often an append reads the set of inline plugins anew, or makes the partition that it lacks,
+/// before it gives up.
 const REFRESHES: usize = 5;
 
 /// Events for one stream, with what the writer believes of it.
@@ -133,12 +135,17 @@ impl EventStore {
         prepared: &Prepared,
         work: Option<&dyn InTransaction>,
     ) -> Result<Appended, StoreError> {
-        for _ in 0..REFRESHES {
+        for tries in (1..=REFRESHES).rev() {
             let epoch = self.inline_epoch();
             match self.try_append(prepared, epoch, work).await {
                 Ok(appended) => {
                     self.wake.hint();
                     return Ok(appended);
+                }
+                Err(Refused::Error(StoreError::Database(error)))
+                    if partition::is_missing(&error) && tries > 1 =>
+                {
+                    partition::make_room(&self.pool, prepared.new.len()).await?;
                 }
                 Err(Refused::Error(error)) => {
                     if let Some(earlier) = self.find_earlier(prepared, &error).await? {
@@ -149,14 +156,14 @@ impl EventStore {
                 Err(Refused::OtherInline) => match &self.inline {
                     None => return Err(StoreError::InlineMissing),
                     Some(inline) => inline.refresh().await.map_err(|error| {
-                        StoreError::InvalidAppend(format!(
+                        StoreError::InlineUnavailable(format!(
                             "cannot load the inline plugins of the database: {error:#}"
                         ))
                     })?,
                 },
             }
         }
-        Err(StoreError::InvalidAppend(format!(
+        Err(StoreError::InlineUnavailable(format!(
             "the inline plugins changed {REFRESHES} times during one append; try again"
         )))
     }

@@ -187,6 +187,7 @@ impl Prepared {
                 occurred_at: written.occurred_at,
                 correlation_id: new.correlation_id.clone(),
                 causation_id: new.causation_id.clone(),
+                dismissed_at: None,
                 topic: self.streams[new.stream].topic.clone(),
             })
             .collect()

@@ -1,10 +1,13 @@
 -- Gives dead letters back: $1 ids (NULL: all), $2 projection (NULL: all). A letter that names its
 -- projection becomes a retry of that one; one that names none (it came from the TypeScript library)
--- goes back to the outbox, for all.
+-- goes back to the outbox, for all. Letters of dismissed events stay.
 WITH letters AS (
-    DELETE FROM eventfabric.outbox_dead_letters
+    DELETE FROM eventfabric.outbox_dead_letters d
     WHERE ($1::bigint[] IS NULL OR id = ANY ($1))
       AND ($2::text IS NULL OR projection_name = $2)
+      AND NOT EXISTS (SELECT FROM eventfabric.events e
+                      WHERE e.global_position = d.global_position
+                        AND e.dismissed_at IS NOT NULL)
     RETURNING *
 ),
 retried AS (

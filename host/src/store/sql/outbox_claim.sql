@@ -25,12 +25,12 @@ orphans AS (
     WHERE o.id = c.id
       AND NOT EXISTS (SELECT FROM eventfabric.events e WHERE e.global_position = c.global_position)
 )
-SELECT o.id AS "outbox_id!", e.dismissed_at IS NOT NULL AS "dismissed!",
+SELECT o.id AS "outbox_id!",
        e.global_position AS "position!", e.event_id AS "event_id!", e.tenant_id AS "tenant!",
        e.aggregate_name AS "aggregate!", e.aggregate_id AS "aggregate_id!",
        e.aggregate_version AS "version!", e.type AS "event_type!", e.version AS "schema_version!",
        e.payload::text AS "payload!", e.occurred_at AS "occurred_at!", e.correlation_id, e.causation_id,
-       o.topic
+       e.dismissed_at, o.topic
 FROM claimed o
 JOIN eventfabric.events e USING (global_position)
 ORDER BY o.id

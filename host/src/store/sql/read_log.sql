@@ -4,7 +4,7 @@ SELECT global_position AS "position!", event_id AS "event_id!", tenant_id AS "te
        aggregate_name AS "aggregate!", aggregate_id AS "aggregate_id!",
        aggregate_version AS "version!", type AS "event_type!", version AS "schema_version!",
        payload::text AS "payload!", occurred_at AS "occurred_at!", correlation_id, causation_id,
-       NULL::text AS topic
+       dismissed_at, NULL::text AS topic
 FROM eventfabric.events
 WHERE global_position > $1 AND global_position <= $2
   AND ($4::text[] IS NULL OR type = ANY ($4))

@@ -20,12 +20,11 @@ orphans AS (
 )
 SELECT o.outbox_id AS "outbox_id!", o.attempts AS "attempts!",
        o.first_failed_at AS "first_failed_at!",
-       e.dismissed_at IS NOT NULL AS "dismissed!",
        e.global_position AS "position!", e.event_id AS "event_id!", e.tenant_id AS "tenant!",
        e.aggregate_name AS "aggregate!", e.aggregate_id AS "aggregate_id!",
        e.aggregate_version AS "version!", e.type AS "event_type!", e.version AS "schema_version!",
        e.payload::text AS "payload!", e.occurred_at AS "occurred_at!", e.correlation_id, e.causation_id,
-       o.topic
+       e.dismissed_at, o.topic
 FROM claimed o
 JOIN eventfabric.events e USING (global_position)
 ORDER BY e.global_position

@@ -4,6 +4,7 @@ mod append;
 mod embedded;
 mod import;
 mod interrupted;
+mod querying;
 mod reading;
 mod snapshots;
 mod trouble;

@@ -29,7 +29,7 @@ async fn library_database() -> (TestDb, PgConnection) {
 /// Every row of the table as JSON, without the columns that are ours.
 async fn rows(conn: &mut PgConnection, table: &str) -> Vec<String> {
     let sql = format!(
-        "SELECT (to_jsonb(t) - '{{projection_name,plugin_version,first_failed_at}}'::text[])::text
+        "SELECT (to_jsonb(t) - '{{projection_name,plugin_version,first_failed_at,rebuild_requested_at}}'::text[])::text
          FROM eventfabric.{table} t ORDER BY 1"
     );
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(conn).await.unwrap()

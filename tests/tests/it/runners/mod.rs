@@ -8,8 +8,10 @@ mod failures_catch_up;
 mod failures_inline;
 mod faults;
 mod outages;
-mod rig;
+pub mod rig;
 mod shutdown;
 mod tenants;
 mod upcast;
 mod week;
+
+pub use rig::until;

@@ -19,6 +19,16 @@ async fn the_log_cannot_be_changed_not_even_by_a_superuser() {
         "UPDATE eventfabric.events SET aggregate_version = aggregate_version + 10",
         "UPDATE eventfabric.events SET global_position = 100 WHERE global_position = 1",
         "UPDATE eventfabric.events SET tenant_id = 'acme'",
+        "UPDATE eventfabric.events SET event_id = gen_random_uuid()",
+        "UPDATE eventfabric.events SET aggregate_name = 'Other'",
+        "UPDATE eventfabric.events SET aggregate_id = '2'",
+        "UPDATE eventfabric.events SET version = 2",
+        "UPDATE eventfabric.events SET occurred_at = occurred_at + interval '1 microsecond'",
+        "UPDATE eventfabric.events SET correlation_id = 'c'",
+        "UPDATE eventfabric.events SET causation_id = 'c'",
+        // The same number to JSON, but not the same text.
+        "UPDATE eventfabric.events
+         SET payload = jsonb_set(payload, '{n}', to_jsonb((payload->>'n')::numeric + 0.00))",
         "DELETE FROM eventfabric.events",
         "DELETE FROM eventfabric.events WHERE aggregate_version = 3",
         "TRUNCATE eventfabric.events",

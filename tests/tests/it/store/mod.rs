@@ -2,9 +2,13 @@
 
 mod append;
 mod concurrent;
+mod dismissal;
 mod group;
 mod guard;
 mod invalid;
+mod lookup;
+mod plans;
+mod query;
 mod read;
 mod repeat;
 

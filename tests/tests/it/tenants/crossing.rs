@@ -122,6 +122,50 @@ async fn an_event_id_of_another_tenant_is_taken_and_nothing_more_is_told() {
 }
 
 #[tokio::test]
+async fn a_query_finds_the_tenants_own_events_whatever_it_asks_for() {
+    let (_db, acme, globex, ids) = two().await;
+    let own = globex.append(account(), ExpectedVersion::Any, events(2)).await.unwrap();
+    let q = || globex.query();
+    for query in [
+        q(),
+        q().aggregate("Account"),
+        q().positions(0..),
+        q().of_stream(account().of(globex.id())),
+        q().payload_path("$"),
+        q().newest_first(),
+    ] {
+        let found = query.clone().load().await.unwrap();
+        assert!(found.iter().all(|event| event.stream.tenant == "globex"), "{found:?}");
+        assert_eq!((found.len(), query.count().await.unwrap()), (2, 2));
+    }
+    assert_eq!(q().event_id(ids[0]).count().await.unwrap(), 0);
+    for query in [q().tenant("acme"), q().of_stream(account().of(acme.id()))] {
+        for error in [query.clone().load().await.unwrap_err(), query.count().await.unwrap_err()] {
+            let refused =
+                matches!(&error, StoreError::OtherTenant { asked, .. } if asked == "acme");
+            assert!(refused, "{error:?}");
+        }
+    }
+
+    let first = own.events[0].position;
+    assert_eq!(globex.load_by_positions(&[first]).await.unwrap().len(), 1);
+    assert_eq!(globex.load_by_ids(&[own.events[1].id]).await.unwrap().len(), 1);
+    // Another tenant's are no more there than those that nobody has.
+    for error in [
+        globex.load_by_positions(&[first, 1]).await.unwrap_err(),
+        globex.load_by_ids(&[own.events[0].id, ids[0]]).await.unwrap_err(),
+    ] {
+        let StoreError::UnknownEvents { missing } = &error else { panic!("{error:?}") };
+        assert_eq!(missing.len(), 1);
+        assert!(!format!("{error} {error:?}").contains("acme"), "{error:?}");
+    }
+    let statistics = globex.statistics().await.unwrap();
+    assert_eq!((statistics.total.events, statistics.streams), (2, 1));
+    assert_eq!(globex.backlog().await.unwrap().rows, 2);
+    assert_eq!(acme.backlog().await.unwrap().rows, 3);
+}
+
+#[tokio::test]
 async fn known_ids_are_the_tenants_own() {
     let (_db, acme, globex, ids) = two().await;
     let own = Uuid::now_v7();
@@ -199,9 +243,12 @@ async fn a_handle_keeps_what_it_was_given_until_its_last_clone_and_read_are_gone
     let lease: Arc<str> = "lease".into();
     let held = acme.holding(Arc::new(lease.clone()));
     let (clone, reading) = (held.clone(), held.read_log(LogFilter::default()));
+    let query = held.query().stream();
     drop(held);
     drop(clone);
     assert_eq!(Arc::strong_count(&lease), 2);
     drop(reading);
+    assert_eq!(Arc::strong_count(&lease), 2);
+    drop(query);
     assert_eq!(Arc::strong_count(&lease), 1);
 }

@@ -8,16 +8,31 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("projection", &["event"]),
     ("db", &[]),
-    ("upcast", &["event"]),
     ("embedded", &[]),
     ("sandbox", &["db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
     ("store", &["db", "event"]),
+    // Databases of tenants, whatever runs there.
+    ("tenancy", &["store", "db", "event", "backoff"]),
     ("plugin", &["sandbox", "upcast", "db", "event", "projection"]),
+    ("upcast", &["event"]),
     ("session", &["store", "upcast", "db", "event", "backoff"]),
-    ("runner", &["plugin", "store", "upcast", "sandbox", "db", "event", "projection", "backoff"]),
-    ("http", &["runner", "plugin", "store", "sandbox", "db", "event", "projection"]),
-    ("settings", &["http", "runner", "plugin", "sandbox"]),
+    (
+        "runner",
+        &[
+            "plugin",
+            "tenancy",
+            "store",
+            "upcast",
+            "sandbox",
+            "db",
+            "event",
+            "projection",
+            "backoff",
+        ],
+    ),
+    ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
+    ("settings", &["http", "runner", "plugin", "sandbox", "tenancy", "event"]),
     (
         "cli",
         &[
@@ -27,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "session",
             "runner",
             "plugin",
+            "tenancy",
             "store",
             "sandbox",
             "db",

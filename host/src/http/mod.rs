@@ -1,0 +1,42 @@
+//! The HTTP API of a host: one file a resource.
+//!
+//! A request passes `router.rs` (limits, time-outs, problem documents for everything that axum
+//! answers by itself), `auth.rs` (the token and its scope), `extract.rs` (tenant, names and body,
+//! checked) and reaches a handler, which asks the store or the registry. `state.rs` is the one place
+//! that knows where a tenant's events are. `problem.rs` has all errors.
+
+mod append;
+mod auth;
+mod config;
+mod event_body;
+mod expected;
+mod extract;
+mod limits;
+mod log;
+mod metrics;
+mod openapi;
+mod params;
+mod problem;
+mod reader;
+mod responses;
+mod router;
+mod server;
+mod state;
+mod streams;
+mod tokens;
+
+use axum::http::HeaderValue;
+
+pub use config::HttpConfig;
+pub use limits::HttpLimits;
+pub use openapi::document;
+pub use server::Server;
+pub use tokens::{Scope, TokenConfig};
+
+/// Events of a page, where the request does not say.
+const PAGE: i64 = 100;
+
+/// The tag of a stream at a version.
+fn version_tag(version: i32) -> Option<HeaderValue> {
+    HeaderValue::try_from(format!("\"{version}\"")).ok()
+}

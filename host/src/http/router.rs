@@ -1,0 +1,120 @@
+//! Which request reaches which handler, and what all of them pass.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Code, MEDIA_TYPE, Problem};
+use super::state::Api;
+use super::tokens::Scope;
+use super::{append, auth, log, streams};
+
+/// What each scope allows.
+fn scopes() -> [(Scope, OpenApiRouter<Api>); 2] {
+    let append = OpenApiRouter::new().routes(routes!(append::append));
+    let read =
+        OpenApiRouter::new().routes(routes!(streams::read_stream)).routes(routes!(log::read_log));
+    [(Scope::Append, append), (Scope::Read, read)]
+}
+
+/// All routes, for the document.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    let all = scopes().into_iter().fold(OpenApiRouter::new(), |all, (_, routes)| all.merge(routes));
+    OpenApiRouter::new().nest("/v1", all)
+}
+
+/// The whole API.
+pub(super) fn router(api: Api) -> Router {
+    let scoped = scopes().into_iter().fold(OpenApiRouter::new(), |all, (scope, routes)| {
+        let authorize = middleware::from_fn_with_state((api.clone(), scope), auth::authorize);
+        all.merge(routes.route_layer(authorize))
+    });
+    let (scoped, _) = scoped.split_for_parts();
+    Router::new()
+        .nest("/v1", scoped.clone())
+        .nest("/v1/tenants/{tenant}", scoped)
+        .layer(middleware::from_fn_with_state(api.clone(), within_limits))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(as_problems))
+        .with_state(api)
+}
+
+/// Answers so many requests at a time, each within its time; the others are told to come back.
+async fn within_limits(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = api.requests.clone().try_acquire_owned() else {
+        return Problem::new(
+            Code::Overloaded,
+            "as many requests as the API takes are being answered (http.limits.requests)",
+        )
+        .into_response();
+    };
+    let time = api.limits.answer;
+    match tokio::time::timeout(time, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            Code::TimeOut,
+            format!(
+                "no answer within {time:?}; an append may have been made, so repeat it with the same \
+                 Idempotency-Key"
+            ),
+        )
+        .into_response(),
+    }
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    tracing::error!(panic = message, "a request panicked");
+    Problem::new(Code::InternalError, "the log of the host says what").into_response()
+}
+
+/// Makes a problem document of every error that has none: those of the router and of the server.
+async fn as_problems(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    let status = response.status();
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let is_problem = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|media_type| media_type == MEDIA_TYPE);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let problem = match status {
+        StatusCode::NOT_FOUND => {
+            Problem::new(Code::NotFound, format!("there is nothing at {path}; see /openapi.json"))
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Problem::new(Code::MethodNotAllowed, "see the header `Allow`")
+        }
+        status if status.is_client_error() => {
+            Problem::invalid("the request can't be read").with_status(status)
+        }
+        status => {
+            Problem::new(Code::InternalError, "the log of the host says what").with_status(status)
+        }
+    };
+    let kept = keep(&response, header::ALLOW);
+    let mut response = problem.into_response();
+    if let Some((name, value)) = kept {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn keep(response: &Response<Body>, name: HeaderName) -> Option<(HeaderName, HeaderValue)> {
+    response.headers().get(&name).cloned().map(|value| (name, value))
+}

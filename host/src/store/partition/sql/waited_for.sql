@@ -1,0 +1,25 @@
+-- Who has not handled all events at $1 and later, before $2: catch-up projections that have begun and
+-- not come so far, and what is queued for async ones.
+SELECT DISTINCT c.projection_name AS "who!"
+FROM eventfabric.projection_checkpoints c
+WHERE c.last_global_position < $2::bigint - 1
+  AND EXISTS (SELECT FROM eventfabric.events e
+              WHERE e.tenant_id = c.tenant_id
+                AND e.global_position >= greatest($1::bigint, c.last_global_position + 1)
+                AND e.global_position < $2)
+UNION
+SELECT p.projection_name
+FROM eventfabric.projections p
+WHERE p.mode = 'catch-up'
+  AND NOT EXISTS (SELECT FROM eventfabric.projection_checkpoints c
+                  WHERE c.projection_name = p.projection_name)
+UNION
+SELECT DISTINCT r.projection_name || ' (retries)'
+FROM eventfabric.projection_retries r
+WHERE r.global_position >= $1 AND r.global_position < $2
+UNION
+(SELECT 'the outbox'
+ FROM eventfabric.outbox o
+ WHERE o.global_position >= $1 AND o.global_position < $2
+ LIMIT 1)
+ORDER BY 1
