@@ -8,6 +8,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("projection", &["event"]),
     ("db", &[]),
+    ("upcast", &["event"]),
     ("embedded", &[]),
     ("sandbox", &["db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
@@ -15,7 +16,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Databases of tenants, whatever runs there.
     ("tenancy", &["store", "db", "event", "backoff"]),
     ("plugin", &["sandbox", "upcast", "db", "event", "projection"]),
-    ("upcast", &["event"]),
     ("session", &["store", "upcast", "db", "event", "backoff"]),
     (
         "runner",
