@@ -25,6 +25,7 @@ use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::{EventStore, migrate};
+use crate::upcast::Upcasters;
 
 /// A host that hears of no change looks into the registry this often.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -47,6 +48,9 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
+    /// what it gets by itself, too.)
+    pub upcasters: Upcasters,
 }
 
 impl Default for HostConfig {
@@ -59,6 +63,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            upcasters: Upcasters::new(),
         }
     }
 }
@@ -70,6 +75,7 @@ impl HostConfig {
     /// When the folder of compiled plugins can't be used.
     pub fn runtime(&self) -> anyhow::Result<Runtime> {
         Runtime::new(self.cache_dir.clone(), self.limits.clone())
+            .map(|runtime| runtime.with_upcasters(self.upcasters.clone()))
             .context("the WebAssembly engine cannot be set up")
     }
 }
