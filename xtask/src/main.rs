@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask demo | plugins | prepare | test | bench | torture`.
+//! The project's own tasks: `cargo xtask api-test | demo | plugins | prepare | test | bench | torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
 
 #![forbid(unsafe_code)]
 
+mod api_test;
 mod bench;
 mod demo;
 mod plugins;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Try the HTTP API with requests that schemathesis makes up from its OpenAPI document
+    ApiTest,
     /// Measure, on a private PostgreSQL with its default settings
     Bench {
         /// Which benchmark of host/benches; all of them where none is named
@@ -61,6 +64,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::ApiTest => api_test::api_test(),
         Task::Bench { name } => bench::bench(name.as_deref()),
         Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),

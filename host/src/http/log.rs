@@ -19,7 +19,7 @@ use super::state::Api;
 use crate::event::DEFAULT_TENANT;
 
 /// How long a page waits for the safe head to reach what this API has appended.
-const OWN_APPENDS: Duration = Duration::from_millis(250);
+const OWN_APPENDS: Duration = Duration::from_secs(1);
 /// A page that finds little of what it looks for ends after this time, and says where to go on.
 const SEARCH: Duration = Duration::from_secs(2);
 

@@ -2,9 +2,9 @@
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{Array, Object, ObjectBuilder, OneOf, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{OpenApi, Required};
+use utoipa::openapi::{OpenApi, RefOr, Required, Schema};
 
 use super::router;
 use crate::event::MAX_NAME;
@@ -23,7 +23,7 @@ const SCHEME: &str = "token";
             otherwise. After a 503, wait for `Retry-After` and try again; an append with an \
             `Idempotency-Key` can be repeated after anything.",
     ),
-    components(schemas(super::problem::Problem)),
+    components(schemas(super::problem::Problem, super::event_body::DirectionBody)),
     tags(
         (name = "streams", description = "The events of one aggregate"),
         (name = "log", description = "All events of a tenant, in the order of their positions"),
@@ -40,8 +40,35 @@ pub fn document() -> OpenApi {
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+    leave_out_null(&mut document);
     name_tenants(&mut document);
     document
+}
+
+/// A parameter that may be left out can't be null; its Rust type says both in one word.
+fn leave_out_null(document: &mut OpenApi) {
+    let items = document.paths.paths.values_mut();
+    let parameters = items.flat_map(operations).filter_map(|one| one.parameters.as_mut()).flatten();
+    for schema in parameters.filter_map(|parameter| parameter.schema.as_mut()) {
+        let RefOr::T(inner) = schema else { continue };
+        match inner {
+            Schema::Object(Object { schema_type, .. })
+            | Schema::Array(Array { schema_type, .. }) => {
+                if let SchemaType::Array(types) = schema_type {
+                    types.retain(|one| *one != Type::Null);
+                    if let [one] = types.as_slice() {
+                        *schema_type = SchemaType::Type(one.clone());
+                    }
+                }
+            }
+            Schema::OneOf(OneOf { items, .. }) => {
+                if let Some(one) = items.iter().find(|item| matches!(item, RefOr::Ref(_))) {
+                    *schema = one.clone();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What is a tenant's has two addresses: one with the tenant in it, one with the header.
@@ -74,7 +101,8 @@ fn name_tenants(document: &mut OpenApi) {
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.post].into_iter().flatten()
+    let PathItem { get, post, .. } = item;
+    [get, post].into_iter().flatten()
 }
 
 fn tenant(name: &str, place: ParameterIn) -> Parameter {

@@ -16,6 +16,7 @@ use metrics::{counter, gauge};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use utoipa::ToSchema;
 
 use super::event_body::EventBody;
 use super::expected::one;
@@ -37,6 +38,18 @@ const COME_BACK: Duration = Duration::from_secs(1);
 /// After an error of the database.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
+/// A message of a subscription.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "it is here for the document; messages are written as frames")]
+pub(super) struct Message {
+    /// The position up to which everything was sent, for `Last-Event-ID`.
+    #[schema(pattern = "^[0-9]+$")]
+    id: String,
+    /// An `Event` as JSON; left out where the message carries an `id` alone.
+    #[schema(nullable = false)]
+    data: Option<String>,
+}
+
 /// Subscribe to the log
 ///
 /// Server-sent events, without end: those of one tenant after a position, in the order of positions,
@@ -57,7 +70,7 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
             description = "The last position that was seen; over `after`"),
     ),
     responses(
-        (status = 200, description = "Events as they come", body = String,
+        (status = 200, description = "Events as they come", body = Message,
             content_type = "text/event-stream"),
         SubscribeProblems,
     ),

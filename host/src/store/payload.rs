@@ -20,6 +20,7 @@ pub(super) fn with_type_and_version(
         return Err("the payload must be a JSON object".to_owned());
     }
     check_escapes(text)?;
+    check_exponents(text)?;
     let own: Own = serde_json::from_str(text).map_err(|error| format!("the payload: {error}"))?;
     let mut added = String::new();
     match &own.r#type {
@@ -83,6 +84,37 @@ pub(super) fn check_escapes(json: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Digits by which an exponent may move the point: more than any double has.
+const EXPONENT: u32 = 400;
+
+/// Refuses numbers that are short to write and long to read: jsonb keeps them exactly and prints
+/// them in full, so a payload of `1e131071,1e131071,…` could be stored, and never be read again.
+fn check_exponents(json: &str) -> Result<(), String> {
+    let bytes = json.as_bytes();
+    let (mut at, mut in_text) = (0, false);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if in_text => at += 1,
+            b'"' => in_text = !in_text,
+            // The e of `true` and `false` follows a letter.
+            b'e' | b'E' if !in_text && at > 0 && bytes[at - 1].is_ascii_digit() => {
+                let digits = json[at + 1..].trim_start_matches(['+', '-']);
+                let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+                if !digits[..end].parse::<u32>().is_ok_and(|exponent| exponent <= EXPONENT) {
+                    return Err(format!(
+                        "the payload holds a number with the exponent {}, and {EXPONENT} is the \
+                         greatest that is stored; write it as text",
+                        digits[..end].chars().take(20).collect::<String>()
+                    ));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +134,14 @@ mod tests {
         );
         let whole = r#"{"type":"Opened","version":2}"#;
         assert_eq!(completed(whole).unwrap(), whole);
+    }
+
+    #[test]
+    fn numbers_that_are_long_to_read_are_refused() {
+        assert!(completed(r#"{"a":1e131071}"#).unwrap_err().contains("131071"));
+        assert!(completed(r#"{"a":[0,1.5E-99999999999]}"#).is_err());
+        assert!(completed(r#"{"a":1e+401}"#).is_err());
+        assert!(completed(r#"{"a":1e+308,"b":5E-324,"c":true,"1e999":"\"1e999"}"#).is_ok());
     }
 
     #[test]

@@ -122,7 +122,7 @@ async fn a_payload_that_cannot_be_used_ends_with_4() {
         ("[1]", "must be a JSON object"),
         (r#"{"a":"\u0000"}"#, "u0000"),
         (r#"{"type":"Closed"}"#, "Closed"),
-        (r#"{"n":1e999999}"#, "numeric"),
+        (r#"{"n":1e999999}"#, "exponent"),
     ] {
         run(&db, &account(&["--payload", payload])).await.failed(4, &["error: ", word]);
     }

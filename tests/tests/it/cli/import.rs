@@ -175,7 +175,7 @@ fn broken() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "a number that jsonb cannot hold",
             around(br#"{"aggregate":"A","id":"1","type":"T","payload":{"n":1e999999}}"#),
-            "numeric",
+            "exponent",
         ),
         (
             "a time that PostgreSQL does not know",

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::runners::rig::until;
 use super::{Answer, Api, ask, each, events, open};
 
 const STREAM: &str = "/v1/streams/Account/42/events";
@@ -115,6 +116,7 @@ async fn the_log_is_read_from_a_position_and_filtered() {
 #[tokio::test]
 async fn what_was_appended_is_in_the_log_that_is_read_next() {
     let api = Api::start(open()).await;
+    until("the host runs", async || ask(api.get("/readyz")).await.status == 200).await;
     for _ in 0..20 {
         let position = ask(api.post(STREAM, &events(1))).await.is(201).body["position"].clone();
         let after = position.as_i64().unwrap() - 1;

@@ -45,6 +45,7 @@ async fn bodies_that_cannot_be_used() {
         (one(r#"{"type":"A","payload":{"a":"\ud800"}}"#), 422, "invalid-event"),
         (one(r#"{"type":"A","payload":{"type":"B"}}"#), 422, "invalid-event"),
         (one(r#"{"type":"A","payload":{"a":1e999999999}}"#), 422, "invalid-event"),
+        (one(r#"{"type":"A","payload":{"a":[1e131071,1e131071]}}"#), 422, "invalid-event"),
         (one(&format!(r#"{{"type":"A","payload":{nested}}}"#)), 422, "invalid-event"),
         (one(r#"{"type":"A","payload":{},"occurred_at":"+262142-01-01T00:00:00Z"}"#), 201, ""),
         (
