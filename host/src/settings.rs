@@ -103,6 +103,7 @@ impl Settings {
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
             group_commit: self.group_commit,
+            upcasters: HostConfig::default().upcasters,
         }
     }
 }

@@ -84,6 +84,8 @@ pub(super) enum Command {
     Dlq(Dlq),
     /// Plugins
     Plugin(Plugin),
+    /// Snapshots of aggregates
+    Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
     /// Tenants that have a database of their own

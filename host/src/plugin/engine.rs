@@ -18,6 +18,7 @@ use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::version::Version;
 use super::{LoadError, describe, inspect, wasi};
+use crate::upcast::Upcasters;
 
 /// How often plugins are looked at: whether their time is over, or others wait for the thread.
 const TICK: Duration = Duration::from_millis(10);
@@ -32,7 +33,7 @@ const MEMORIES: u32 = 4;
 
 /// Loads plugins, and holds what all of them share. A clone is the same runtime.
 #[derive(Clone)]
-pub struct Runtime(pub(super) Arc<Shared>);
+pub struct Runtime(pub(super) Arc<Shared>, Upcasters);
 
 pub(super) struct Shared {
     pub engine: Engine,
@@ -50,7 +51,13 @@ impl Runtime {
         start_ticking(&engine)?;
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
-        Ok(Self(Arc::new(Shared { engine, linker, limits, slots })))
+        Ok(Self(Arc::new(Shared { engine, linker, limits, slots }), Upcasters::new()))
+    }
+
+    /// The same runtime, whose plugins from now on get events that these have lifted.
+    #[must_use]
+    pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
+        Self(self.0, upcasters)
     }
 
     /// The limits of its plugins.
@@ -82,7 +89,8 @@ impl Runtime {
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
         let description = instance::describe(&self.0, &pre, version).await?;
         let description = describe::check(description)?;
-        Ok(Plugin { version, description, imports, compile_time, pre, shared: self.0.clone() })
+        let (shared, upcasters) = (self.0.clone(), self.1.clone());
+        Ok(Plugin { version, description, imports, compile_time, pre, shared, upcasters })
     }
 }
 
