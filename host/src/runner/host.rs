@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,7 +19,7 @@ use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, TaskHealth};
 use crate::db;
 use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
@@ -92,6 +93,8 @@ pub struct Host {
     registry: Arc<Registry>,
     config: HostConfig,
     shared: Shared,
+    health: Arc<TaskHealth>,
+    running: AtomicBool,
 }
 
 impl Host {
@@ -149,7 +152,14 @@ impl Host {
             head: watch::Sender::new(Head::default()),
             retries: watch::Sender::new(0),
         };
-        Ok(Self { store, registry, config, shared })
+        Ok(Self {
+            store,
+            registry,
+            config,
+            shared,
+            health: Arc::default(),
+            running: AtomicBool::new(false),
+        })
     }
 
     /// The store, with the inline plugins of the database.
@@ -172,6 +182,17 @@ impl Host {
         self.shared.head.subscribe()
     }
 
+    /// Whether the projections run: [`Host::run`] has deployed what there was to deploy, and was not
+    /// told to stop.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// The tasks that ended of late when they should not have, and are started again and again.
+    pub fn failing_tasks(&self) -> Vec<String> {
+        self.health.failing()
+    }
+
     /// Runs the projections until `stop` is cancelled, and then until the batches in hand are
     /// finished. `plugins` is a folder whose components are deployed, now and when they change.
     ///
@@ -182,7 +203,7 @@ impl Host {
         plugins: Option<PathBuf>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut supervisor = Supervisor::new(stop.clone());
+        let mut supervisor = Supervisor::new(self.health.clone(), stop.clone());
         if let Some(dir) = plugins {
             self.deploy_folder(dir, &mut supervisor, &stop).await?;
         }
@@ -197,7 +218,9 @@ impl Host {
         let shared = self.start_tasks(&mut supervisor, &stop);
         let projections = self.registry.snapshot();
         tracing::info!(projections = projections.active.len(), "running");
+        self.running.store(true, Ordering::Relaxed);
         self.start_projections(&mut supervisor, &shared, &stop).await;
+        self.running.store(false, Ordering::Relaxed);
         supervisor.finish().await;
         Ok(())
     }

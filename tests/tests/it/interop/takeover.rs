@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use eventfabric::store::{
-    Checkpoint, Look, SafeHead, checkpoints, claim, foreign_worker, notify_events, requeue,
-    snapshots,
+    Checkpoint, LetterFilter, Look, SafeHead, checkpoints, claim, foreign_worker, notify_events,
+    requeue, snapshots,
 };
 use eventfabric_tests::bare_database;
 use serde_json::json;
@@ -96,7 +96,7 @@ async fn every_event_of_the_library_is_projected_and_every_outbox_row_delivered(
     assert_eq!(world.texts(DELIVERED).await, ["2,3,5"]);
 
     // Its dead letter names no projection, and goes to all.
-    assert_eq!(requeue(&world.eyes, None, None).await.unwrap(), 1);
+    assert_eq!(requeue(&world.eyes, &LetterFilter::default()).await.unwrap(), 1);
     notify_events(&world.eyes).await.unwrap();
     world.until_number("SELECT count(*) FROM hostile_async.seen", 4).await;
     assert_eq!(world.texts(DELIVERED).await, ["1,2,3,5"]);
