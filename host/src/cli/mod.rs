@@ -17,6 +17,7 @@ mod projections;
 mod query;
 mod run;
 mod stats;
+mod verify;
 mod wait;
 
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Verify(command) => verify::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;

@@ -23,6 +23,7 @@ use crate::db;
 use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::store::seal::Seal;
 use crate::store::{EventStore, migrate};
 
 /// A host that hears of no change looks into the registry this often.
@@ -46,6 +47,8 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// The keys that seal what is appended, see [`EventStore::with_seal`](crate::store::EventStore::with_seal).
+    pub seal: Option<Seal>,
 }
 
 impl Default for HostConfig {
@@ -58,6 +61,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            seal: None,
         }
     }
 }
@@ -115,6 +119,9 @@ impl Host {
             EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
         if config.group_commit {
             store = store.with_group_commit();
+        }
+        if let Some(seal) = &config.seal {
+            store = store.with_seal(seal.clone());
         }
         let shared = Shared {
             hints: watch::Sender::new(Hints::default()),

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("session", &["store", "upcast", "db", "event", "backoff"]),
     ("runner", &["plugin", "tenancy", "store", "sandbox", "db", "event", "projection", "backoff"]),
     ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
-    ("settings", &["http", "runner", "plugin", "sandbox", "tenancy", "event"]),
+    ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
     (
         "cli",
         &[
