@@ -239,6 +239,18 @@ pub async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     PgConnection::connect_with(options).await
 }
 
+/// Makes a database of this name on a server, over a connection to any of its databases.
+pub async fn create_database(options: &PgConnectOptions, name: &str) -> sqlx::Result<()> {
+    let mut conn = connect(options).await?;
+    // The server quotes the name.
+    let sql: String = sqlx::query_scalar("SELECT pg_catalog.format('CREATE DATABASE %I', $1)")
+        .bind(name)
+        .fetch_one(&mut conn)
+        .await?;
+    conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+    conn.close().await
+}
+
 /// Closes a pool, and waits a moment for its connections to say goodbye.
 pub async fn close(pool: &PgPool) {
     if tokio::time::timeout(Duration::from_secs(5), pool.close()).await.is_err() {

@@ -124,6 +124,7 @@ impl Settings {
             max_connections: self.max_connections,
             group_commit: self.group_commit,
             seal: self.seal_key.clone(),
+            upcasters: HostConfig::default().upcasters,
         }
     }
 }

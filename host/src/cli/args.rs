@@ -85,10 +85,14 @@ pub(super) enum Command {
     Dlq(Dlq),
     /// Plugins
     Plugin(Plugin),
+    /// Snapshots of aggregates
+    Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
     /// Look whether the log is what was sealed
     Verify(super::verify::Verify),
+    /// Tenants that have a database of their own
+    Tenants(super::tenants::Tenants),
     /// Wait for the projections
     Wait(Wait),
 }
@@ -105,6 +109,10 @@ pub(super) struct Run {
     /// Deploy every .wasm of this folder, now and whenever one changes
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
+    /// Run the projections of all tenants that have a database of their own (see `tenants`), and
+    /// follow the directory
+    #[arg(long)]
+    pub all_tenants: bool,
     /// Serve the HTTP API, such as on 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS")]
     pub http: Option<SocketAddr>,

@@ -1,5 +1,6 @@
 //! The database that a command works on, and the settings of the process.
 
+use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::projection::Mode;
 use crate::runner::Host;
 use crate::settings::Settings;
 use crate::store::migrate;
+use crate::tenancy::Directory;
 use crate::{db, store};
 
 /// How long a server may take to answer: longer than any that lives, shorter than who waits.
@@ -23,6 +25,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// What every command is given.
 pub(super) struct Context {
     pub settings: Settings,
+    /// The settings file that was named.
+    pub config: Option<PathBuf>,
     server: OnceCell<Option<Embedded>>,
 }
 
@@ -41,7 +45,7 @@ impl Context {
         if let Some(dir) = &args.embedded {
             settings.embedded = Some(dir.clone());
         }
-        Ok(Self { settings, server: OnceCell::new() })
+        Ok(Self { settings, config: args.config.clone(), server: OnceCell::new() })
     }
 
     /// Where the database is. Starts the private server where one is asked for.
@@ -89,6 +93,21 @@ impl Context {
         reach(&pool).await?;
         self.migrate_private(&pool).await?;
         Host::open(options, self.settings.host(), only).await
+    }
+
+    /// The tenants that have a database of their own: those of the settings, and those of the table in
+    /// the database that the command is given, where it is given one.
+    pub(super) async fn directory(&self) -> anyhow::Result<Directory> {
+        let directory = Directory::fixed(self.settings.tenants.clone());
+        if self.settings.database_url.is_none() && self.settings.embedded.is_none() {
+            anyhow::ensure!(
+                !self.settings.tenants.is_empty(),
+                "which tenants? Name them in the settings ([tenants]), or give the database that \
+                 lists them (--database-url)"
+            );
+            return Ok(directory);
+        }
+        Ok(directory.with_table(self.pool().await?))
     }
 
     async fn migrate_private(&self, pool: &PgPool) -> anyhow::Result<()> {

@@ -3,13 +3,15 @@
 use super::args::{self, DlqCommand};
 use super::connect::Context;
 use super::{exit, output};
-use crate::store;
+use crate::store::{self, LetterFilter};
 
 pub(super) async fn run(context: &Context, command: args::Dlq) -> anyhow::Result<()> {
     let pool = context.pool().await?;
     match command.command {
         DlqCommand::List { projection, limit, json } => {
-            let letters = store::dead_letters(&pool, projection.as_deref(), limit).await?;
+            let filter =
+                LetterFilter { projection: projection.as_deref(), ..LetterFilter::default() };
+            let letters = store::dead_letters(&pool, &filter, limit).await?;
             let header =
                 ["id", "projection", "position", "event", "attempts", "dead since", "error"];
             output::list(&letters, json, &header, |letter| {
@@ -26,7 +28,12 @@ pub(super) async fn run(context: &Context, command: args::Dlq) -> anyhow::Result
         }
         DlqCommand::Requeue { ids, projection, all, json } => {
             let by_id = (!all && !ids.is_empty()).then_some(ids.as_slice());
-            let requeued = store::requeue(&pool, by_id, projection.as_deref()).await?;
+            let filter = LetterFilter {
+                ids: by_id,
+                projection: projection.as_deref(),
+                ..LetterFilter::default()
+            };
+            let requeued = store::requeue(&pool, &filter).await?;
             store::notify_events(&pool).await?;
             if json {
                 return output::value(&serde_json::json!({ "requeued": requeued }));

@@ -16,7 +16,10 @@ mod plugin;
 mod projections;
 mod query;
 mod run;
+mod run_tenants;
+mod snapshots;
 mod stats;
+mod tenants;
 mod verify;
 mod wait;
 
@@ -64,8 +67,10 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
         Command::Verify(command) => verify::run(&context, command).await,
+        Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };
     context.close().await;

@@ -13,7 +13,7 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
     let limits: Limits = context.settings.limits.clone();
     let bytes = tokio::fs::read(&file).await.with_context(|| format!("{}", file.display()))?;
     let size = bytes.len();
-    let runtime = Runtime::new(context.settings.cache_dir.clone(), limits, None)?;
+    let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?;
     let plugin = runtime
         .load(bytes.into())
         .await

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::args;
 use super::connect::Context;
+use super::{args, run_tenants};
 use crate::http::{HttpConfig, Server};
 use crate::{db, store};
 
@@ -14,6 +14,13 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     let plugins = command.plugins.or_else(|| context.settings.plugins.clone());
     if let Some(dir) = &plugins {
         anyhow::ensure!(dir.is_dir(), "the plugin folder {} is not there", dir.display());
+    }
+    if command.all_tenants || context.settings.tenancy.run_all {
+        anyhow::ensure!(
+            command.http.or(context.settings.http.listen).is_none(),
+            "the HTTP API serves the tenants of one database: run it without --all-tenants"
+        );
+        return run_tenants::run(context, plugins, !command.no_migrate).await;
     }
     let pool = context.pool().await?;
     if !command.no_migrate {
@@ -53,7 +60,7 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
 
 /// The first signal finishes the batches in hand; the second one ends the process at once, which
 /// is as safe: what was not committed did not happen.
-fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(stop: CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;

@@ -8,21 +8,27 @@
 mod append;
 mod auth;
 mod config;
+mod dead_letters;
 mod event_body;
 mod expected;
 mod extract;
+mod health;
 mod limits;
 mod log;
 mod metrics;
 mod openapi;
 mod params;
+mod plugins;
 mod problem;
+mod projections;
 mod reader;
 mod responses;
 mod router;
 mod server;
+mod stalls;
 mod state;
 mod streams;
+mod subscribe;
 mod tokens;
 
 use axum::http::HeaderValue;

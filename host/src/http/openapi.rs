@@ -1,21 +1,33 @@
 //! The OpenAPI document, made from the handlers.
 
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{OpenApi, Required};
 
 use super::router;
+use crate::event::MAX_NAME;
+
+/// What stands for the header's name in the document.
+const TENANT_HEADER: &str = "X-Tenant";
+const SCHEME: &str = "token";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "EventFabric",
         description = "An event store on PostgreSQL whose projections are WebAssembly plugins.\n\n\
-            Errors are problem documents (RFC 9457) with a stable `code`.",
+            Every error is a problem document (RFC 9457) with a `code` that never changes its \
+            meaning. The tenant is named by the path or by the header `X-Tenant`; `default` \
+            otherwise. After a 503, wait for `Retry-After` and try again; an append with an \
+            `Idempotency-Key` can be repeated after anything.",
     ),
     components(schemas(super::problem::Problem)),
     tags(
         (name = "streams", description = "The events of one aggregate"),
-        (name = "log", description = "All events, in the order of their positions"),
+        (name = "log", description = "All events of a tenant, in the order of their positions"),
+        (name = "operation", description = "How the host and its projections stand"),
     ),
 )]
 struct Document;
@@ -23,6 +35,62 @@ struct Document;
 /// The OpenAPI 3.1 document of the API.
 pub fn document() -> OpenApi {
     let mut document = Document::openapi();
-    document.merge(router::routes().into_openapi());
+    document.merge(router::documented().into_openapi());
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
+    document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
+    name_tenants(&mut document);
     document
+}
+
+/// What is a tenant's has two addresses: one with the tenant in it, one with the header.
+fn name_tenants(document: &mut OpenApi) {
+    let own: Vec<(String, PathItem)> = document
+        .paths
+        .paths
+        .iter()
+        .filter(|(path, _)| router::is_of_a_tenant(path))
+        .map(|(path, item)| (path.clone(), item.clone()))
+        .collect();
+    for (path, mut item) in own {
+        for operation in operations(&mut item) {
+            operation
+                .parameters
+                .get_or_insert_default()
+                .insert(0, tenant("tenant", ParameterIn::Path));
+            if let Some(id) = &mut operation.operation_id {
+                id.push_str("OfTenant");
+            }
+        }
+        document.paths.paths.insert(path.replacen("/v1/", "/v1/tenants/{tenant}/", 1), item);
+        if let Some(item) = document.paths.paths.get_mut(&path) {
+            for operation in operations(item) {
+                let header = tenant(TENANT_HEADER, ParameterIn::Header);
+                operation.parameters.get_or_insert_default().push(header);
+            }
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post].into_iter().flatten()
+}
+
+fn tenant(name: &str, place: ParameterIn) -> Parameter {
+    let required = match place {
+        ParameterIn::Path => Required::True,
+        _ => Required::False,
+    };
+    let schema = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .min_length(Some(1))
+        .max_length(Some(MAX_NAME));
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(required)
+        .description(Some("The tenant [default: `default`]"))
+        .schema(Some(schema))
+        .build()
 }

@@ -55,7 +55,7 @@ impl LogReader {
     /// Reads on, `limit` events at most.
     pub(super) async fn step(&mut self, limit: i64) -> Result<Step, StoreError> {
         let (head, newest) = {
-            let head = self.home.head.borrow();
+            let head = self.home.head.borrow_and_update();
             let newest = head.tenants.get(&self.home.tenant).copied().unwrap_or(0);
             (head.position, newest.min(head.position))
         };
@@ -79,6 +79,14 @@ impl LogReader {
     pub(super) async fn until_head(&mut self, position: i64) {
         // The sender lives as long as the host.
         let _ = self.home.head.wait_for(|head| head.position >= position).await;
+    }
+
+    /// Waits until the safe head moves from where it was at the last step.
+    pub(super) async fn changed(&mut self) {
+        if self.home.head.changed().await.is_err() {
+            // The host is gone, and its subscriptions are being ended.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The filter as it was asked for, for a link.

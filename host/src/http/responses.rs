@@ -50,6 +50,8 @@ const APPEND: &[(u16, &str)] = &[
 
 /// The problems of an operation that reads.
 pub(super) struct ReadProblems;
+/// The problems of a subscription.
+pub(super) type SubscribeProblems = ReadProblems;
 /// The problems of an operation with a body.
 pub(super) struct BodyProblems;
 /// The problems of an append.

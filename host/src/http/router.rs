@@ -9,37 +9,69 @@ use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use utoipa_swagger_ui::SwaggerUi;
 
+use super::openapi::document;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
-use super::{append, auth, log, streams};
+use super::{
+    append, auth, dead_letters, health, log, metrics, plugins, projections, streams, subscribe,
+};
 
-/// What each scope allows.
-fn scopes() -> [(Scope, OpenApiRouter<Api>); 2] {
+/// What each scope allows under `/v1`.
+fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
     let append = OpenApiRouter::new().routes(routes!(append::append));
-    let read =
-        OpenApiRouter::new().routes(routes!(streams::read_stream)).routes(routes!(log::read_log));
-    [(Scope::Append, append), (Scope::Read, read)]
+    let read = OpenApiRouter::new()
+        .routes(routes!(streams::read_stream))
+        .routes(routes!(log::read_log))
+        .routes(routes!(subscribe::subscribe));
+    let admin = OpenApiRouter::new()
+        .routes(routes!(projections::list))
+        .routes(routes!(projections::get))
+        .routes(routes!(plugins::list))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::requeue));
+    [(Scope::Append, append), (Scope::Read, read), (Scope::Admin, admin)]
+}
+
+/// Whether a path concerns one tenant, and so has an address with the tenant in it, too.
+pub(super) fn is_of_a_tenant(path: &str) -> bool {
+    ["/v1/streams", "/v1/events", "/v1/dead-letters"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+fn numbers() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(metrics::scrape))
+}
+
+/// What anybody may ask, and is answered however much there is to do.
+fn health() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
 }
 
 /// All routes, for the document.
-pub(super) fn routes() -> OpenApiRouter<Api> {
+pub(super) fn documented() -> OpenApiRouter<Api> {
     let all = scopes().into_iter().fold(OpenApiRouter::new(), |all, (_, routes)| all.merge(routes));
-    OpenApiRouter::new().nest("/v1", all)
+    OpenApiRouter::new().nest("/v1", all).merge(numbers()).merge(health())
 }
 
 /// The whole API.
 pub(super) fn router(api: Api) -> Router {
+    let for_scope = |scope| middleware::from_fn_with_state((api.clone(), scope), auth::authorize);
     let scoped = scopes().into_iter().fold(OpenApiRouter::new(), |all, (scope, routes)| {
-        let authorize = middleware::from_fn_with_state((api.clone(), scope), auth::authorize);
-        all.merge(routes.route_layer(authorize))
+        all.merge(routes.route_layer(for_scope(scope)))
     });
     let (scoped, _) = scoped.split_for_parts();
+    let (numbers, _) = numbers().route_layer(for_scope(Scope::Metrics)).split_for_parts();
+    let (health, _) = health().split_for_parts();
     Router::new()
         .nest("/v1", scoped.clone())
         .nest("/v1/tenants/{tenant}", scoped)
         .layer(middleware::from_fn_with_state(api.clone(), within_limits))
+        .merge(numbers)
+        .merge(health)
+        .route_layer(middleware::from_fn(metrics::count))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
@@ -86,11 +118,11 @@ async fn as_problems(request: Request, next: Next) -> Response {
     response
         .headers_mut()
         .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let is_problem = response
+    let says_why = response
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|media_type| media_type == MEDIA_TYPE);
-    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        .is_some_and(|media_type| media_type == MEDIA_TYPE || media_type == "application/json");
+    if says_why || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let problem = match status {

@@ -16,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::HttpConfig;
 use super::router::router;
+use super::stalls::Stalls;
 use super::state::Api;
+use super::{health, metrics};
 use crate::runner::Host;
 
 /// How long requests in hand may take when the host stops.
@@ -67,6 +69,8 @@ impl Server {
         let Self { listener, api, stop } = self;
         let limits = api.limits.clone();
         let connections = Arc::new(Semaphore::new(limits.connections));
+        metrics::start();
+        api.tasks.spawn(health::watch(api.clone()));
         let router = router(api.clone());
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.receive);
@@ -96,7 +100,8 @@ impl Server {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
             let service = TowerToHyperService::new(router.clone());
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let io = TokioIo::new(Stalls::new(stream, limits.stalled));
+            let connection = builder.serve_connection(io, service).into_owned();
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 let _permit = permit;

@@ -37,6 +37,8 @@ pub(super) struct Shared {
     pub(super) subscriptions: Arc<Semaphore>,
     /// The greatest position that this API has answered to an append.
     appended: AtomicI64,
+    /// Projections that stand still.
+    still: Mutex<Vec<String>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -80,6 +82,7 @@ impl Api {
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes / 1024 + 1)),
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
             appended: AtomicI64::new(0),
+            still: Mutex::default(),
             limits,
             stop,
             tasks: TaskTracker::new(),
@@ -123,6 +126,16 @@ impl Api {
     /// The greatest position that was answered to an append.
     pub(super) fn appended(&self) -> i64 {
         self.appended.load(Ordering::Relaxed)
+    }
+
+    /// Notes which projections stand still.
+    pub(super) fn note_still(&self, projections: Vec<String>) {
+        *self.still.lock().unwrap_or_else(PoisonError::into_inner) = projections;
+    }
+
+    /// Which projections stood still at the last look.
+    pub(super) fn still(&self) -> Vec<String> {
+        self.still.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_remembered(&self, tenant: &str) -> bool {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{
@@ -19,6 +18,7 @@ use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::version::Version;
 use super::{LoadError, describe, inspect, wasi};
+use crate::upcast::Upcasters;
 
 /// How often plugins are looked at: whether their time is over, or others wait for the thread.
 const TICK: Duration = Duration::from_millis(10);
@@ -33,31 +33,31 @@ const MEMORIES: u32 = 4;
 
 /// Loads plugins, and holds what all of them share. A clone is the same runtime.
 #[derive(Clone)]
-pub struct Runtime(pub(super) Arc<Shared>);
+pub struct Runtime(pub(super) Arc<Shared>, Upcasters);
 
 pub(super) struct Shared {
     pub engine: Engine,
     pub linker: Linker<State>,
     pub limits: Arc<Limits>,
-    pub control: Option<PgPool>,
     pub slots: Semaphore,
 }
 
 impl Runtime {
     /// Sets up the engine. Compiled plugins are kept in `cache_dir`, which only the host may read
-    /// and write: what is in there is run as native code. Over a connection of `control`, a
-    /// plugin's statement is cancelled when its time is over.
-    pub fn new(
-        cache_dir: Option<PathBuf>,
-        limits: Limits,
-        control: Option<PgPool>,
-    ) -> anyhow::Result<Self> {
+    /// and write: what is in there is run as native code. Hosts on several databases may share it.
+    pub fn new(cache_dir: Option<PathBuf>, limits: Limits) -> anyhow::Result<Self> {
         let cache = cache_dir.as_deref().map(open_cache).transpose()?;
         let (engine, linker) = set_up(&limits, cache).map_err(plain)?;
         start_ticking(&engine)?;
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
-        Ok(Self(Arc::new(Shared { engine, linker, limits, control, slots })))
+        Ok(Self(Arc::new(Shared { engine, linker, limits, slots }), Upcasters::new()))
+    }
+
+    /// The same runtime, whose plugins from now on get events that these have lifted.
+    #[must_use]
+    pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
+        Self(self.0, upcasters)
     }
 
     /// The limits of its plugins.
@@ -89,7 +89,8 @@ impl Runtime {
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
         let description = instance::describe(&self.0, &pre, version).await?;
         let description = describe::check(description)?;
-        Ok(Plugin { version, description, imports, compile_time, pre, shared: self.0.clone() })
+        let (shared, upcasters) = (self.0.clone(), self.1.clone());
+        Ok(Plugin { version, description, imports, compile_time, pre, shared, upcasters })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One instance for one call: made, used, thrown away.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::projection::{Description, Failure, FailureKind};
 use crate::sandbox::PluginSql;
+use crate::upcast::Upcasters;
 
 /// One version of a projection, ready to run.
 pub struct Plugin {
@@ -33,6 +35,7 @@ pub struct Plugin {
     pub compile_time: Duration,
     pub(super) pre: ProjectionPre<State>,
     pub(super) shared: Arc<Shared>,
+    pub(super) upcasters: Upcasters,
 }
 
 /// Where the time of a batch went.
@@ -71,6 +74,10 @@ impl Plugin {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
         };
+        let events = match lifted(&self.upcasters, events) {
+            Ok(events) => events,
+            Err(failure) => return (Some(tx), Err(failure)),
+        };
         let limits = self.shared.limits.clone();
         let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, self.shared.slots.acquire()).await
         else {
@@ -85,7 +92,6 @@ impl Plugin {
         let session = Session {
             tx: Some(tx),
             sql: sql.clone(),
-            control: self.shared.control.clone(),
             statements: 0,
             bytes: 0,
             time: Duration::ZERO,
@@ -95,7 +101,7 @@ impl Plugin {
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
         let mut store = new_store(&self.shared, state);
         let mut stats = HandleStats::default();
-        let outcome = run(&self.pre, &mut store, events, &mut stats).await;
+        let outcome = run(&self.pre, &mut store, &events, &mut stats).await;
         // The instance ends here; what it had in its hands is ours again.
         let mut state = store.into_data();
         let result = conclude(&mut state, outcome, events.len()).await;
@@ -111,6 +117,20 @@ impl Plugin {
         }
         (tx, result.map(|()| stats))
     }
+}
+
+/// The events as a plugin may see them. One that can't be lifted is to blame by itself.
+fn lifted<'a>(upcasters: &Upcasters, events: &'a [Event]) -> Result<Cow<'a, [Event]>, Failure> {
+    if !events.iter().any(|event| upcasters.concerns(event)) {
+        return Ok(Cow::Borrowed(events));
+    }
+    let lifted = events.iter().enumerate().map(|(index, event)| {
+        upcasters.lift(event.clone()).map_err(|error| Failure {
+            index: Some(index),
+            ..Failure::new(FailureKind::Poison, error.to_string())
+        })
+    });
+    lifted.collect::<Result<Vec<_>, _>>().map(Cow::Owned)
 }
 
 type Outcome = wasmtime::Result<Result<(), bindings::types::Failure>>;

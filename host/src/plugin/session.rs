@@ -32,8 +32,6 @@ pub struct Session {
     pub tx: Option<Tx>,
     /// What the plugin's SQL may do.
     pub sql: Arc<PluginSql>,
-    /// To cancel a statement.
-    pub control: Option<PgPool>,
     /// Statements so far.
     pub statements: u64,
     /// Bytes of statements and parameters so far.
@@ -67,7 +65,7 @@ impl Session {
         work: impl Future<Output = T> + Send,
     ) -> Ended<T> {
         let started = Instant::now();
-        let ended = until(deadline, self.control.as_ref(), pid, work).await;
+        let ended = until(deadline, self.sql.control(), pid, work).await;
         self.time += started.elapsed();
         ended
     }
@@ -113,7 +111,7 @@ impl Session {
 /// answer, so that the connection can be used again.
 async fn until<T>(
     deadline: Instant,
-    control: Option<&PgPool>,
+    control: &PgPool,
     pid: i32,
     work: impl Future<Output = T> + Send,
 ) -> Ended<T> {
@@ -122,9 +120,7 @@ async fn until<T>(
         return Ended::InTime(done);
     }
     let cancel = async {
-        if let Some(control) = control
-            && let Err(error) = db::cancel(control, pid).await
-        {
+        if let Err(error) = db::cancel(control, pid).await {
             tracing::warn!(pid, %error, "could not cancel a statement of a plugin");
         }
     };
@@ -182,7 +178,7 @@ mod tests {
         let (pid, started) = (tx.backend_pid(), Instant::now());
         let deadline = started + Duration::from_millis(100);
         let sleep = tx.conn().execute("SELECT pg_catalog.pg_sleep(60)");
-        let ended = until(deadline, Some(&pool), pid, sleep).await;
+        let ended = until(deadline, &pool, pid, sleep).await;
         assert!(matches!(ended, Ended::Late));
         tx.rollback().await.unwrap();
     }
@@ -193,7 +189,9 @@ mod tests {
         let mut tx = Tx::begin(&pool, Duration::from_secs(60)).await.unwrap();
         let (pid, started) = (tx.backend_pid(), Instant::now());
         let sleep = tx.conn().execute("SELECT pg_catalog.pg_sleep(60)");
-        let ended = until(started, None, pid, sleep).await;
+        let closed = self::pool().await;
+        closed.close().await;
+        let ended = until(started, &closed, pid, sleep).await;
         assert!(matches!(ended, Ended::Abandoned));
         db::cancel(&pool, pid).await.unwrap();
     }

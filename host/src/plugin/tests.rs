@@ -108,7 +108,7 @@ pub fn event(position: i64) -> Event {
 }
 
 async fn load(describe: &str, handle: &str) -> Result<Plugin, LoadError> {
-    Runtime::new(None, limits(), None).unwrap().load(component(describe, handle)).await
+    Runtime::new(None, limits()).unwrap().load(component(describe, handle)).await
 }
 
 /// Runs `handle` as [`Plugin::handle`] does, but without a database.
@@ -235,7 +235,7 @@ async fn a_name_that_is_reserved_is_refused() {
 
 #[tokio::test]
 async fn what_is_too_large_is_not_even_parsed() {
-    let runtime = Runtime::new(None, Limits { component_bytes: 10, ..limits() }, None).unwrap();
+    let runtime = Runtime::new(None, Limits { component_bytes: 10, ..limits() }).unwrap();
     let error = runtime.load(component("", "")).await.err().unwrap();
     assert!(matches!(error, LoadError::TooLarge { limit: 10, .. }), "{error}");
 }
@@ -248,7 +248,7 @@ async fn a_function_of_another_type_does_not_fit_the_contract() {
         (func (export "describe") (canon lift (core func $i "f")))
         (func (export "handle") (canon lift (core func $i "f"))))"#;
     let bytes: Arc<[u8]> = wat::parse_str(text).unwrap().into();
-    let error = Runtime::new(None, limits(), None).unwrap().load(bytes).await.err().unwrap();
+    let error = Runtime::new(None, limits()).unwrap().load(bytes).await.err().unwrap();
     assert!(matches!(error, LoadError::Contract(_)), "{error}");
 }
 
@@ -258,7 +258,7 @@ async fn compiled_code_is_kept_where_only_the_host_can_read() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("cache");
     for _ in 0..2 {
-        let runtime = Runtime::new(Some(dir.clone()), limits(), None).unwrap();
+        let runtime = Runtime::new(Some(dir.clone()), limits()).unwrap();
         runtime.load(component("", "")).await.unwrap();
     }
     assert_eq!(std::fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);

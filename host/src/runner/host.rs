@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,13 +19,14 @@ use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
-use super::supervisor::Supervisor;
+use super::supervisor::{Supervisor, TaskHealth};
 use crate::db;
 use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::seal::Seal;
 use crate::store::{EventStore, migrate};
+use crate::upcast::Upcasters;
 
 /// A host that hears of no change looks into the registry this often.
 const FOLLOW: Duration = Duration::from_secs(1);
@@ -49,6 +51,9 @@ pub struct HostConfig {
     pub group_commit: bool,
     /// The keys that seal what is appended, see [`EventStore::with_seal`](crate::store::EventStore::with_seal).
     pub seal: Option<Seal>,
+    /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
+    /// what it gets by itself, too.)
+    pub upcasters: Upcasters,
 }
 
 impl Default for HostConfig {
@@ -62,7 +67,20 @@ impl Default for HostConfig {
             max_connections: 20,
             group_commit: true,
             seal: None,
+            upcasters: Upcasters::new(),
         }
+    }
+}
+
+impl HostConfig {
+    /// The engine that these settings ask for.
+    ///
+    /// # Errors
+    /// When the folder of compiled plugins can't be used.
+    pub fn runtime(&self) -> anyhow::Result<Runtime> {
+        Runtime::new(self.cache_dir.clone(), self.limits.clone())
+            .map(|runtime| runtime.with_upcasters(self.upcasters.clone()))
+            .context("the WebAssembly engine cannot be set up")
     }
 }
 
@@ -71,7 +89,7 @@ impl Default for HostConfig {
 const CONTROL_CONNECTIONS: u32 = 4;
 
 /// A host with fewer would wait for itself.
-const LEAST_CONNECTIONS: u32 = 5;
+pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
 /// The event store of one database with its plugins.
 pub struct Host {
@@ -79,6 +97,8 @@ pub struct Host {
     registry: Arc<Registry>,
     config: HostConfig,
     shared: Shared,
+    health: Arc<TaskHealth>,
+    running: AtomicBool,
 }
 
 impl Host {
@@ -88,6 +108,20 @@ impl Host {
     /// # Errors
     /// When the database can't be reached, or is not migrated to what this binary knows.
     pub async fn open(
+        options: PgConnectOptions,
+        config: HostConfig,
+        only: Option<Mode>,
+    ) -> anyhow::Result<Self> {
+        let runtime = config.runtime()?;
+        Self::open_on(runtime, options, config, only).await
+    }
+
+    /// The same on an engine that other hosts of this process use, too.
+    ///
+    /// # Errors
+    /// As [`Host::open`].
+    pub async fn open_on(
+        runtime: Runtime,
         options: PgConnectOptions,
         config: HostConfig,
         only: Option<Mode>,
@@ -108,9 +142,6 @@ impl Host {
             if status.pending.len() == 1 { "a migration" } else { "migrations" },
             status.pending.join(", ")
         );
-        let runtime =
-            Runtime::new(config.cache_dir.clone(), config.limits.clone(), Some(control.clone()))
-                .context("the WebAssembly engine cannot be set up")?;
         let sandbox = Sandbox::new(control, config.sandbox.clone());
         let registry =
             Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
@@ -128,7 +159,14 @@ impl Host {
             head: watch::Sender::new(Head::default()),
             retries: watch::Sender::new(0),
         };
-        Ok(Self { store, registry, config, shared })
+        Ok(Self {
+            store,
+            registry,
+            config,
+            shared,
+            health: Arc::default(),
+            running: AtomicBool::new(false),
+        })
     }
 
     /// The store, with the inline plugins of the database.
@@ -141,9 +179,25 @@ impl Host {
         &self.registry
     }
 
+    /// Closes its connections.
+    pub async fn close(&self) {
+        tokio::join!(db::close(self.store.pool()), self.registry.sandbox().close());
+    }
+
     /// The end of the log, which moves while [`Host::run`] runs.
     pub fn head(&self) -> watch::Receiver<Head> {
         self.shared.head.subscribe()
+    }
+
+    /// Whether the projections run: [`Host::run`] has deployed what there was to deploy, and was not
+    /// told to stop.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// The tasks that ended of late when they should not have, and are started again and again.
+    pub fn failing_tasks(&self) -> Vec<String> {
+        self.health.failing()
     }
 
     /// Runs the projections until `stop` is cancelled, and then until the batches in hand are
@@ -156,7 +210,7 @@ impl Host {
         plugins: Option<PathBuf>,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut supervisor = Supervisor::new(stop.clone());
+        let mut supervisor = Supervisor::new(self.health.clone(), stop.clone());
         if let Some(dir) = plugins {
             self.deploy_folder(dir, &mut supervisor, &stop).await?;
         }
@@ -171,7 +225,9 @@ impl Host {
         let shared = self.start_tasks(&mut supervisor, &stop);
         let projections = self.registry.snapshot();
         tracing::info!(projections = projections.active.len(), "running");
+        self.running.store(true, Ordering::Relaxed);
         self.start_projections(&mut supervisor, &shared, &stop).await;
+        self.running.store(false, Ordering::Relaxed);
         supervisor.finish().await;
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! Starts the tasks of a host, notices how they end, and starts those again that should not have.
 
+use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
@@ -24,15 +27,40 @@ pub(super) async fn unless_stopped<T>(
     }
 }
 
+/// A task counts as failing for this long after it ended: longer than any delay before its restart,
+/// so that one which fails again and again counts all the time.
+const FAILING: Duration = Duration::from_secs(15);
+
+/// What the tasks of a host have been up to, for who asks from outside.
+#[derive(Debug, Default)]
+pub(super) struct TaskHealth {
+    ended: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl TaskHealth {
+    fn ended(&self, task: &str) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.insert(task.to_owned(), Instant::now());
+    }
+
+    /// The tasks that ended of late when they should not have.
+    pub(super) fn failing(&self) -> Vec<String> {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|_, at| at.elapsed() < FAILING);
+        ended.keys().cloned().collect()
+    }
+}
+
 /// The tasks of a host.
 pub(super) struct Supervisor {
     tasks: JoinSet<String>,
+    health: Arc<TaskHealth>,
     stop: CancellationToken,
 }
 
 impl Supervisor {
-    pub(super) fn new(stop: CancellationToken) -> Self {
-        Self { tasks: JoinSet::new(), stop }
+    pub(super) fn new(health: Arc<TaskHealth>, stop: CancellationToken) -> Self {
+        Self { tasks: JoinSet::new(), health, stop }
     }
 
     /// Starts a task that is to run until the host stops. One that ends before, by a panic or
@@ -44,7 +72,7 @@ impl Supervisor {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (name, stop) = (name.into(), self.stop.clone());
+        let (name, health, stop) = (name.into(), self.health.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             let mut restarts = 0;
             loop {
@@ -55,6 +83,7 @@ impl Supervisor {
                     return name;
                 }
                 restarts += 1;
+                health.ended(&name);
                 let delay = RESTART.delay(restarts);
                 match ended {
                     Some(Err(error)) => {
@@ -83,7 +112,6 @@ impl Supervisor {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -91,7 +119,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_again() {
         let stop = CancellationToken::new();
-        let mut supervisor = Supervisor::new(stop.clone());
+        let health = Arc::new(TaskHealth::default());
+        let mut supervisor = Supervisor::new(health.clone(), stop.clone());
         let starts = Arc::new(AtomicU32::new(0));
         let (counter, token) = (starts.clone(), stop.clone());
         supervisor.start("restless", move || {
@@ -106,5 +135,8 @@ mod tests {
         });
         supervisor.finish().await;
         assert_eq!(starts.load(Ordering::SeqCst), 3);
+        assert_eq!(health.failing(), ["restless"]);
+        tokio::time::advance(FAILING).await;
+        assert!(health.failing().is_empty());
     }
 }

@@ -60,6 +60,11 @@ pub struct PluginSql {
 }
 
 impl PluginSql {
+    /// The pool of the host's own errands on the plugin's database: cancelling a statement is one.
+    pub fn control(&self) -> &PgPool {
+        &self.control
+    }
+
     /// Loads the statements that are known.
     pub(super) async fn load(
         control: PgPool,

@@ -90,6 +90,11 @@ impl Sandbox {
         Self { control, config }
     }
 
+    /// Closes its connections.
+    pub async fn close(&self) {
+        crate::db::close(&self.control).await;
+    }
+
     /// Makes the plugin's roles and schema and applies the migrations that are missing, all of them
     /// or none.
     pub async fn prepare(

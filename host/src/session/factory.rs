@@ -34,6 +34,8 @@ pub(super) struct Parts {
     pub(super) store: EventStore,
     pub(super) upcasters: Upcasters,
     pub(super) inline: Vec<InlineClosure>,
+    /// By the names of aggregates.
+    pub(super) topics: HashMap<&'static str, String>,
     setups: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -64,6 +66,7 @@ impl SessionFactory {
                 store,
                 upcasters: Upcasters::new(),
                 inline: Vec::new(),
+                topics: HashMap::new(),
                 setups: HashMap::new(),
             },
             retry: Retry::default(),
@@ -160,7 +163,11 @@ impl Builder {
             );
         }
         self.types.extend(A::Event::TYPES);
-        self.parts.setups.insert(TypeId::of::<A>(), Arc::new(setup(AggregateSetup::new())));
+        let setup = setup(AggregateSetup::new());
+        if let Some(topic) = &setup.topic {
+            self.parts.topics.insert(A::NAME, topic.clone());
+        }
+        self.parts.setups.insert(TypeId::of::<A>(), Arc::new(setup));
         self
     }
 

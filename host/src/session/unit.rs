@@ -164,7 +164,8 @@ impl Session {
         self.tracked_mut(handle).last_snapshot.wanted = true;
     }
 
-    /// Adds events to a stream without an aggregate. More events for the same stream follow on the
+    /// Adds events to a stream without an aggregate; they bear the topic of that kind of aggregate,
+    /// where it is registered. More events for the same stream follow on the
     /// first ones.
     ///
     /// # Errors
@@ -187,7 +188,10 @@ impl Session {
             return Err(SessionError::InUse { stream });
         }
         match self.raw.iter_mut().find(|append| append.stream == stream) {
-            None => self.raw.push(Append { stream, expected, topic: None, events }),
+            None => {
+                let topic = self.parts.topics.get(aggregate).cloned();
+                self.raw.push(Append { stream, expected, topic, events });
+            }
             Some(append) => {
                 if !follows(expected, append) {
                     return Err(SessionError::InUse { stream });

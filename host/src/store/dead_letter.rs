@@ -34,26 +34,48 @@ pub struct DeadLetter {
     pub aggregate_id: Option<String>,
 }
 
-/// The newest dead letters, of one projection or of all.
-pub async fn dead_letters(
-    executor: impl PgExecutor<'_>,
-    projection: Option<&str>,
-    limit: i64,
-) -> sqlx::Result<Vec<DeadLetter>> {
-    sqlx::query_file_as!(DeadLetter, "src/store/sql/dead_letters.sql", projection, limit)
-        .fetch_all(executor)
-        .await
+/// Which dead letters; the default is all of them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LetterFilter<'a> {
+    /// Only these.
+    pub ids: Option<&'a [i64]>,
+    /// Only those of this projection.
+    pub projection: Option<&'a str>,
+    /// Only those of this tenant's events.
+    pub tenant: Option<&'a str>,
+    /// Only those that are older than this one.
+    pub before: Option<i64>,
 }
 
-/// Gives dead letters back to the projection that failed, and to no other. `None` stands for all.
-/// Answers how many.
+/// The newest dead letters that match.
+pub async fn dead_letters(
+    executor: impl PgExecutor<'_>,
+    filter: &LetterFilter<'_>,
+    limit: i64,
+) -> sqlx::Result<Vec<DeadLetter>> {
+    let LetterFilter { ids, projection, tenant, before } = *filter;
+    sqlx::query_file_as!(
+        DeadLetter,
+        "src/store/sql/dead_letters.sql",
+        ids,
+        projection,
+        tenant,
+        before,
+        limit
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Gives dead letters back to the projection that failed, and to no other. Answers how many.
 pub async fn requeue(
     executor: impl PgExecutor<'_>,
-    ids: Option<&[i64]>,
-    projection: Option<&str>,
+    filter: &LetterFilter<'_>,
 ) -> sqlx::Result<i64> {
-    let row = sqlx::query_file!("src/store/sql/dead_letter_requeue.sql", ids, projection)
-        .fetch_one(executor)
-        .await?;
+    let LetterFilter { ids, projection, tenant, before } = *filter;
+    let row =
+        sqlx::query_file!("src/store/sql/dead_letter_requeue.sql", ids, projection, tenant, before)
+            .fetch_one(executor)
+            .await?;
     Ok(row.requeued)
 }

@@ -188,6 +188,14 @@ fn follow_directory<K: Kind>(tenants: Weak<Shared<K>>, every: Duration) {
     });
 }
 
+#[cfg(feature = "runtime")]
+impl<K: Kind> TenantLease<K> {
+    /// Whether the database is there, asked over a connection of its own.
+    pub(crate) async fn still_there(&self, patience: Duration) -> Result<(), String> {
+        super::reach::still_there(&self.0.url, patience).await
+    }
+}
+
 impl<K: Kind> Closing for Database<K> {
     fn close(&self) -> BoxFuture<'_, ()> {
         K::close(&self.item)

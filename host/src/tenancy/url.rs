@@ -43,6 +43,11 @@ impl DatabaseUrl {
         self.options.clone()
     }
 
+    /// How to connect to the server's own database, which is always there.
+    pub fn server(&self) -> PgConnectOptions {
+        self.options.clone().database("postgres")
+    }
+
     /// The name of the database.
     pub fn database(&self) -> &str {
         self.options.get_database().unwrap_or_default()

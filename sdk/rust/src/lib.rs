@@ -15,6 +15,7 @@ mod row;
 pub mod testing;
 mod time;
 mod tx;
+mod upcast;
 mod value;
 
 pub use bindings::eventfabric::projection::{
@@ -33,13 +34,15 @@ pub use projection::{Description, Mode, Projection, handle};
 pub use row::{FromRow, FromValue, Row};
 pub use time::{Date, TimeError, Timestamptz};
 pub use tx::{Backend, Tx};
+pub use upcast::{Payload, Upcasters};
 pub use value::{ArrayItem, Json, Numeric, Other, ToValue, Uuid, Value};
 
 /// What most projections need: `use eventfabric_sdk::prelude::*;`
 pub mod prelude {
     pub use crate::{
         Date, Description, Error, Event, FailureKind, FromRow, Json, Mode, Numeric, Projection,
-        Result, Timestamptz, Tx, Uuid, Value, config, export_projection, log, migrations, params,
+        Result, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log,
+        migrations, params,
     };
     pub use serde::Deserialize;
 }

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Backend, Event, Failure, Migration, RawDescription, RawEvent, Result, TopicFilter, Tx,
+    Upcasters,
 };
 
 pub use crate::bindings::eventfabric::projection::types::Mode;
@@ -20,6 +21,12 @@ pub trait Projection {
 
     /// What this projection is: name, mode, event types, migrations.
     fn describe() -> Description;
+
+    /// How events of older schema versions are lifted to what [`Event`](Self::Event) reads; without
+    /// more, they are taken as they are.
+    fn upcasters() -> Upcasters {
+        Upcasters::new()
+    }
 
     /// Handles one event. Writes go to `tx`; [`Tx::run`] collects them, so that a whole batch costs
     /// one round trip.
@@ -148,9 +155,10 @@ impl Description {
 /// What the host gets: kind, message and, where it is known, the index of the event.
 pub fn handle<P: Projection>(backend: &dyn Backend, events: Vec<RawEvent>) -> Result<(), Failure> {
     let run = || -> Result<()> {
+        let upcasters = P::upcasters();
         let events = (0..)
             .zip(events)
-            .map(|(index, event)| Event::<P::Event>::parse(event, index))
+            .map(|(index, event)| Event::<P::Event>::parse(upcasters.lift(event, index)?, index))
             .collect::<Result<Vec<_>>>()?;
         let tx = Tx::new(backend);
         let outcome = P::handle_batch(&tx, &events);

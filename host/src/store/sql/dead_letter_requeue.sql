@@ -1,10 +1,12 @@
--- Gives dead letters back: $1 ids (NULL: all), $2 projection (NULL: all). A letter that names its
--- projection becomes a retry of that one; one that names none (it came from the TypeScript library)
--- goes back to the outbox, for all. Letters of dismissed events stay.
+-- Gives dead letters back: $1 ids, $2 projection, $3 tenant, each NULL for all; $4 older than this one
+-- (NULL: any). A letter that names its projection becomes a retry of that one; one that names none (it
+-- came from the TypeScript library) goes back to the outbox, for all. Letters of dismissed events stay.
 WITH letters AS (
     DELETE FROM eventfabric.outbox_dead_letters d
     WHERE ($1::bigint[] IS NULL OR id = ANY ($1))
       AND ($2::text IS NULL OR projection_name = $2)
+      AND ($3::text IS NULL OR tenant_id = $3)
+      AND ($4::bigint IS NULL OR id < $4)
       AND NOT EXISTS (SELECT FROM eventfabric.events e
                       WHERE e.global_position = d.global_position
                         AND e.dismissed_at IS NOT NULL)

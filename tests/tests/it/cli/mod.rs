@@ -6,6 +6,7 @@ mod import;
 mod interrupted;
 mod querying;
 mod reading;
+mod snapshots;
 mod trouble;
 
 use std::process::Stdio;

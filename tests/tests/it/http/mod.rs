@@ -2,8 +2,10 @@
 //! what is refused.
 
 mod appending;
+mod operation;
 mod reading;
 mod refused;
+mod subscribing;
 mod tokens;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use eventfabric::event::StreamId;
 use eventfabric::plugin::Limits;
 use eventfabric::runner::{DeployError, Host, HostConfig, deploy};
-use eventfabric::store::{dead_letters, notify_events, requeue};
+use eventfabric::store::{LetterFilter, dead_letters, notify_events, requeue};
 use serde_json::{Value, json};
 
 use super::rig::{
@@ -40,6 +40,9 @@ async fn depart(host: &Host, payloads: &[Value]) -> Vec<i64> {
     append(host.store(), StreamId::new("Aircraft", "N1"), "FlightDeparted", &flights).await
 }
 
+const HOSTILE: LetterFilter<'static> =
+    LetterFilter { ids: None, projection: Some("hostile_async"), tenant: None, before: None };
+
 #[tokio::test]
 async fn one_poison_event_becomes_a_dead_letter_and_nothing_else_is_repeated() {
     let world = World::new().await;
@@ -50,7 +53,7 @@ async fn one_poison_event_becomes_a_dead_letter_and_nothing_else_is_repeated() {
     batch[7] = json!({"do": "poison"});
     let positions = depart(&running.host, &batch).await;
     world.until_number(DEAD, 1).await;
-    let letter = dead_letters(&world.eyes, None, 10).await.unwrap().remove(0);
+    let letter = dead_letters(&world.eyes, &LetterFilter::default(), 10).await.unwrap().remove(0);
     assert_eq!(letter.projection.as_deref(), Some("hostile_async"));
     assert_eq!(letter.plugin_version, Some(version));
     assert_eq!((letter.position, letter.attempts), (positions[7], 3));
@@ -70,7 +73,7 @@ async fn an_event_that_failed_by_sql_is_named_with_its_statement() {
     let running = with_neighbour(&world, quick()).await;
     depart(&running.host, &[json!({}), json!({"do": "constraint"})]).await;
     world.until_number(DEAD, 1).await;
-    let letter = dead_letters(&world.eyes, None, 10).await.unwrap().remove(0);
+    let letter = dead_letters(&world.eyes, &LetterFilter::default(), 10).await.unwrap().remove(0);
     let error = letter.error.unwrap();
     assert!(error.contains("23505") && error.contains("seen_pkey"), "{error}");
     assert_eq!(world.number(SEEN).await, 1);
@@ -85,7 +88,7 @@ async fn a_requeued_event_is_handled_by_a_new_version_of_the_one_that_failed() {
     world.until_number(DEAD, 1).await;
     cure(&world, "hostile_async").await;
     deploy_bytes(&running.host, other_version("hostile_async")).await;
-    assert_eq!(requeue(&world.eyes, None, Some("hostile_async")).await.unwrap(), 1);
+    assert_eq!(requeue(&world.eyes, &HOSTILE).await.unwrap(), 1);
     notify_events(&world.eyes).await.unwrap();
     world.until_number(SEEN, 3).await;
     world.until_number(WAITING, 0).await;
@@ -154,7 +157,7 @@ async fn a_projection_that_traps_on_every_event_stops_no_other() {
     let running = with_neighbour(&world, quick()).await;
     let positions = depart(&running.host, &vec![json!({"do": "panic"}); 8]).await;
     world.until_number(DEAD, 8).await;
-    let letters = dead_letters(&world.eyes, Some("hostile_async"), 10).await.unwrap();
+    let letters = dead_letters(&world.eyes, &HOSTILE, 10).await.unwrap();
     let mut dead: Vec<i64> = letters.iter().map(|letter| letter.position).collect();
     dead.sort_unstable();
     assert_eq!(dead, positions);

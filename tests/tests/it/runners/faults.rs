@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
 use eventfabric::runner::Host;
-use eventfabric::store::{EventStore, StoreError, notify_events, requeue};
+use eventfabric::store::{EventStore, LetterFilter, StoreError, notify_events, requeue};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _};
 
@@ -120,7 +120,7 @@ async fn requeue_from_the_dlq_does_nothing() {
     world.until_number("SELECT count(*) FROM eventfabric.outbox_dead_letters", 1).await;
     world.until_number(ASYNC, 5).await;
     cure(&world, "hostile_async").await;
-    assert_eq!(requeue(&world.eyes, None, None).await.unwrap(), 1);
+    assert_eq!(requeue(&world.eyes, &LetterFilter::default()).await.unwrap(), 1);
     notify_events(&world.eyes).await.unwrap();
     world.until_number(ASYNC, 7).await;
     running.stop().await;
@@ -139,7 +139,7 @@ async fn one_failing_projection_repeats_its_neighbours() {
     world.until_number(dead, 10).await;
     let departed = "SELECT sum(departed)::bigint FROM carriers.carriers";
     assert_eq!(world.number(departed).await, 10);
-    requeue(&world.eyes, None, None).await.unwrap();
+    requeue(&world.eyes, &LetterFilter::default()).await.unwrap();
     notify_events(&world.eyes).await.unwrap();
     // They fail again, and again only there.
     world.until_number(dead, 10).await;

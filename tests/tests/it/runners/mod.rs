@@ -11,6 +11,7 @@ mod outages;
 pub mod rig;
 mod shutdown;
 mod tenants;
+mod upcast;
 mod week;
 
 pub use rig::until;

@@ -41,7 +41,11 @@ pub struct World {
 
 impl World {
     pub async fn new() -> Self {
-        let db = database().await;
+        Self::of(database().await)
+    }
+
+    /// The same with a database that is there already.
+    pub fn of(db: TestDb) -> Self {
         let eyes = PgPoolOptions::new().max_connections(3).connect_lazy_with(db.superuser());
         Self { db, eyes }
     }

@@ -69,11 +69,14 @@ async fn events_bear_the_topic_of_their_aggregate() {
     session.raise(bank, BankEvent::AccountAdded);
     let account = session.start_stream::<Account>("1").unwrap();
     session[account].open("Ada");
+    let raw = || [NewEvent::new("AccountAdded", &json!({})).unwrap()];
+    session.append("Bank", "2", ExpectedVersion::Any, raw()).unwrap();
+    session.append("Unknown", "1", ExpectedVersion::Any, raw()).unwrap();
     session.save().await.unwrap();
     let topics: Vec<Option<String>> =
         sqlx::query_scalar("SELECT topic FROM eventfabric.outbox ORDER BY id")
             .fetch_all(&mut db.connect().await)
             .await
             .unwrap();
-    assert_eq!(topics, [Some("banks".to_owned()), None]);
+    assert_eq!(topics, [Some("banks".to_owned()), None, Some("banks".to_owned()), None]);
 }

@@ -6,6 +6,8 @@ mod context;
 mod inline;
 mod load;
 mod save;
+mod snapshots;
+mod upcasting;
 
 use eventfabric::event::StreamId;
 use eventfabric::session::{

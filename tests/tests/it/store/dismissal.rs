@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use eventfabric::event::{Event, ExpectedVersion, StreamId, TenantId};
 use eventfabric::store::{
-    Dismissal, DismissalFilter, EventRef, EventStore, LogFilter, StoreError, requeue,
+    Dismissal, DismissalFilter, EventRef, EventStore, LetterFilter, LogFilter, StoreError, requeue,
 };
 use eventfabric_tests::TestDb;
 use futures::TryStreamExt as _;
@@ -349,9 +349,9 @@ async fn dead_letters_of_a_dismissed_event_wait_for_the_end_of_its_dismissal() {
     .await
     .unwrap();
     store.dismiss(&at(&[2]), "r", "b").await.unwrap();
-    assert_eq!(requeue(store.pool(), None, None).await.unwrap(), 1);
+    assert_eq!(requeue(store.pool(), &LetterFilter::default()).await.unwrap(), 1);
     store.undo_dismissal(&at(&[2]), "b").await.unwrap();
-    assert_eq!(requeue(store.pool(), None, None).await.unwrap(), 1);
+    assert_eq!(requeue(store.pool(), &LetterFilter::default()).await.unwrap(), 1);
 }
 
 #[tokio::test]

@@ -43,11 +43,11 @@ async fn connections(eyes: &mut PgConnection, db: &TestDb) -> i64 {
     sqlx::query_scalar(sql).bind(&db.name).fetch_one(eyes).await.unwrap()
 }
 
-async fn eyes(db: &TestDb) -> PgConnection {
+pub async fn eyes(db: &TestDb) -> PgConnection {
     PgConnection::connect_with(&db.superuser().database("postgres")).await.unwrap()
 }
 
-async fn drop_database(db: &TestDb) {
+pub async fn drop_database(db: &TestDb) {
     let sql = format!("DROP DATABASE {} WITH (FORCE)", db.name);
     sqlx::query(AssertSqlSafe(sql)).execute(&mut eyes(db).await).await.unwrap();
 }

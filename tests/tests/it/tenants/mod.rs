@@ -1,8 +1,11 @@
 //! Tenants: those that share a database, and those that have one of their own.
 
+mod command;
 mod crossing;
 mod databases;
 mod directory;
+mod fairness;
+mod running;
 
 use eventfabric::event::{Event, TenantId};
 use eventfabric::store::{LogFilter, TenantStore};

@@ -8,16 +8,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backoff", &[]),
     ("projection", &["event"]),
     ("db", &[]),
+    ("upcast", &["event"]),
     ("embedded", &[]),
     ("sandbox", &["db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
     ("store", &["db", "event"]),
     // Databases of tenants, whatever runs there.
     ("tenancy", &["store", "db", "event", "backoff"]),
-    ("plugin", &["sandbox", "db", "event", "projection"]),
-    ("upcast", &["event"]),
+    ("plugin", &["sandbox", "upcast", "db", "event", "projection"]),
     ("session", &["store", "upcast", "db", "event", "backoff"]),
-    ("runner", &["plugin", "tenancy", "store", "sandbox", "db", "event", "projection", "backoff"]),
+    (
+        "runner",
+        &[
+            "plugin",
+            "tenancy",
+            "store",
+            "upcast",
+            "sandbox",
+            "db",
+            "event",
+            "projection",
+            "backoff",
+        ],
+    ),
     ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
     ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
     (

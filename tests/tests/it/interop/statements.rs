@@ -1,98 +1,16 @@
-//! One database, two programs: the TypeScript library's steps in SQL, and ours.
+//! What each side writes is what the other one expects: appends, loads, snapshots, checkpoints.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
-use eventfabric::store::migrate::migrate;
-use eventfabric::store::{
-    Append, Checkpoint, EventStore, Look, SafeHead, StoreError, checkpoints, claim, foreign_worker,
-};
-use eventfabric_tests::{TestDb, bare_database, database};
-use serde_json::json;
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use eventfabric::store::{Append, EventStore, NewSnapshot, StoreError, save_snapshots};
+use eventfabric_tests::database;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::cli::run;
-use crate::store::{all, event, events, versions};
-
-const LIBRARY: &str = include_str!("../../fixtures/library_schema.sql");
-
-/// A database that the library has made and used, after our migration.
-async fn taken_over() -> (TestDb, EventStore) {
-    let db = bare_database().await;
-    db.connect().await.execute(sqlx::raw_sql(LIBRARY)).await.unwrap();
-    let pool = db.pool(4).await;
-    migrate(&pool).await.unwrap();
-    (db, EventStore::new(pool))
-}
-
-/// Why the library did not append.
-#[derive(Debug, PartialEq)]
-enum Refused {
-    /// A duplicate key in `stream_versions`: the stream exists.
-    Exists,
-    /// No row updated: another writer was first.
-    Concurrency,
-}
-
-/// An append as the library does it: guard, one INSERT of all events, an outbox row for each.
-async fn library_append(
-    conn: &mut PgConnection,
-    stream: &StreamId,
-    expected: i32,
-    count: i32,
-) -> Result<(), Refused> {
-    let mut tx = conn.begin().await.unwrap();
-    let guard = if expected == 0 {
-        "INSERT INTO eventfabric.stream_versions
-             (tenant_id, aggregate_name, aggregate_id, current_version)
-         VALUES ($1, $2, $3, $4 + $5)"
-    } else {
-        "UPDATE eventfabric.stream_versions SET current_version = $4 + $5, updated_at = now()
-         WHERE tenant_id = $1 AND aggregate_name = $2 AND aggregate_id = $3
-           AND current_version = $4"
-    };
-    let guarded = sqlx::query(guard)
-        .bind(&stream.tenant)
-        .bind(&stream.aggregate)
-        .bind(&stream.id)
-        .bind(expected)
-        .bind(count)
-        .execute(&mut *tx)
-        .await;
-    match guarded {
-        Ok(done) if done.rows_affected() == 1 => {}
-        Ok(_) => return Err(Refused::Concurrency),
-        Err(error) => {
-            assert!(error.as_database_error().unwrap().is_unique_violation(), "{error}");
-            return Err(Refused::Exists);
-        }
-    }
-    sqlx::query(
-        "WITH inserted AS (
-             INSERT INTO eventfabric.events
-                 (event_id, tenant_id, aggregate_name, aggregate_id, aggregate_version, type,
-                  version, payload)
-             SELECT gen_random_uuid(), $1, $2, $3, $4 + n, 'Library', 1,
-                    '{\"type\": \"Library\", \"version\": 1}'
-             FROM generate_series(1, $5) n
-             RETURNING global_position
-         )
-         INSERT INTO eventfabric.outbox (global_position, topic, tenant_id)
-         SELECT global_position, NULL, $1 FROM inserted",
-    )
-    .bind(&stream.tenant)
-    .bind(&stream.aggregate)
-    .bind(&stream.id)
-    .bind(expected)
-    .bind(count)
-    .execute(&mut *tx)
-    .await
-    .unwrap();
-    tx.commit().await.unwrap();
-    Ok(())
-}
+use super::{Refused, library_append, taken_over};
+use crate::store::{all, event, events, store, versions};
 
 /// What the library's loader asks of each row of a stream: payloads with a `type` that is a string
 /// and a `version` that is a number, versions without holes, and the stream's row at the last one.
@@ -128,69 +46,6 @@ async fn loads_in_the_library(conn: &mut PgConnection, stream: &StreamId) -> i32
     .unwrap();
     assert_eq!(current as usize, rows.len());
     current
-}
-
-#[tokio::test]
-async fn the_events_of_the_library_are_read_by_our_program() {
-    let db = bare_database().await;
-    db.connect().await.execute(sqlx::raw_sql(LIBRARY)).await.unwrap();
-    run(&db, &["events"]).await.well();
-    let said = run(&db, &["migrate", "--json"]).await.well();
-    assert_eq!(said.json()["already"], 8);
-
-    let log = run(&db, &["events", "--json"]).await.well();
-    let positions: Vec<i64> = log.lines().iter().map(|e| e["position"].as_i64().unwrap()).collect();
-    assert_eq!(positions, [1, 2, 3, 5], "a hole at 4, and 6 was dismissed");
-    assert!(log.out.contains("9007199254740993") && log.out.contains("Ümit"), "{}", log.out);
-    let said = run(&db, &["events", "Account/a1", "--tenant", "acme", "--json"]).await.well();
-    assert_eq!(said.lines().len(), 1);
-    let letters = run(&db, &["dlq", "list", "--json"]).await.well().json();
-    assert_eq!(letters[0]["position"], 1);
-    assert_eq!(letters[0]["projection"], json!(null), "a letter of the library stands for all");
-}
-
-#[tokio::test]
-async fn the_place_where_the_library_stopped_is_where_we_begin() {
-    let (db, store) = taken_over().await;
-    let pool = store.pool();
-    let mut found = checkpoints(pool, "balances").await.unwrap();
-    found.sort_by_key(|checkpoint| checkpoint.position);
-    let checkpoint = |tenant: &str, position| Checkpoint { tenant: tenant.to_owned(), position };
-    assert_eq!(found, [checkpoint("acme", 0), checkpoint("default", 3)]);
-
-    let mut head = SafeHead::from(0);
-    while head.look(pool).await.unwrap() != Look::AtEnd {}
-    assert_eq!(head.position(), 6);
-    let snapshot: (i32, String) =
-        sqlx::query_as("SELECT aggregate_version, state->>'cents' FROM eventfabric.snapshots")
-            .fetch_one(&mut db.connect().await)
-            .await
-            .unwrap();
-    assert_eq!(snapshot, (2, "9007199254740993".to_owned()));
-}
-
-#[tokio::test]
-async fn claims_of_a_dead_worker_of_the_library_are_taken_over_and_fresh_ones_respected() {
-    let (db, store) = taken_over().await;
-    let lease = Duration::from_secs(60);
-    let mut conn = db.connect().await;
-    assert!(foreign_worker(store.pool(), lease).await.unwrap().is_none());
-    let mut tx = conn.begin().await.unwrap();
-    let claimed = claim(&mut tx, 10, lease, 0).await.unwrap().rows;
-    let positions: Vec<i64> = claimed.iter().map(|row| row.event.position).collect();
-    assert_eq!(positions, [2, 3, 5], "the stranded row is between the others");
-    tx.rollback().await.unwrap();
-
-    conn.execute("UPDATE eventfabric.outbox SET locked_at = now() WHERE global_position = 3")
-        .await
-        .unwrap();
-    let worker = foreign_worker(store.pool(), lease).await.unwrap().expect("it lives");
-    assert_eq!(worker.worker.as_deref(), Some("worker-of-the-library"));
-    let mut tx = conn.begin().await.unwrap();
-    assert!(
-        claim(&mut tx, 10, lease, 0).await.unwrap().rows.is_empty(),
-        "the queue is the library's"
-    );
 }
 
 #[tokio::test]
@@ -305,4 +160,124 @@ async fn both_append_to_one_stream_at_once_and_no_version_is_lost_or_taken_twice
     assert_eq!(found.iter().filter(|event| event.event_type == "Ours").count(), 2 * ROUNDS);
     let mut conn = db.connect().await;
     assert_eq!(loads_in_the_library(&mut conn, &stream).await as usize, 4 * ROUNDS);
+}
+
+/// The names that the library's `migrate()` looks for; it applies those that are not recorded.
+const LOOKED_FOR: [&str; 8] = [
+    "001_init",
+    "002_projection_checkpoints",
+    "003_outbox_and_dlq",
+    "004_snapshots",
+    "005_stream_versions",
+    "006_performance",
+    "008_tenant_id",
+    "009_per_tenant_projection_checkpoints",
+];
+
+#[tokio::test]
+async fn the_librarys_migrate_would_find_nothing_to_do() {
+    let ours = database().await;
+    let (theirs, _) = taken_over().await;
+    for db in [ours, theirs] {
+        let missing: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM unnest($1::text[]) AS wanted (name)
+             EXCEPT SELECT name FROM eventfabric.schema_migrations",
+        )
+        .bind(&LOOKED_FOR[..])
+        .fetch_all(&mut db.connect().await)
+        .await
+        .unwrap();
+        assert_eq!(missing, [""; 0]);
+    }
+}
+
+/// A snapshot as the library writes it: the latest only.
+const LIBRARY_SNAPSHOT: &str = "INSERT INTO eventfabric.snapshots
+        (tenant_id, aggregate_name, aggregate_id, aggregate_version, snapshot_schema_version, state)
+    VALUES ('default', 'Account', '1', $1, 1, '{\"cents\": 9007199254740993}')
+    ON CONFLICT (tenant_id, aggregate_name, aggregate_id) DO UPDATE
+    SET aggregate_version = excluded.aggregate_version, state = excluded.state,
+        snapshot_schema_version = excluded.snapshot_schema_version, created_at = now()";
+
+#[tokio::test]
+async fn snapshots_of_each_side_are_the_others_too() {
+    let (db, store) = store().await;
+    let mut conn = db.connect().await;
+    let stream = StreamId::new("Account", "1");
+    store.append(stream.clone(), ExpectedVersion::NoStream, events(6)).await.unwrap();
+    sqlx::query(LIBRARY_SNAPSHOT).bind(2).execute(&mut conn).await.unwrap();
+    let read = store.stream_head(&stream, true).await.unwrap().expect("a stream");
+    let snapshot = read.snapshot.expect("its snapshot");
+    assert_eq!((read.version, snapshot.version, snapshot.schema_version), (6, 2, 1));
+    assert_eq!(snapshot.state, r#"{"cents": 9007199254740993}"#);
+
+    let ours = NewSnapshot {
+        stream: stream.clone(),
+        version: 4,
+        schema_version: 2,
+        state: r#"{"cents": 7}"#.to_owned(),
+        whole: true,
+    };
+    save_snapshots(&mut conn, &[ours]).await.unwrap();
+    let loaded: (i32, i32, String) = sqlx::query_as(
+        "SELECT aggregate_version, snapshot_schema_version, state->>'cents'
+         FROM eventfabric.snapshots
+         WHERE tenant_id = 'default' AND aggregate_name = 'Account' AND aggregate_id = '1'",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    assert_eq!(loaded, (4, 2, "7".to_owned()));
+    sqlx::query(LIBRARY_SNAPSHOT).bind(6).execute(&mut conn).await.unwrap();
+    let again = store.stream_head(&stream, true).await.unwrap().and_then(|head| head.snapshot);
+    assert_eq!(again.map(|snapshot| snapshot.version), Some(6));
+}
+
+#[tokio::test]
+async fn checkpoints_of_the_library_are_kept_beside_ours_in_one_table() {
+    let (db, store) = store().await;
+    let mut conn = db.connect().await;
+    // As the library moves a checkpoint: the key is the projection and the tenant.
+    for (tenant, position) in [("default", 1_i64), ("acme", 2), ("default", 3)] {
+        sqlx::query(
+            "INSERT INTO eventfabric.projection_checkpoints
+                 (projection_name, tenant_id, last_global_position, updated_at)
+             VALUES ('balances', $1, $2, now())
+             ON CONFLICT (projection_name, tenant_id) DO UPDATE
+             SET last_global_position = excluded.last_global_position, updated_at = now()",
+        )
+        .bind(tenant)
+        .bind(position)
+        .execute(&mut conn)
+        .await
+        .unwrap();
+    }
+    let mut found = eventfabric::store::checkpoints(store.pool(), "balances").await.unwrap();
+    found.sort_by(|a, b| a.tenant.cmp(&b.tenant));
+    let said: Vec<_> = found.iter().map(|c| (c.tenant.as_str(), c.position)).collect();
+    assert_eq!(said, [("acme", 2), ("default", 3)]);
+}
+
+#[tokio::test]
+async fn an_event_that_the_library_dismisses_by_its_id_is_left_out_of_our_reads() {
+    let (db, store) = store().await;
+    let stream = StreamId::new("Account", "1");
+    let id = Uuid::now_v7();
+    let dismissed = NewEvent { id: Some(id), ..event("Opened", 1) };
+    store.append(stream.clone(), ExpectedVersion::NoStream, vec![dismissed]).await.unwrap();
+    store.append(stream.clone(), ExpectedVersion::Exact(1), events(1)).await.unwrap();
+    let given: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    sqlx::query(
+        "UPDATE eventfabric.events
+         SET dismissed_at = $2, dismissed_reason = 'erasure', dismissed_by = 'admin'
+         WHERE event_id = $1",
+    )
+    .bind(id)
+    .bind(given)
+    .execute(&mut db.connect().await)
+    .await
+    .unwrap();
+    assert_eq!(versions(&store, &stream).await, [2]);
+    let found = store.dismissals(&Default::default(), 10).await.unwrap();
+    assert_eq!((found[0].event_id, found[0].dismissed_at), (Some(id), given));
 }
