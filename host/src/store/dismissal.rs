@@ -11,6 +11,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
+use super::load::places;
 use super::{EventStore, StoreError};
 use crate::db::Tx;
 
@@ -245,11 +246,11 @@ async fn find(
             EventRef::Id(id) => ids.push(*id),
         }
     }
+    positions.extend(places(&mut *conn, &ids).await?.into_values());
     let found = sqlx::query_file_as!(
         Found,
         "src/store/sql/dismissal_find.sql",
         &positions,
-        &ids,
         tenant as Option<&str>
     )
     .fetch_all(conn)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 use super::row::EventRow;
@@ -37,16 +38,7 @@ impl EventStore {
         tenant: Option<&str>,
         positions: &[i64],
     ) -> Result<Vec<Event>, StoreError> {
-        let mut found = Vec::with_capacity(positions.len());
-        for part in positions.chunks(PART) {
-            let statement = sqlx::query_file_as!(
-                EventRow,
-                "src/store/sql/load_by_positions.sql",
-                part,
-                tenant as Option<&str>
-            );
-            found.extend(statement.fetch_all(&self.pool).await?);
-        }
+        let found = rows(&self.pool, tenant, positions).await?;
         in_order(positions, found, |event| event.position)
     }
 
@@ -56,18 +48,38 @@ impl EventStore {
         tenant: Option<&str>,
         ids: &[Uuid],
     ) -> Result<Vec<Event>, StoreError> {
-        let mut found = Vec::with_capacity(ids.len());
-        for part in ids.chunks(PART) {
-            let statement = sqlx::query_file_as!(
-                EventRow,
-                "src/store/sql/load_by_ids.sql",
-                part,
-                tenant as Option<&str>
-            );
-            found.extend(statement.fetch_all(&self.pool).await?);
-        }
+        let positions: Vec<i64> = places(&self.pool, ids).await?.into_values().collect();
+        let found = rows(&self.pool, tenant, &positions).await?;
         in_order(ids, found, |event| event.id)
     }
+}
+
+/// Where the events with these ids are. A log in partitions has no index on ids; this knows what
+/// there is instead.
+pub(super) async fn places(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, i64>> {
+    let rows = sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(executor).await?;
+    Ok(rows.into_iter().map(|row| (row.event_id, row.position)).collect())
+}
+
+async fn rows(
+    pool: &PgPool,
+    tenant: Option<&str>,
+    positions: &[i64],
+) -> Result<Vec<EventRow>, StoreError> {
+    let mut found = Vec::with_capacity(positions.len());
+    for part in positions.chunks(PART) {
+        let statement = sqlx::query_file_as!(
+            EventRow,
+            "src/store/sql/load_by_positions.sql",
+            part,
+            tenant as Option<&str>
+        );
+        found.extend(statement.fetch_all(pool).await?);
+    }
+    Ok(found)
 }
 
 /// The events in the order of their names, or the names that are missing.

@@ -8,6 +8,7 @@ use super::url::DatabaseUrl;
 use crate::{db, store};
 
 /// SQLSTATE too_many_connections.
+#[cfg(feature = "runtime")]
 const FULL: &str = "53300";
 
 /// Connects, and says in words what is wrong where that fails or takes longer than `patience`.
@@ -25,6 +26,7 @@ pub(super) async fn reach(url: &DatabaseUrl, patience: Duration) -> Result<(), S
 }
 
 /// The same for a database that is in use: one that has no room for another connection is there.
+#[cfg(feature = "runtime")]
 pub(super) async fn still_there(url: &DatabaseUrl, patience: Duration) -> Result<(), String> {
     let options = url.options();
     let answer = async {

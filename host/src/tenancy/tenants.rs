@@ -12,7 +12,7 @@ use super::config::TenancyConfig;
 use super::directory::Directory;
 use super::error::TenantError;
 use super::opened::{Closing, Lease, Opened};
-use super::reach::{reach, reason, still_there};
+use super::reach::{reach, reason};
 use super::url::DatabaseUrl;
 use crate::db;
 use crate::event::TenantId;
@@ -188,10 +188,11 @@ fn follow_directory<K: Kind>(tenants: Weak<Shared<K>>, every: Duration) {
     });
 }
 
+#[cfg(feature = "runtime")]
 impl<K: Kind> TenantLease<K> {
     /// Whether the database is there, asked over a connection of its own.
     pub(crate) async fn still_there(&self, patience: Duration) -> Result<(), String> {
-        still_there(&self.0.url, patience).await
+        super::reach::still_there(&self.0.url, patience).await
     }
 }
 

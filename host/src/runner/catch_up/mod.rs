@@ -2,11 +2,15 @@
 //! checkpoint share a transaction, and the lock on the checkpoint keeps other hosts away.
 
 mod tenant;
+mod turns;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -19,12 +23,15 @@ use crate::plugin::{Active, Registry};
 use crate::projection::Failure;
 use crate::store::{self, EventStore, LogFilter, StoreError};
 use tenant::{IDLE_SAVE, Tenant, Verdict};
+use turns::Turns;
 
 /// How long a host that found another one at work waits before it looks again.
 const CONTENDED: Duration = Duration::from_millis(50);
 /// Positions that one batch looks through, so that a projection of rare events, or of a quiet
 /// tenant, gets through a long log in steps that end within the time of a batch.
 const WINDOW: i64 = 100_000;
+/// Tenants whose batches may be on their way at the same time, at most.
+const LANES: usize = 4;
 
 /// Runs one projection until cancelled.
 pub(super) struct CatchUp {
@@ -49,75 +56,126 @@ enum Step {
     Contended,
 }
 
+/// What has ended: a batch, or something that belongs to none.
+type Ended = Option<Done>;
+
+/// A batch that has ended.
+struct Done {
+    tenant: String,
+    state: Tenant,
+    /// The activation that it was of, and how often the state was begun anew before it.
+    generation: i64,
+    epoch: u64,
+    result: Result<Step, StoreError>,
+}
+
 impl CatchUp {
-    pub(super) async fn run(mut self) {
-        let mut tenants: HashMap<String, Tenant> = HashMap::new();
+    pub(super) async fn run(self) {
+        let this = &self;
+        let mut heads = self.head.clone();
         let mut changes = self.registry.changes();
+        let mut tenants: HashMap<String, Tenant> = HashMap::new();
+        let mut turns = Turns::new(self.lanes());
+        let mut running: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
         let mut known = (0, 0, false);
-        let mut errors = 0;
+        let (mut epoch, mut errors) = (0, 0);
         while !self.stop.is_cancelled() {
             let snapshot = self.registry.snapshot();
-            let Some(active) = snapshot.current(&self.name).cloned() else {
-                // Not loaded here (yet); the registry says when it is.
-                tokio::select! {
-                    () = self.stop.cancelled() => return,
-                    _ = changes.changed() => continue,
+            let free = turns.is_free();
+            // Not loaded here (yet)? The registry says when it is.
+            let mut wait = Duration::MAX;
+            if let Some(active) = snapshot.current(&self.name) {
+                let head = heads.borrow_and_update().clone();
+                let failed = snapshot.registered.get(&self.name).is_some_and(|row| row.failed);
+                if active.generation != known.0 || head.position < known.1 || known.2 && !failed {
+                    // Another version, a log that begins anew, or another host was restarted to try
+                    // a stopped projection again: nothing that is known holds.
+                    tenants.clear();
+                    epoch += 1;
                 }
-            };
-            let head = self.head.borrow_and_update().clone();
-            let failed = snapshot.registered.get(&self.name).is_some_and(|row| row.failed);
-            if active.generation != known.0 || head.position < known.1 || known.2 && !failed {
-                // Another version, a log that begins anew, or another host was restarted to try a
-                // stopped projection again: nothing that is known holds.
-                tenants.clear();
-            }
-            known = (active.generation, head.position, failed);
-            let mut wait = self.poll;
-            let mut again = false;
-            for (tenant, last) in head.tenants.iter() {
-                if self.stop.is_cancelled() {
-                    return;
-                }
-                let state = tenants.entry(tenant.clone()).or_default();
-                if let Some(delay) = state.pause(*last) {
-                    wait = wait.min(delay);
-                    continue;
-                }
-                match self.step(&active, tenant, state, head.position).await {
-                    Ok(Step::Again) => again = true,
-                    Ok(Step::Overcome) => {
-                        again = true;
-                        if tenants.values().all(|tenant| tenant.stopped.is_none()) {
-                            self.note(&active, None).await;
-                        }
-                    }
-                    Ok(Step::Idle) => {}
-                    Ok(Step::Contended) => wait = wait.min(CONTENDED),
-                    Err(error) => {
-                        errors += 1;
-                        let delay = RECONNECT.delay(errors);
-                        tracing::warn!(projection = self.name, tenant, %error, ?delay,
-                            "a catch-up batch was interrupted; it is tried again");
-                        state.interrupted(delay);
-                        wait = wait.min(delay);
+                known = (active.generation, head.position, failed);
+                let begins = |tenant: &str, last| match tenants.get(tenant) {
+                    Some(state) => state.pause(last),
+                    None => Tenant::default().pause(last),
+                };
+                match turns.next(&head.tenants, begins) {
+                    Ok(tenant) if free => {
+                        let state = tenants.remove(&tenant).unwrap_or_default();
+                        turns.begins(&tenant, state.stopped.is_some());
+                        let batch = this.batch(active.clone(), tenant, state, head.position, epoch);
+                        running.push(batch.boxed());
                         continue;
                     }
-                }
-                errors = 0;
-                if tenants.get(tenant).is_some_and(|state| state.unsaved.is_some()) {
-                    wait = wait.min(IDLE_SAVE);
+                    Ok(_) => {}
+                    Err(pause) => wait = self.poll.min(pause),
                 }
             }
-            if again {
-                continue;
-            }
+            let passes_on = turns.passes_on();
             tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = self.head.changed() => {}
+                () = self.stop.cancelled() => break,
+                Some(ended) = running.next() => {
+                    let Some(done) = ended else { continue };
+                    turns.ended(&done.tenant);
+                    if done.epoch != epoch {
+                        continue;
+                    }
+                    let overcome = matches!(done.result, Ok(Step::Overcome));
+                    let (tenant, generation) = (done.tenant.clone(), done.generation);
+                    tenants.insert(tenant, self.after(done, &mut errors));
+                    let stopped = tenants.values().any(|tenant| tenant.stopped.is_some());
+                    if overcome && !stopped && !turns.tries_stopped_ones() {
+                        running.push(this.note(generation, None).map(|()| None).boxed());
+                    }
+                }
                 _ = changes.changed() => {}
-                () = tokio::time::sleep(wait) => {}
+                // While nothing may begin, there is nothing to look for.
+                _ = heads.changed(), if free => {}
+                () = tokio::time::sleep(wait), if free => {}
+                () = until(passes_on), if !free => {}
             }
         }
+        // The batches in hand.
+        while running.next().await.is_some() {}
+    }
+
+    /// Tenants whose batches may be on their way at the same time: more than one where a batch takes
+    /// long, and never so many that they have the pool to themselves.
+    fn lanes(&self) -> usize {
+        let connections = self.store.pool().options().get_max_connections() as usize;
+        (connections / 5).clamp(1, LANES)
+    }
+
+    async fn batch(
+        &self,
+        active: Arc<Active>,
+        tenant: String,
+        mut state: Tenant,
+        head: i64,
+        epoch: u64,
+    ) -> Ended {
+        let result = self.step(&active, &tenant, &mut state, head).await;
+        Some(Done { tenant, state, generation: active.generation, epoch, result })
+    }
+
+    /// What is known of a tenant after a batch.
+    fn after(&self, done: Done, errors: &mut u32) -> Tenant {
+        let Done { tenant, mut state, result, .. } = done;
+        match result {
+            Ok(step) => {
+                *errors = 0;
+                if matches!(step, Step::Contended) {
+                    state.interrupted(CONTENDED);
+                }
+            }
+            Err(error) => {
+                *errors += 1;
+                let delay = RECONNECT.delay(*errors);
+                tracing::warn!(projection = self.name, tenant, %error, ?delay,
+                    "a catch-up batch was interrupted; it is tried again");
+                state.interrupted(delay);
+            }
+        }
+        state
     }
 
     /// Handles the next batch of one tenant.
@@ -286,18 +344,26 @@ impl CatchUp {
                     "the projection has stopped; deploy a version that handles this event, or \
                      restart the host to try it again");
                 state.stopped = Some(position);
-                self.note(active, Some(&error)).await;
+                self.note(active.generation, Some(&error)).await;
             }
         }
     }
 
-    async fn note(&self, active: &Active, error: Option<&str>) {
-        let noted = self.registry.note_state(&self.name, active.generation, error).await;
+    async fn note(&self, generation: i64, error: Option<&str>) {
+        let noted = self.registry.note_state(&self.name, generation, error).await;
         if let Err(error) = noted {
             tracing::warn!(projection = self.name, %error, "its state could not be noted");
         }
         if let Err(error) = self.registry.sync().await {
             tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
         }
+    }
+}
+
+/// Waits until then; for ever without it.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

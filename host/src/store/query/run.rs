@@ -10,13 +10,14 @@ use sqlx::postgres::PgDatabaseError;
 use super::{Dismissed, Filter, Query};
 use crate::db::Tx;
 use crate::event::Event;
+use crate::store::load::places;
 use crate::store::read::{PAGE, Page, page_of, pages};
 use crate::store::row::EventRow;
 use crate::store::{Direction, StoreError};
 
 /// One of the statements that have the same conditions.
 macro_rules! with_conditions {
-    ($statement:ident($($first:tt),+), $filter:expr, $limit:expr, $path:expr) => {
+    ($statement:ident($($first:tt),+), $filter:expr, $limit:expr, $found:expr) => {
         sqlx::$statement!(
             $($first),+,
             $filter.after,
@@ -32,11 +33,11 @@ macro_rules! with_conditions {
             $filter.before as Option<chrono::DateTime<chrono::Utc>>,
             $filter.correlation_id.as_deref() as Option<&str>,
             $filter.causation_id.as_deref() as Option<&str>,
-            $filter.event_ids.as_deref() as Option<&[uuid::Uuid]>,
+            $found.positions.as_deref() as Option<&[i64]>,
             $filter.contains.as_deref() as Option<&str>,
             $filter.path.as_deref() as Option<&str>,
-            $path.predicate,
-            $path.variables as Option<&str>,
+            $found.predicate,
+            $found.variables as Option<&str>,
             $filter.dismissed != Dismissed::Without,
             $filter.dismissed != Dismissed::Only
         )
@@ -99,12 +100,12 @@ impl Query {
         let limit = self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
         let filter = &self.filter;
         reading(&self.pool, self.timeout, async |conn| {
-            let path = path(conn, filter).await?;
+            let found = look(conn, filter).await?;
             let row = with_conditions!(
                 query_file("src/store/sql/query_count.sql"),
                 filter,
                 limit as Option<i64>,
-                path
+                found
             )
             .fetch_one(conn)
             .await?;
@@ -139,14 +140,14 @@ async fn page(
     direction: Direction,
     limit: i64,
 ) -> Result<Page, StoreError> {
-    let path = path(conn, filter).await?;
+    let found = look(conn, filter).await?;
     match direction {
         Direction::Forward => {
             let statement = with_conditions!(
                 query_file_as(EventRow, "src/store/sql/query_forward.sql"),
                 filter,
                 limit,
-                path
+                found
             );
             page_of(statement.fetch(conn), limit).await
         }
@@ -155,24 +156,31 @@ async fn page(
                 query_file_as(EventRow, "src/store/sql/query_backward.sql"),
                 filter,
                 limit,
-                path
+                found
             );
             page_of(statement.fetch(conn), limit).await
         }
     }
 }
 
-/// What the statements must know of a JSON path.
+/// What the database says of the conditions before the statement is run.
 #[derive(Default)]
-struct Path<'a> {
+struct Found<'a> {
+    /// Where the events with the ids asked for are.
+    positions: Option<Vec<i64>>,
+    /// The JSON path is a predicate.
     predicate: bool,
-    /// A JSON object. Without one, PostgreSQL's operators take each variable for null.
+    /// A JSON object for the path. Without one, PostgreSQL's operators take each variable for null.
     variables: Option<&'a str>,
 }
 
-/// Looks at the JSON path of a query; an error where it is none.
-async fn path<'a>(conn: &mut PgConnection, filter: &'a Filter) -> Result<Path<'a>, StoreError> {
-    let Some(path) = &filter.path else { return Ok(Path::default()) };
+/// Looks at the ids and the JSON path of a query; an error where it is no path.
+async fn look<'a>(conn: &mut PgConnection, filter: &'a Filter) -> Result<Found<'a>, StoreError> {
+    let mut found = Found::default();
+    if let Some(ids) = &filter.event_ids {
+        found.positions = Some(places(&mut *conn, ids).await?.into_values().collect());
+    }
+    let Some(path) = &filter.path else { return Ok(found) };
     let variables = filter.variables.as_deref();
     let row = sqlx::query_file!("src/store/sql/query_path.sql", path, variables as Option<&str>)
         .fetch_one(conn)
@@ -182,7 +190,7 @@ async fn path<'a>(conn: &mut PgConnection, filter: &'a Filter) -> Result<Path<'a
             None => error.into(),
         })?;
     let none = row.variables.then_some("{}");
-    Ok(Path { predicate: row.predicate, variables: variables.or(none) })
+    Ok(Found { predicate: row.predicate, variables: variables.or(none), ..found })
 }
 
 /// Does something in a read-only transaction, and says in the words of a query why it failed.

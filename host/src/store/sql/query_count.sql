@@ -13,7 +13,7 @@ WHERE global_position > $1 AND global_position <= $2
   AND ($11::timestamptz IS NULL OR occurred_at < $11)
   AND ($12::text IS NULL OR correlation_id = $12)
   AND ($13::text IS NULL OR causation_id = $13)
-  AND ($14::uuid[] IS NULL OR event_id = ANY ($14))
+  AND ($14::bigint[] IS NULL OR global_position = ANY ($14))
   AND ($15::text IS NULL OR payload @> $15::text::jsonb)
   AND ($16::text IS NULL OR $17::bool OR $18::text IS NOT NULL
        OR payload @? $16::text::jsonpath)

@@ -129,3 +129,42 @@ async fn a_worker_of_the_outbox_reads_the_events_that_it_has_claimed() {
     let found = touched(&db, "store/sql/outbox_claim.sql", "10, 60, 0").await;
     assert_eq!(found, names(&["events_p_20_30"]));
 }
+
+#[tokio::test]
+async fn events_are_found_by_id_dismissed_and_given_back_in_a_log_in_partitions() {
+    let (db, store) = filled(10, 45).await;
+    let all = store.query().load().await.unwrap();
+    let (first, last) = (all[3].clone(), all[44].clone());
+    assert_eq!(store.load_by_ids(&[last.id, first.id]).await.unwrap()[1].position, first.position);
+    let found = store.query().event_id(first.id).event_id(last.id).newest_first();
+    let found: Vec<i64> = found.load().await.unwrap().iter().map(|event| event.position).collect();
+    assert_eq!(found, [last.position, first.position]);
+
+    // An id leads to its position, and that to one partition.
+    let parameters = format!(
+        "0, 9223372036854775807, 500, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+         '{{{}}}', NULL, NULL, false, NULL, false, true",
+        first.position
+    );
+    let mut conn = db.connect().await;
+    let statement = include_str!("../../../../host/src/store/sql/query_forward.sql");
+    conn.execute(sqlx::raw_sql(AssertSqlSafe(format!(
+        "SET search_path = ''; SET plan_cache_mode = force_custom_plan; PREPARE it AS {statement}"
+    ))))
+    .await
+    .unwrap();
+    let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE it ({parameters})");
+    let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+        .persistent(false)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap();
+    let tables = plan.to_string().matches("\"Relation Name\"").count();
+    assert_eq!(tables, 1, "{plan}");
+
+    store.dismiss(&[first.id.into(), last.position.into()], "r", "b").await.unwrap();
+    assert_eq!(store.query().count().await.unwrap(), 43);
+    assert_eq!(store.dismissals(&Default::default(), 10).await.unwrap().len(), 2);
+    store.undo_dismissal(&[first.position.into(), last.id.into()], "b").await.unwrap();
+    assert_eq!(store.query().count().await.unwrap(), 45);
+}

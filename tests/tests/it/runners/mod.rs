@@ -9,6 +9,7 @@ mod failures_inline;
 mod faults;
 mod outages;
 pub mod rig;
+mod sessions;
 mod shutdown;
 mod tenants;
 mod upcast;

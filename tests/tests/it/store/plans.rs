@@ -78,7 +78,7 @@ async fn what_has_an_index_is_found_by_it_and_the_log_is_not_read_for_it() {
         ("stream", &[(4, "'default'"), (5, "'{Account}'"), (6, "'17'")][..], stream),
         ("correlation", &[(12, "'c77'")], &["events_correlation_idx"]),
         ("causation", &[(13, "'x77'")], &["events_causation_idx"]),
-        ("ids", &[(14, "'{00000000-0000-4000-8000-000000000009}'")], &["events_event_id_key"]),
+        ("ids", &[(14, "'{9, 17}'")], position),
         ("time", &[(10, "'2026-01-03'"), (11, "'2026-01-03 01:00'")], &["events_occurred_idx"]),
         ("positions", &[(1, "39000"), (2, "39100")], position),
         ("only dismissed ones", &[(20, "false"), (19, "true")], &["events_dismissed_idx"]),

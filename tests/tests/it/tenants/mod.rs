@@ -4,6 +4,7 @@ mod command;
 mod crossing;
 mod databases;
 mod directory;
+mod fairness;
 mod running;
 
 use eventfabric::event::{Event, TenantId};
