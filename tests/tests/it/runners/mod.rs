@@ -10,6 +10,7 @@ mod failures_inline;
 mod faults;
 mod outages;
 pub mod rig;
+mod sessions;
 mod shutdown;
 mod tenants;
 mod upcast;
