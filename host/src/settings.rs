@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
@@ -13,6 +14,7 @@ use crate::http::HttpConfig;
 use crate::plugin::Limits;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
+use crate::store::seal::Seal;
 use crate::tenancy::{DatabaseUrl, TenancyConfig};
 
 /// The file that is read when none is named, if it is there.
@@ -35,6 +37,10 @@ pub struct Settings {
     pub max_connections: u32,
     /// Appends that arrive together share transactions.
     pub group_commit: bool,
+    /// The keys that seal and verify events, one a line as NAME:HEX; the first one seals.
+    pub seal_key: Option<Seal>,
+    /// A file with such keys, for who wants them neither in the environment nor in the settings.
+    pub seal_key_file: Option<PathBuf>,
     /// Topics of aggregates: the label of their events in the outbox.
     pub topics: BTreeMap<String, String>,
     /// Tenants that have a database of their own: where it is.
@@ -62,6 +68,8 @@ impl Default for Settings {
             cache_dir: default_cache_dir(),
             max_connections: HostConfig::default().max_connections,
             group_commit: HostConfig::default().group_commit,
+            seal_key: None,
+            seal_key_file: None,
             topics: BTreeMap::new(),
             tenants: BTreeMap::new(),
             tenancy: TenancyConfig::default(),
@@ -86,7 +94,19 @@ impl Settings {
         let figment = Figment::new().merge(Toml::file(file.unwrap_or(Path::new(FILE)))).merge(
             Env::prefixed("EVENTFABRIC_").filter(|name| !is_elsewhere(name.as_str())).split("__"),
         );
-        Ok(figment.extract()?)
+        let mut settings: Self = figment.extract()?;
+        settings.read_seal_keys()?;
+        Ok(settings)
+    }
+
+    fn read_seal_keys(&mut self) -> anyhow::Result<()> {
+        let Some(file) = &self.seal_key_file else { return Ok(()) };
+        anyhow::ensure!(self.seal_key.is_none(), "set seal_key or seal_key_file, not both");
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("seal_key_file {} cannot be read", file.display()))?;
+        let seal = text.parse().with_context(|| format!("seal_key_file {}", file.display()))?;
+        self.seal_key = Some(seal);
+        Ok(())
     }
 
     /// What a host is told.
@@ -103,6 +123,7 @@ impl Settings {
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
             group_commit: self.group_commit,
+            seal: self.seal_key.clone(),
             upcasters: HostConfig::default().upcasters,
         }
     }

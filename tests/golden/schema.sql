@@ -55,6 +55,21 @@ CREATE TABLE eventfabric.event_partitions (
     to_position bigint
 );
 
+CREATE TABLE eventfabric.event_seals (
+    aggregate_version integer NOT NULL,
+    previous_version integer NOT NULL,
+    global_position bigint NOT NULL,
+    tenant_id text NOT NULL,
+    aggregate_name text NOT NULL,
+    aggregate_id text NOT NULL,
+    key_id text NOT NULL,
+    mac bytea NOT NULL,
+    CONSTRAINT event_seals_mac_check CHECK ((octet_length(mac) = 32)),
+    CONSTRAINT event_seals_pkey PRIMARY KEY (tenant_id, aggregate_name, aggregate_id, aggregate_version)
+);
+CREATE TRIGGER event_seals_append_only BEFORE DELETE OR UPDATE ON eventfabric.event_seals FOR EACH ROW EXECUTE FUNCTION eventfabric.guard_events();
+CREATE TRIGGER event_seals_no_truncate BEFORE TRUNCATE ON eventfabric.event_seals FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
+
 CREATE TABLE eventfabric.events (
     global_position bigint NOT NULL DEFAULT nextval('eventfabric.events_global_position_seq'::regclass),
     event_id uuid NOT NULL,

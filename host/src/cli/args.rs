@@ -20,7 +20,8 @@ use crate::embedded::DEFAULT_DIR;
 Settings come from flags, then EVENTFABRIC_* variables, then eventfabric.toml.
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the stream is not at the expected version;
-4 the input can't be used; 5 the database can't be reached; 6 not done in the time given."
+4 the input can't be used; 5 the database can't be reached; 6 not done in the time given;
+7 the log is not what was sealed."
 )]
 pub(super) struct Args {
     /// The database: postgres://user:password@host:5432/database [env: EVENTFABRIC_DATABASE_URL]
@@ -88,6 +89,8 @@ pub(super) enum Command {
     Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
+    /// Look whether the log is what was sealed
+    Verify(super::verify::Verify),
     /// Tenants that have a database of their own
     Tenants(super::tenants::Tenants),
     /// Wait for the projections

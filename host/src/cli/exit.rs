@@ -7,6 +7,7 @@ pub(super) const CONFLICT: u8 = 3;
 pub(super) const BAD_INPUT: u8 = 4;
 pub(super) const UNREACHABLE: u8 = 5;
 pub(super) const NOT_IN_TIME: u8 = 6;
+pub(super) const NOT_AS_SEALED: u8 = 7;
 
 /// An error with an exit code of its own.
 #[derive(Debug, thiserror::Error)]

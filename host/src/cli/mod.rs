@@ -20,6 +20,7 @@ mod run_tenants;
 mod snapshots;
 mod stats;
 mod tenants;
+mod verify;
 mod wait;
 
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Plugin(command) => plugin::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
     };

@@ -24,6 +24,7 @@ use crate::db;
 use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
+use crate::store::seal::Seal;
 use crate::store::{EventStore, migrate};
 use crate::upcast::Upcasters;
 
@@ -48,6 +49,8 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// The keys that seal what is appended, see [`EventStore::with_seal`](crate::store::EventStore::with_seal).
+    pub seal: Option<Seal>,
     /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
     /// what it gets by itself, too.)
     pub upcasters: Upcasters,
@@ -63,6 +66,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            seal: None,
             upcasters: Upcasters::new(),
         }
     }
@@ -146,6 +150,9 @@ impl Host {
             EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
         if config.group_commit {
             store = store.with_group_commit();
+        }
+        if let Some(seal) = &config.seal {
+            store = store.with_seal(seal.clone());
         }
         let shared = Shared {
             hints: watch::Sender::new(Hints::default()),

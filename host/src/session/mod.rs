@@ -1,5 +1,4 @@
-//! Units of work for Rust programs: aggregates, loaded from their events, changed, and saved in one
-//! transaction. See [`SessionFactory`] and [`Session`]; `examples/bank.rs` is a whole program.
+#![doc = include_str!("../../../docs/sessions.md")]
 
 #[doc(hidden)]
 #[path = "private.rs"]

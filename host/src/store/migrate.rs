@@ -42,6 +42,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "013_sandbox",
     "014_snapshot_rebuild",
     "016_partitions",
+    "017_seal",
     "018_reading_and_dismissal",
     "019_tenants",
 ];

@@ -19,6 +19,7 @@ mod read;
 mod retry;
 mod row;
 mod safe_head;
+pub mod seal;
 mod snapshot;
 mod statistics;
 mod tenant;
@@ -63,6 +64,7 @@ pub struct EventStore {
     pool: PgPool,
     inline: Option<Arc<dyn Inline>>,
     groups: Option<Arc<append::Groups>>,
+    seal: Option<seal::Seal>,
     wake: Wake,
 }
 
@@ -71,7 +73,7 @@ impl EventStore {
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
         let wake = Wake::new(pool.clone());
-        Self { pool, inline: None, groups: None, wake }
+        Self { pool, inline: None, groups: None, seal: None, wake }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.
@@ -87,6 +89,13 @@ impl EventStore {
     /// goes away is made or not, as without groups.
     pub fn with_group_commit(mut self) -> Self {
         self.groups = Some(Arc::default());
+        self
+    }
+
+    /// The same store with seals: every event that it appends carries one, see [`seal`]. Costs an
+    /// append a transaction with two more statements.
+    pub fn with_seal(mut self, seal: seal::Seal) -> Self {
+        self.seal = Some(seal);
         self
     }
 

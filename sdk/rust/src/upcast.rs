@@ -107,7 +107,7 @@ impl Upcasters {
                 )));
             };
             lift(&mut payload).map_err(|error| {
-                blame(format!("the upcaster from schema version {version}: {error}"))
+                blame(format!("the upcaster from schema version {version}: {}", error.message()))
             })?;
             payload.insert("type".to_owned(), event.event_type.as_str().into());
             payload.insert("version".to_owned(), (version + 1).into());

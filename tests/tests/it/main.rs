@@ -9,6 +9,7 @@ mod partitions;
 mod runners;
 mod safe_head;
 mod sandbox;
+mod seal;
 mod session;
 mod store;
 mod tenants;

@@ -263,6 +263,8 @@ async fn try_group(
             (id, AppendedEvent { id, position, version, occurred_at: row.occurred_at })
         })
         .collect();
+    let events: Vec<AppendedEvent> = appended.values().copied().collect();
+    store.seal(&mut tx, &events).await?;
     if let (false, Some(inline)) = (epoch.is_empty, &store.inline) {
         for Waiting { prepared, .. } in group {
             let mine = prepared.new.iter().map(|event| appended.get(&event.id).copied());

@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(super) use self::group::Groups;
 use self::prepared::Prepared;
 use super::inline::Epoch;
-use super::{EventStore, StoreError, partition};
+use super::{EventStore, StoreError, partition, seal};
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
@@ -197,7 +197,7 @@ impl EventStore {
         epoch: Epoch,
         work: Option<&dyn InTransaction>,
     ) -> Result<Appended, Refused> {
-        if epoch.is_empty && prepared.streams.len() == 1 && work.is_none() {
+        if epoch.is_empty && prepared.streams.len() == 1 && work.is_none() && self.seal.is_none() {
             // The guard is in the statement, so it can be its own transaction.
             let mut conn = self.pool.acquire().await?;
             return prepared.insert(&mut conn, epoch).await;
@@ -210,6 +210,7 @@ impl EventStore {
                 return Err(refused);
             }
         };
+        self.seal(&mut tx, &appended.events).await?;
         if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
             let events = prepared.events(&appended);
             tx = inline.run(tx, epoch.number, &events).await.map_err(|failure| {
@@ -226,6 +227,15 @@ impl EventStore {
         }
         tx.commit().await?;
         Ok(appended)
+    }
+}
+
+impl EventStore {
+    /// Seals what this transaction has written, where there is a key to do so.
+    async fn seal(&self, tx: &mut Tx, events: &[AppendedEvent]) -> sqlx::Result<()> {
+        let Some(key) = &self.seal else { return Ok(()) };
+        let positions: Vec<i64> = events.iter().map(|event| event.position).collect();
+        seal::seal(key, tx.conn(), &positions).await
     }
 }
 

@@ -3,12 +3,14 @@
 
 mod crash;
 mod deploy;
+mod dismissal;
 mod failures_async;
 mod failures_catch_up;
 mod failures_inline;
 mod faults;
 mod outages;
 pub mod rig;
+mod sessions;
 mod shutdown;
 mod tenants;
 mod upcast;

@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
-    ("settings", &["http", "runner", "plugin", "sandbox", "tenancy", "event"]),
+    ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
     (
         "cli",
         &[
