@@ -109,8 +109,8 @@ pub(super) struct Run {
     /// Deploy every .wasm of this folder, now and whenever one changes
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
-    /// Run the projections of all tenants that have a database of their own (see `tenants`), and
-    /// follow the directory
+    /// Run those of all tenants that have a database of their own, too (see `tenants`), and follow
+    /// the directory
     #[arg(long)]
     pub all_tenants: bool,
     /// Serve the HTTP API, such as on 127.0.0.1:8080

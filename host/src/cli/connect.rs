@@ -95,11 +95,16 @@ impl Context {
         Host::open(options, self.settings.host(), only).await
     }
 
+    /// Whether the command is given a database.
+    pub(super) fn has_database(&self) -> bool {
+        self.settings.database_url.is_some() || self.settings.embedded.is_some()
+    }
+
     /// The tenants that have a database of their own: those of the settings, and those of the table in
     /// the database that the command is given, where it is given one.
     pub(super) async fn directory(&self) -> anyhow::Result<Directory> {
         let directory = Directory::fixed(self.settings.tenants.clone());
-        if self.settings.database_url.is_none() && self.settings.embedded.is_none() {
+        if !self.has_database() {
             anyhow::ensure!(
                 !self.settings.tenants.is_empty(),
                 "which tenants? Name them in the settings ([tenants]), or give the database that \

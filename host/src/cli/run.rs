@@ -5,8 +5,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use super::args;
 use super::connect::Context;
-use super::{args, run_tenants};
+use super::run_tenants::Tenants;
 use crate::http::{HttpConfig, Server};
 use crate::{db, store};
 
@@ -15,12 +16,18 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     if let Some(dir) = &plugins {
         anyhow::ensure!(dir.is_dir(), "the plugin folder {} is not there", dir.display());
     }
-    if command.all_tenants || context.settings.tenancy.run_all {
+    let all_tenants = command.all_tenants || context.settings.tenancy.run_all;
+    if all_tenants && !context.has_database() {
         anyhow::ensure!(
             command.http.or(context.settings.http.listen).is_none(),
-            "the HTTP API serves the tenants of one database: run it without --all-tenants"
+            "the HTTP API needs a database of its own beside those of the tenants: give \
+             --database-url"
         );
-        return run_tenants::run(context, plugins, !command.no_migrate).await;
+        let stop = CancellationToken::new();
+        stop_on_signals(stop.clone())?;
+        Tenants::open(context, plugins, !command.no_migrate).await?.run(context, stop).await;
+        tracing::info!("stopped");
+        return Ok(());
     }
     let pool = context.pool().await?;
     if !command.no_migrate {
@@ -31,6 +38,10 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     pool.close().await;
     tracing::info!(database, version = env!("CARGO_PKG_VERSION"), "starting");
     let host = Arc::new(context.host(None).await?);
+    let tenants = match all_tenants {
+        true => Some(Tenants::open(context, plugins.clone(), !command.no_migrate).await?),
+        false => None,
+    };
     let stop = CancellationToken::new();
     let http = context.settings.http.clone();
     let config = HttpConfig {
@@ -41,14 +52,27 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     let server = match config.listen {
         Some(listen) => {
             let topics = context.settings.topics.clone();
-            Some(Server::bind(host.clone(), &config, topics, listen, stop.clone()).await?)
+            let server = Server::bind(host.clone(), &config, topics, listen, stop.clone()).await?;
+            Some(match &tenants {
+                Some(tenants) => server.with_tenants(tenants.hosts().clone()),
+                None => server,
+            })
         }
         None => None,
     };
     stop_on_signals(stop.clone())?;
     let served = server.map(|server| tokio::spawn(server.run()));
-    let ran = host.run(plugins, stop.clone()).await;
-    stop.cancel();
+    let others = async {
+        if let Some(tenants) = &tenants {
+            tenants.run(context, stop.clone()).await;
+        }
+    };
+    let own = async {
+        let ran = host.run(plugins, stop.clone()).await;
+        stop.cancel();
+        ran
+    };
+    let (ran, ()) = tokio::join!(own, others);
     if let Some(served) = served {
         served.await.context("the HTTP API")?;
     }

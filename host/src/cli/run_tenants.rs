@@ -6,37 +6,40 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Context;
-use super::run::stop_on_signals;
-use crate::runner::Fleet;
+use crate::runner::{Fleet, Hosts};
 use crate::settings::Settings;
-use crate::store;
-use crate::tenancy::{Directory, Tenants};
+use crate::tenancy::{self, Directory};
 
-pub(super) async fn run(
-    context: &Context,
-    plugins: Option<PathBuf>,
-    migrate: bool,
-) -> anyhow::Result<()> {
-    let settings = &context.settings;
-    if migrate && (settings.database_url.is_some() || settings.embedded.is_some()) {
-        // The table of the directory is one of the store's.
-        let pool = context.pool().await?;
-        store::migrate::migrate(&pool).await?;
-        pool.close().await;
+/// The tenants that have a database of their own, to be run.
+pub(super) struct Tenants {
+    directory: Directory,
+    fleet: Arc<Fleet>,
+}
+
+impl Tenants {
+    pub(super) async fn open(
+        context: &Context,
+        plugins: Option<PathBuf>,
+        migrate: bool,
+    ) -> anyhow::Result<Self> {
+        let directory = context.directory().await?;
+        let settings = &context.settings;
+        let (tenancy, host) = (settings.tenancy.clone(), settings.host());
+        let hosts = tenancy::Tenants::hosts(directory.clone(), tenancy, host, migrate)?;
+        Ok(Self { directory, fleet: Arc::new(Fleet::new(hosts, plugins)) })
     }
-    let directory = context.directory().await?;
-    let hosts =
-        Tenants::hosts(directory.clone(), settings.tenancy.clone(), settings.host(), migrate)?;
-    let stop = CancellationToken::new();
-    stop_on_signals(stop.clone())?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting, for all tenants");
-    let fleet = Arc::new(Fleet::new(hosts, plugins));
-    tokio::select! {
-        () = fleet.run(stop) => {}
-        () = follow_settings(context, &directory) => {}
+
+    pub(super) fn hosts(&self) -> &tenancy::Tenants<Hosts> {
+        self.fleet.hosts()
     }
-    tracing::info!("stopped");
-    Ok(())
+
+    /// Runs them until `stop` is cancelled.
+    pub(super) async fn run(&self, context: &Context, stop: CancellationToken) {
+        tokio::select! {
+            () = self.fleet.run(stop) => {}
+            () = follow_settings(context, &self.directory) => {}
+        }
+    }
 }
 
 /// Takes tenants from the settings file as it changes. Never ends.

@@ -162,7 +162,7 @@ pub(super) async fn append(
     match appended {
         Ok(appended) => {
             let position = appended.events.last().map_or(0, |event| event.position);
-            api.note_appended(position);
+            tenant.0.note_appended(position);
             metrics::appended(&appended);
             Ok(answer(stream, &appended))
         }

@@ -71,9 +71,10 @@ pub(super) async fn read_log(
     params.only(&["after", "limit", FILTERS[0], FILTERS[1]])?;
     let after = params.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
+    let appended = tenant.0.appended();
     let mut reader = LogReader::new(tenant.0, &params, after);
     // Where a transaction in progress holds the head back, the page is what is safe.
-    let _ = tokio::time::timeout(OWN_APPENDS, reader.until_head(api.appended())).await;
+    let _ = tokio::time::timeout(OWN_APPENDS, reader.until_head(appended)).await;
     let (started, mut events, mut more) = (Instant::now(), Vec::new(), true);
     while more && started.elapsed() < SEARCH {
         let left = limit - events.len() as i64;

@@ -19,7 +19,8 @@ use super::router::router;
 use super::stalls::Stalls;
 use super::state::Api;
 use super::{health, metrics};
-use crate::runner::Host;
+use crate::runner::{Host, Hosts};
+use crate::tenancy::Tenants;
 
 /// How long requests in hand may take when the host stops.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -54,6 +55,15 @@ impl Server {
         let address = listener.local_addr()?;
         tracing::info!(tokens = config.tokens.len(), "the HTTP API listens on http://{address}");
         Ok(Self { listener, api, stop })
+    }
+
+    /// Serves the tenants of a directory from their own databases: whoever is not in it is served from
+    /// the host's. Those databases are to be run, too (see [`crate::runner::Fleet`]), or their logs
+    /// are read no further than they were when they were opened.
+    #[must_use]
+    pub fn with_tenants(self, tenants: Tenants<Hosts>) -> Self {
+        self.api.with_tenants(tenants);
+        self
     }
 
     /// Where it listens; the port is the real one where 0 was given.

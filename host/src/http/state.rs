@@ -1,8 +1,8 @@
 //! What every request is answered from.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -12,9 +12,10 @@ use super::config::HttpConfig;
 use super::limits::HttpLimits;
 use super::problem::{Code, Problem};
 use super::tokens::Tokens;
-use crate::event::DEFAULT_TENANT;
-use crate::runner::{Head, Host};
+use crate::event::{DEFAULT_TENANT, TenantId};
+use crate::runner::{Head, Host, Hosts};
 use crate::store::{self, EventStore};
+use crate::tenancy::{TenantError, TenantLease, Tenants};
 
 /// Tenants that are remembered to exist.
 const KNOWN_TENANTS: usize = 10_000;
@@ -35,8 +36,12 @@ pub(super) struct Shared {
     pub(super) requests: Arc<Semaphore>,
     pub(super) bodies: Arc<Semaphore>,
     pub(super) subscriptions: Arc<Semaphore>,
-    /// The greatest position that this API has answered to an append.
-    appended: AtomicI64,
+    /// The greatest position that this API has answered to an append, in the host's database.
+    appended: Arc<AtomicI64>,
+    /// Tenants with a database of their own.
+    tenants: OnceLock<Tenants<Hosts>>,
+    /// For each of them that was asked for, the same.
+    appended_there: Mutex<HashMap<TenantId, Arc<AtomicI64>>>,
     /// Projections that stand still.
     still: Mutex<Vec<String>>,
     pub(super) stop: CancellationToken,
@@ -58,6 +63,22 @@ pub(super) struct Home {
     pub(super) store: EventStore,
     /// The end of the log that the tenant's events are in.
     pub(super) head: watch::Receiver<Head>,
+    /// The greatest position of that log that was answered to an append.
+    appended: Arc<AtomicI64>,
+    /// Keeps a database of the tenant's own open.
+    _lease: Option<Arc<TenantLease<Hosts>>>,
+}
+
+impl Home {
+    /// Notes what was appended, so that who reads the log next finds it there.
+    pub(super) fn note_appended(&self, position: i64) {
+        self.appended.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// The greatest position that was answered to an append.
+    pub(super) fn appended(&self) -> i64 {
+        self.appended.load(Ordering::Relaxed)
+    }
 }
 
 impl Api {
@@ -81,7 +102,9 @@ impl Api {
             requests: Arc::new(Semaphore::new(limits.requests)),
             bodies: Arc::new(Semaphore::new(limits.bodies_bytes / 1024 + 1)),
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
-            appended: AtomicI64::new(0),
+            appended: Arc::default(),
+            tenants: OnceLock::new(),
+            appended_there: Mutex::default(),
             still: Mutex::default(),
             limits,
             stop,
@@ -89,13 +112,25 @@ impl Api {
         })))
     }
 
-    /// The one place that knows where a tenant's events are: in the host's database, which all
-    /// tenants share.
+    /// Serves the tenants of a directory from their own databases.
+    pub(super) fn with_tenants(&self, tenants: Tenants<Hosts>) {
+        // The first ones stay.
+        let _ = self.tenants.set(tenants);
+    }
+
+    /// The one place that knows where a tenant's events are: in a database of its own, where the
+    /// directory says so, and else in the host's, which tenants share.
     ///
     /// # Errors
     /// [`Code::UnknownTenant`]: a name that nobody has given events or an entry in the settings is
-    /// taken for a mistake.
+    /// taken for a mistake. [`Code::DatabaseUnavailable`] and [`Code::Busy`] where the tenant's own
+    /// database can't be used now.
     pub(super) async fn home_of(&self, tenant: &str) -> Result<Home, Problem> {
+        if let Some(tenants) = self.tenants.get()
+            && let Some(home) = self.own_home(tenants, tenant).await?
+        {
+            return Ok(home);
+        }
         let store = self.host.store();
         if !self.new_tenants && !self.is_remembered(tenant) {
             let exists = store::tenant_exists(store.pool(), tenant)
@@ -110,22 +145,49 @@ impl Api {
             }
             self.remember(tenant);
         }
-        Ok(Home { tenant: tenant.to_owned(), store: store.clone(), head: self.host.head() })
+        Ok(Home {
+            tenant: tenant.to_owned(),
+            store: store.clone(),
+            head: self.host.head(),
+            appended: self.appended.clone(),
+            _lease: None,
+        })
+    }
+
+    /// The database of a tenant of the directory.
+    async fn own_home(
+        &self,
+        tenants: &Tenants<Hosts>,
+        tenant: &str,
+    ) -> Result<Option<Home>, Problem> {
+        let id = TenantId::new(tenant).map_err(|error| Problem::invalid(error.to_string()))?;
+        let host = match tenants.host(&id).await {
+            Ok(host) => host,
+            Err(TenantError::Unknown(_)) => return Ok(None),
+            Err(TenantError::Busy { .. }) => {
+                return Err(Problem::new(Code::Busy, "too many tenants are served at the moment"));
+            }
+            Err(error) => {
+                // Where the database is, is none of the caller's business.
+                tracing::debug!(%tenant, %error, "a tenant cannot be served");
+                let detail = "the tenant's database cannot be used at the moment";
+                return Err(Problem::new(Code::DatabaseUnavailable, detail));
+            }
+        };
+        let mut there = self.appended_there.lock().unwrap_or_else(PoisonError::into_inner);
+        let appended = there.entry(id).or_default().clone();
+        Ok(Some(Home {
+            tenant: tenant.to_owned(),
+            store: host.store().clone(),
+            head: host.head(),
+            appended,
+            _lease: Some(Arc::new(host)),
+        }))
     }
 
     /// The label in the outbox of an aggregate's events.
     pub(super) fn topic_of(&self, aggregate: &str) -> Option<String> {
         self.topics.get(aggregate).cloned()
-    }
-
-    /// Notes what was appended, so that who reads the log next finds it there.
-    pub(super) fn note_appended(&self, position: i64) {
-        self.appended.fetch_max(position, Ordering::Relaxed);
-    }
-
-    /// The greatest position that was answered to an append.
-    pub(super) fn appended(&self) -> i64 {
-        self.appended.load(Ordering::Relaxed)
     }
 
     /// Notes which projections stand still.

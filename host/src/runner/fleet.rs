@@ -58,6 +58,11 @@ impl Fleet {
         Self { hosts, plugins, starting, states: watch::Sender::default() }
     }
 
+    /// The hosts that it runs.
+    pub fn hosts(&self) -> &Tenants<Hosts> {
+        &self.hosts
+    }
+
     /// How the tenants stand, as it changes.
     pub fn states(&self) -> watch::Receiver<BTreeMap<TenantId, TenantState>> {
         self.states.subscribe()

@@ -6,6 +6,7 @@ mod operation;
 mod reading;
 mod refused;
 mod subscribing;
+mod tenants;
 mod tokens;
 
 use std::net::SocketAddr;

@@ -3,6 +3,7 @@
 
 mod crash;
 mod deploy;
+mod dismissal;
 mod failures_async;
 mod failures_catch_up;
 mod failures_inline;

@@ -239,3 +239,21 @@ async fn rebuilding_goes_through_all_snapshots_of_a_kind_and_reports_what_fails(
         0
     );
 }
+
+#[tokio::test]
+async fn a_load_leaves_a_dismissed_event_out_though_a_snapshot_held_it() {
+    let (db, factory) = snapshotting(SnapshotPolicy::every(3)).await;
+    opened(&factory, "1", 2).await;
+    let before = deposit(&factory, 7).await;
+    assert!(version(&db).await > 3, "there is a snapshot to be misled by");
+    let store = eventfabric::store::EventStore::new(db.pool(2).await);
+    let found = store.query().of_stream(stream("1")).versions(3..=3).first().await.unwrap();
+    let event = found.expect("a deposit of 1").id;
+    store.dismiss(&[event.into()], "typing error", "ops").await.unwrap();
+    // The next version is what it was, and the new snapshot lacks the event, too.
+    assert_eq!(deposit(&factory, 5).await, before - 1 + 5);
+    assert!(version(&db).await > 9);
+    assert_eq!(deposit(&factory, 1).await, before - 1 + 6);
+    store.undo_dismissal(&[event.into()], "ops").await.unwrap();
+    assert_eq!(deposit(&factory, 1).await, before + 7);
+}
