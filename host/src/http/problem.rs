@@ -282,7 +282,7 @@ impl IntoResponse for Problem {
                 HeaderValue::from_static("Bearer realm=\"eventfabric\""),
             );
         }
-        if let Some(etag) = self.actual.and_then(|version| super::version_tag(version)) {
+        if let Some(etag) = self.actual.and_then(super::version_tag) {
             headers.insert(header::ETAG, etag);
         }
         response

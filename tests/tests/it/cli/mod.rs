@@ -2,6 +2,7 @@
 
 mod append;
 mod embedded;
+mod http;
 mod import;
 mod interrupted;
 mod querying;
