@@ -2,8 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::Event;
-
 /// Where a projection gets its events from, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -79,10 +77,9 @@ pub struct Description {
 }
 
 impl Description {
-    /// Whether an event of this type and topic is for this projection.
-    pub fn wants(&self, event: &Event) -> bool {
-        (self.event_types.is_empty() || self.event_types.contains(&event.event_type))
-            && (self.mode != Mode::Async || self.topics.matches(event.topic.as_deref()))
+    /// Whether events of this type are for this projection.
+    pub fn wants_type(&self, event_type: &str) -> bool {
+        self.event_types.is_empty() || self.event_types.iter().any(|wanted| wanted == event_type)
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::event::TenantId;
 use crate::http::HttpConfig;
-use crate::plugin::Limits;
+use crate::plugin::{Limits, NewProjection};
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
@@ -55,6 +55,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The limits of their SQL.
     pub sandbox: SandboxConfig,
+    /// How projections begin that are new to the database, by name.
+    pub projection: HashMap<String, NewProjection>,
     /// Settings of plugins, by plugin: what `config.get` answers them.
     pub plugin: HashMap<String, BTreeMap<String, String>>,
 }
@@ -77,6 +79,7 @@ impl Default for Settings {
             http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
+            projection: HashMap::new(),
             plugin: HashMap::new(),
         }
     }
@@ -120,6 +123,7 @@ impl Settings {
                 .iter()
                 .map(|(name, config)| (name.clone(), Arc::new(config.clone())))
                 .collect(),
+            projections: self.projection.clone(),
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
             group_commit: self.group_commit,

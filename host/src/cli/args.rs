@@ -220,6 +220,15 @@ pub(super) enum ProjectionsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Change how one works, for all hosts, while they run
+    Set(super::projections::Set),
+    /// Have no host run one; events wait for it
+    Pause(super::projections::Pause),
+    /// Have the hosts run one again that was paused, or that an error has stopped
+    Resume {
+        /// The projection
+        name: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]

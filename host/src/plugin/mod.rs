@@ -15,6 +15,7 @@ mod limits;
 mod lines;
 mod registry;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod version;
@@ -25,6 +26,10 @@ pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::Limits;
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
+pub use settings::{
+    NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError, Start,
+    change, pause, resume,
+};
 pub use version::{InvalidVersion, Version, check_name};
 pub use watch::{Found, FoundError, Item, Settle, watch};
 

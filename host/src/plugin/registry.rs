@@ -11,8 +11,10 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 
+use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
-use crate::projection::Mode;
+use crate::event::Event;
+use crate::projection::{Mode, TopicFilter};
 use crate::sandbox::{PluginSql, Sandbox};
 
 /// Between attempts at a version that does not load: doubled from the first to the last.
@@ -39,6 +41,17 @@ pub struct Registered {
     pub last_error: Option<String>,
     /// When this version became the active one.
     pub activated_at: DateTime<Utc>,
+    /// What was decided for it.
+    pub settings: ProjectionSettings,
+    /// Since when, by whom and why no host runs it.
+    pub paused: Option<Paused>,
+}
+
+impl Registered {
+    /// Whether hosts are to run it: it was neither paused nor stopped by an error.
+    pub fn runs(&self) -> bool {
+        !self.failed && self.paused.is_none()
+    }
 }
 
 /// A projection that this host can run.
@@ -51,6 +64,25 @@ pub struct Active {
     pub config: PluginConfig,
     /// Which activation this is.
     pub generation: i64,
+    /// What was decided for it.
+    pub settings: ProjectionSettings,
+}
+
+impl Active {
+    /// Whether an event is for this projection: by its type, by its position and, for an async one, by
+    /// its topic.
+    pub fn wants(&self, event: &Event) -> bool {
+        let description = &self.plugin.description;
+        event.position > self.settings.starts_after
+            && description.wants_type(&event.event_type)
+            && (description.mode != Mode::Async || self.topics().matches(event.topic.as_deref()))
+    }
+
+    /// The topics that an async projection takes: those that were decided for it, or those that the
+    /// plugin names.
+    pub fn topics(&self) -> &TopicFilter {
+        self.settings.topics.as_ref().unwrap_or(&self.plugin.description.topics)
+    }
 }
 
 /// What the registry held at one moment.
@@ -63,12 +95,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The projections of a mode, by name, loaded or not.
+    /// The projections of a mode, by priority and name, loaded or not.
     pub fn of_mode(&self, mode: Mode) -> impl Iterator<Item = (&Registered, Option<&Arc<Active>>)> {
-        self.registered
-            .values()
-            .filter(move |registered| registered.mode == mode)
-            .map(|registered| (registered, self.current(&registered.name)))
+        let mut found: Vec<_> =
+            self.registered.values().filter(|registered| registered.mode == mode).collect();
+        // Stable: those of one priority stay in the order of their names.
+        found.sort_by_key(|registered| registered.settings.priority);
+        found.into_iter().map(|registered| (registered, self.current(&registered.name)))
     }
 
     /// The active version of a projection, where this host has loaded it. A version that was active
@@ -90,6 +123,7 @@ pub struct Registry {
     runtime: Runtime,
     sandbox: Sandbox,
     configs: HashMap<String, PluginConfig>,
+    new: HashMap<String, NewProjection>,
     /// Only this mode is loaded; the others are known by name.
     only: Option<Mode>,
     loaded: Mutex<HashMap<String, Arc<Plugin>>>,
@@ -115,6 +149,7 @@ impl Registry {
             runtime,
             sandbox,
             configs,
+            new: HashMap::new(),
             only,
             loaded: Mutex::default(),
             unloadable: Mutex::default(),
@@ -122,6 +157,13 @@ impl Registry {
             snapshot: ArcSwap::default(),
             changed: watch::Sender::new(0),
         }
+    }
+
+    /// How projections begin that are not registered yet, by name.
+    #[must_use]
+    pub fn with_new(mut self, new: HashMap<String, NewProjection>) -> Self {
+        self.new = new;
+        self
     }
 
     /// What the registry held when it was last read.
@@ -226,7 +268,8 @@ impl Registry {
         );
         self.remember(&plugin);
         let sql = self.sandbox.plugin(&row.name).await?;
-        Ok(Active { plugin, sql, config: self.config(&row.name), generation: row.generation })
+        let (config, settings) = (self.config(&row.name), row.settings.clone());
+        Ok(Active { plugin, sql, config, generation: row.generation, settings })
     }
 
     /// Whether it is time to load this activation.
@@ -261,7 +304,20 @@ impl Registry {
         source: &str,
     ) -> anyhow::Result<i64> {
         let name = &plugin.description.name;
+        let new = self.new.get(name).cloned().unwrap_or_default();
         let mut tx = self.pool.begin().await?;
+        let starts_after = match new.start {
+            Start::Default => 0,
+            Start::After(position) => position,
+            Start::Now => {
+                let now = sqlx::query_file!("src/plugin/sql/start_now.sql");
+                now.fetch_one(&mut *tx).await?.position
+            }
+            Start::Time(time) => {
+                let then = sqlx::query_file!("src/plugin/sql/start_at_time.sql", time);
+                then.fetch_one(&mut *tx).await?.position
+            }
+        };
         sqlx::query_file!(
             "src/plugin/sql/version_store.sql",
             name,
@@ -278,7 +334,13 @@ impl Registry {
             "src/plugin/sql/activate.sql",
             name,
             plugin.description.mode.to_string(),
-            plugin.version.full()
+            plugin.version.full(),
+            new.shards,
+            new.on_poison.as_str(),
+            new.stream_order,
+            new.topics.as_ref().map(serde_json::to_value).transpose()? as Option<serde_json::Value>,
+            new.priority,
+            starts_after
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -318,6 +380,19 @@ pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Regis
             failed: row.state == "failed",
             last_error: row.last_error,
             activated_at: row.activated_at,
+            settings: ProjectionSettings {
+                shards: row.shards,
+                on_poison: row.on_poison.parse().unwrap_or_default(),
+                stream_order: row.stream_order,
+                topics: row.topics.and_then(|topics| serde_json::from_value(topics).ok()),
+                priority: row.priority,
+                starts_after: row.starts_after,
+            },
+            paused: row.paused_at.map(|at| Paused {
+                at,
+                by: row.paused_by,
+                reason: row.pause_reason,
+            }),
         })
         .collect())
 }

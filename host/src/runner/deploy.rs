@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Bounds, deliver};
 use crate::db::Tx;
-use crate::plugin::{Active, LoadError, Plugin, Registry};
+use crate::plugin::{Active, LoadError, Plugin, ProjectionSettings, Registry};
 use crate::projection::FailureKind;
 use crate::sandbox::SandboxError;
 use crate::store::{self, LogFilter, StoreError};
@@ -160,7 +160,8 @@ async fn on_trial(
     let (time, stop) = (TRIAL, CancellationToken::new());
     let bounds = Bounds { give_way: false, time, stop: &stop };
     let version = plugin.version;
-    let active = Active { plugin, sql, config, generation: 0 };
+    let settings = ProjectionSettings::default();
+    let active = Active { plugin, sql, config, generation: 0, settings };
     let delivery = match deliver(tx, &active, &events, &bounds).await {
         Ok(delivery) => delivery,
         // That says nothing of the version.

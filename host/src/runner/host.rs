@@ -21,7 +21,7 @@ use super::partitions;
 use super::retries::Retries;
 use super::supervisor::{Supervisor, TaskHealth};
 use crate::db;
-use crate::plugin::{Limits, PluginConfig, Registry, Runtime};
+use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::seal::Seal;
@@ -42,6 +42,8 @@ pub struct HostConfig {
     pub sandbox: SandboxConfig,
     /// Settings of plugins, by plugin.
     pub plugins: HashMap<String, PluginConfig>,
+    /// How projections begin that are new, by name.
+    pub projections: HashMap<String, NewProjection>,
     /// Where compiled plugins are kept; without it each start compiles anew.
     pub cache_dir: Option<PathBuf>,
     /// Connections for appends and runners, at most.
@@ -63,6 +65,7 @@ impl Default for HostConfig {
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             plugins: HashMap::new(),
+            projections: HashMap::new(),
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
@@ -127,6 +130,9 @@ impl Host {
         only: Option<Mode>,
     ) -> anyhow::Result<Self> {
         config.runner.check()?;
+        for (name, new) in &config.projections {
+            new.check().with_context(|| format!("projection.{name}"))?;
+        }
         anyhow::ensure!(
             config.max_connections >= LEAST_CONNECTIONS,
             "max_connections is {}, and must be at least {LEAST_CONNECTIONS}: listening and following \
@@ -143,8 +149,9 @@ impl Host {
             status.pending.join(", ")
         );
         let sandbox = Sandbox::new(control, config.sandbox.clone());
-        let registry =
-            Arc::new(Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only));
+        let registry = Registry::new(pool.clone(), runtime, sandbox, config.plugins.clone(), only)
+            .with_new(config.projections.clone());
+        let registry = Arc::new(registry);
         registry.sync().await?;
         let mut store =
             EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));

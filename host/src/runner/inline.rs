@@ -74,11 +74,8 @@ impl InlinePlugins {
                 let message = "its active version is not loaded in this process (see its log)";
                 return Err(refused(None, message.to_owned(), true));
             };
-            let wanted: Vec<Event> = events
-                .iter()
-                .filter(|event| active.plugin.description.wants(event))
-                .cloned()
-                .collect();
+            let wanted: Vec<Event> =
+                events.iter().filter(|event| active.wants(event)).cloned().collect();
             if wanted.is_empty() {
                 continue;
             }

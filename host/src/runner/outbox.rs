@@ -152,7 +152,7 @@ impl OutboxWorker {
             }
             // A projection that costs the connection again and again must not cost the others theirs.
             let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
-            let usable = active.filter(|_| !registered.failed && !costly);
+            let usable = active.filter(|_| registered.runs() && !costly);
             let (back, aside) = match usable {
                 Some(active) => {
                     let (back, aside, failure) =
@@ -249,7 +249,7 @@ fn wanted<'a>(claimed: &'a [Claimed], active: Option<&Arc<Active>>) -> Vec<&'a C
     claimed
         .iter()
         .filter(|row| row.event.dismissed_at.is_none())
-        .filter(|row| active.is_none_or(|active| active.plugin.description.wants(&row.event)))
+        .filter(|row| active.is_none_or(|active| active.wants(&row.event)))
         .collect()
 }
 

@@ -14,7 +14,7 @@ use super::outbox::{log_failure, stop};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Registry};
+use crate::plugin::{Active, Registered, Registry};
 use crate::projection::{Failure, FailureKind};
 use crate::store::{self, EventStore, Retry};
 
@@ -78,7 +78,7 @@ impl Retries {
     /// Handles what is due. Answers how long to wait for more.
     async fn step(&self, interrupted: u32, batch: &mut i64) -> Result<Duration, Interrupted> {
         let snapshot = self.registry.snapshot();
-        let runs = snapshot.registered.get(&self.name).is_some_and(|known| !known.failed);
+        let runs = snapshot.registered.get(&self.name).is_some_and(Registered::runs);
         let Some(active) = snapshot.current(&self.name).filter(|_| runs) else {
             return Ok(LOOK);
         };
@@ -106,7 +106,7 @@ impl Retries {
         let wanted: Vec<&Retry> = claimed
             .iter()
             .filter(|retry| retry.event.dismissed_at.is_none())
-            .filter(|retry| active.plugin.description.wants(&retry.event))
+            .filter(|retry| active.wants(&retry.event))
             .collect();
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let time = active.plugin.limits().batch;

@@ -22,16 +22,17 @@ pub async fn checkpoints(
         .await
 }
 
-/// Makes the checkpoint of a tenant at the beginning of the log, where it has none. Answers whether
-/// it did.
+/// Makes the checkpoint of a tenant at this position, where it has none. Answers whether it did.
 pub async fn create_checkpoint(
     executor: impl PgExecutor<'_>,
     projection: &str,
     tenant: &str,
+    position: i64,
 ) -> sqlx::Result<bool> {
-    let done = sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant)
-        .execute(executor)
-        .await?;
+    let done =
+        sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant, position)
+            .execute(executor)
+            .await?;
     Ok(done.rows_affected() > 0)
 }
 

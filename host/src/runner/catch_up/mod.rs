@@ -84,7 +84,8 @@ impl CatchUp {
             let free = turns.is_free();
             // Not loaded here (yet)? The registry says when it is.
             let mut wait = Duration::MAX;
-            if let Some(active) = snapshot.current(&self.name) {
+            let runs = snapshot.registered.get(&self.name).is_some_and(|row| row.paused.is_none());
+            if let Some(active) = snapshot.current(&self.name).filter(|_| runs) {
                 let head = heads.borrow_and_update().clone();
                 let failed = snapshot.registered.get(&self.name).is_some_and(|row| row.failed);
                 if active.generation != known.0 || head.position < known.1 || known.2 && !failed {
@@ -188,7 +189,8 @@ impl CatchUp {
     ) -> Result<Step, StoreError> {
         let pool = self.store.pool();
         if !state.created {
-            let create = store::create_checkpoint(pool, &self.name, tenant);
+            let create =
+                store::create_checkpoint(pool, &self.name, tenant, active.settings.starts_after);
             let begins = unless_stopped(&self.stop, create).await?;
             state.created = true;
             if begins {
