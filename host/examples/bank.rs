@@ -199,7 +199,7 @@ async fn business(host: &Host, pool: &PgPool) -> anyhow::Result<()> {
     let mut session = bank.clone().correlated(format!("opening-{run}")).session();
     let account = session.start_stream::<Account>(&ada)?;
     session[account].open("Ada");
-    session[account].deposit(100_00)?;
+    session[account].deposit(10_000)?;
     let other = session.start_stream::<Account>(&grace)?;
     session[other].open("Grace");
     let saved = session.save().await?;
@@ -211,8 +211,8 @@ async fn business(host: &Host, pool: &PgPool) -> anyhow::Result<()> {
     let transfer = bank.with_retry(async |session| {
         let from = session.load::<Account>(&ada).await?;
         let to = session.load::<Account>(&grace).await?;
-        session[from].withdraw(30_00)?;
-        session[to].deposit(30_00)?;
+        session[from].withdraw(3_000)?;
+        session[to].deposit(3_000)?;
         Ok::<_, BankError>((session[from].cents, session[to].cents))
     });
     let ((left, right), _) = transfer.await?;
@@ -233,7 +233,7 @@ async fn business(host: &Host, pool: &PgPool) -> anyhow::Result<()> {
     println!("\n-- four tellers, 15 deposits each, one account");
     let tellers = (0..4).map(|_| async {
         for _ in 0..15 {
-            accounts.modify(&ada, |account| account.deposit(1_00)).await?;
+            accounts.modify(&ada, |account| account.deposit(100)).await?;
         }
         Ok::<_, BankError>(())
     });

@@ -50,9 +50,13 @@ pub(super) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
+    /// No version at all.
+    #[expect(clippy::reversed_empty_ranges, reason = "empty on purpose")]
+    const NO_GAP: std::ops::RangeInclusive<i32> = 0..=-1;
+
     pub(super) fn new(seal: &'a Seal, stream: &'a StreamId) -> Self {
         let (version, last) = (0, Link::default());
-        let gap = 0..=-1;
+        let gap = Self::NO_GAP;
         Self { seal, stream, version, last, gap, unsealed: 0, events: 0, detached: 0 }
     }
 

@@ -38,7 +38,11 @@ async fn snapshots_are_listed_rebuilt_by_their_program_and_deleted() {
     assert!(run(&db, &["snapshots", "list"]).await.well().out.contains("to be made anew"));
     // One by a save, the other by the program's own sweep.
     let accounts = factory.repository::<Account>();
-    accounts.modify("a", |account| Ok::<_, SessionError>(account.deposit(1))).await.unwrap();
+    let deposit = |account: &mut _| {
+        Account::deposit(account, 1);
+        Ok::<_, SessionError>(())
+    };
+    accounts.modify("a", deposit).await.unwrap();
     assert_eq!(ids(&db, &["--rebuild-requested"]).await, ["acme:a"]);
     let asked = SnapshotFilter { rebuild_requested: true, ..SnapshotFilter::default() };
     let rebuilt = factory.rebuild_snapshots::<Account>(asked).await.unwrap();

@@ -20,8 +20,8 @@ async fn an_undone_dismissal_delivers_what_was_held_back_and_catch_up_does_not_g
     world.until_number("SELECT count(*) FROM hostile_catchup.seen", 2).await;
     world.until_number(SEEN, 2).await;
     let wanted = format!("{},{}", positions[0], positions[3]);
-    assert_eq!(world.texts(CATCH_UP).await, [wanted.clone()]);
-    assert_eq!(world.texts(ASYNC).await, [wanted.clone()]);
+    assert_eq!(world.texts(CATCH_UP).await, std::slice::from_ref(&wanted));
+    assert_eq!(world.texts(ASYNC).await, std::slice::from_ref(&wanted));
 
     store.undo_dismissal(&[positions[1].into()], "b").await.unwrap();
     world.until_number(SEEN, 3).await;

@@ -42,7 +42,11 @@ async fn with_retry_every_one_of_many_transfers_is_made() {
     opened(&factory, "from", 0).await;
     opened(&factory, "to", 0).await;
     let accounts = factory.repository::<Account>();
-    accounts.modify("from", |account| Ok::<_, Refused>(account.deposit(TRANSFERS))).await.unwrap();
+    let deposit = |account: &mut _| {
+        Account::deposit(account, TRANSFERS);
+        Ok::<_, Refused>(())
+    };
+    accounts.modify("from", deposit).await.unwrap();
     let tasks = (0..TRANSFERS).map(|_| {
         let factory = factory.clone();
         tokio::spawn(async move {
