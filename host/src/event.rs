@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// The tenant of everything that names none.
@@ -24,6 +25,42 @@ pub struct StreamId {
     pub aggregate: String,
     /// Which aggregate of that kind, such as `42`.
     pub id: String,
+}
+
+/// One of several parts of all streams, by the hash of their ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Shard {
+    /// Which one, from 0.
+    pub index: i32,
+    /// How many there are, from 1.
+    pub count: i32,
+}
+
+impl Shard {
+    /// All streams.
+    pub const ALL: Self = Self { index: 0, count: 1 };
+
+    /// Whether it is all streams.
+    pub fn is_all(self) -> bool {
+        self.count == 1
+    }
+
+    /// Whether the streams of this id are part of it. The database decides the same
+    /// (`eventfabric.shard_of`): the first two bytes of the SHA-256 of the id, modulo the number of
+    /// shards.
+    pub fn holds(self, id: &str) -> bool {
+        if self.is_all() {
+            return true;
+        }
+        let hash = Sha256::digest(id);
+        i32::from(u16::from_be_bytes([hash[0], hash[1]])) % self.count == self.index
+    }
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 impl StreamId {

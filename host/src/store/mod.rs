@@ -31,7 +31,8 @@ use sqlx::PgPool;
 
 pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
-    Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
+    Checkpoint, IdleMove, Layout, Mover, Place, change_layout, checkpoints, create_checkpoint,
+    lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, LetterFilter, dead_letters, requeue};

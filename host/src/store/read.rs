@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 
 use super::row::EventRow;
 use super::{EventStore, StoreError};
-use crate::event::{Event, MAX_VERSION, StreamId};
+use crate::event::{Event, MAX_VERSION, Shard, StreamId};
 
 /// Events that a read holds in memory at a time.
 pub(super) const PAGE: i64 = 500;
@@ -47,6 +47,8 @@ pub struct LogFilter {
     pub tenant: Option<String>,
     /// Dismissed events, too.
     pub dismissed: bool,
+    /// Only streams of this shard.
+    pub shard: Shard,
 }
 
 impl EventStore {
@@ -198,7 +200,9 @@ pub async fn log_page(
         some(&filter.types) as Option<Vec<String>>,
         some(&filter.aggregates) as Option<Vec<String>>,
         filter.tenant.clone() as Option<String>,
-        filter.dismissed
+        filter.dismissed,
+        (!filter.shard.is_all()).then_some(filter.shard.count) as Option<i32>,
+        filter.shard.index
     )
     .fetch(executor);
     page_of(rows, limit).await

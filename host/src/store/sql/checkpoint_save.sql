@@ -3,5 +3,5 @@
 UPDATE eventfabric.projection_checkpoints
 SET last_global_position =
         least($3, (SELECT coalesce(max(global_position), 0) FROM eventfabric.events)),
-    plugin_version = $4, updated_at = now()
+    plugin_version = $4, owner = $5, updated_at = now()
 WHERE projection_name = $1 AND tenant_id = $2

@@ -1,0 +1,143 @@
+//! Which hosts run on the database, and how they share the catch-up projections: every piece of work
+//! is preferred by one of them, the one with the greatest hash of host and work (rendezvous hashing:
+//! Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996). So the work is even,
+//! nobody assigns it, and when a host goes only its own part moves.
+//!
+//! A preference is no lease: what keeps two hosts from the same events is the lock on the checkpoint.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How often a host says that it is there.
+const BEAT: Duration = Duration::from_secs(1);
+/// A host that was not heard of for this long is taken to be gone.
+const GONE: Duration = Duration::from_secs(4);
+
+/// The hosts of a database, as one of them sees it.
+#[derive(Debug)]
+pub(super) struct Membership {
+    id: Uuid,
+    /// Machine and process, for people.
+    name: String,
+    alive: watch::Sender<Vec<Uuid>>,
+}
+
+impl Membership {
+    /// One that knows of no other yet.
+    pub(super) fn new() -> Self {
+        let id = Uuid::new_v4();
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let name = format!("{machine}:{}", std::process::id());
+        Self { id, name, alive: watch::Sender::new(vec![id]) }
+    }
+
+    /// The name of this host.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this host is the one that prefers a piece of work.
+    pub(super) fn prefers(&self, work: &str) -> bool {
+        let alive = self.alive.borrow();
+        alive.len() < 2 || first(&alive, work) == Some(self.id)
+    }
+
+    /// Tells of hosts that come and go.
+    pub(super) fn changes(&self) -> watch::Receiver<Vec<Uuid>> {
+        self.alive.subscribe()
+    }
+
+    /// Says that this host is there, and looks who else is, until cancelled; then says goodbye.
+    pub(super) async fn follow(&self, pool: PgPool, stop: CancellationToken) {
+        let version = env!("CARGO_PKG_VERSION");
+        loop {
+            let beat = sqlx::query_file!(
+                "src/runner/sql/host_beat.sql",
+                self.id,
+                self.name,
+                version,
+                GONE.as_secs_f64()
+            );
+            let seen = tokio::select! {
+                () = stop.cancelled() => break,
+                seen = beat.fetch_all(&pool) => seen,
+            };
+            match seen {
+                Ok(rows) => {
+                    let mut alive: Vec<Uuid> = rows.into_iter().map(|row| row.host_id).collect();
+                    if !alive.contains(&self.id) {
+                        alive.push(self.id);
+                    }
+                    alive.sort_unstable();
+                    self.alive.send_if_modified(|known| {
+                        let differs = *known != alive;
+                        if differs {
+                            tracing::debug!(hosts = alive.len(), "hosts came or went");
+                            *known = alive;
+                        }
+                        differs
+                    });
+                }
+                Err(error) => tracing::debug!(%error, "it is not known which hosts there are"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(BEAT) => {}
+            }
+        }
+        let gone = sqlx::query_file!("src/runner/sql/host_gone.sql", self.id).execute(&pool);
+        if let Ok(Err(error)) = tokio::time::timeout(BEAT, gone).await {
+            tracing::debug!(%error, "the other hosts will miss this one in a moment");
+        }
+    }
+}
+
+/// The host with the greatest weight for a piece of work.
+fn first(hosts: &[Uuid], work: &str) -> Option<Uuid> {
+    hosts.iter().copied().max_by_key(|host| (weight(host, work), *host))
+}
+
+/// FNV-1a with a final mix (`fmix64` of MurmurHash3), so that hosts of one version agree, and those of
+/// others, too. No security depends on it.
+fn weight(host: &Uuid, work: &str) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in host.as_bytes().iter().chain(work.as_bytes()) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn works() -> impl Iterator<Item = String> {
+        (0..1000).map(|n| format!("projection_{n}/default/0"))
+    }
+
+    #[test]
+    fn work_is_shared_evenly() {
+        let hosts: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
+        for host in &hosts {
+            let share = works().filter(|work| first(&hosts, work) == Some(*host)).count();
+            assert!((200..300).contains(&share), "{share}");
+        }
+    }
+
+    #[test]
+    fn when_a_host_goes_only_its_own_work_moves() {
+        let all: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
+        let gone = all[1];
+        let left: Vec<Uuid> = all.iter().copied().filter(|host| *host != gone).collect();
+        for work in works() {
+            let before = first(&all, &work);
+            assert!(before == Some(gone) || first(&left, &work) == before, "{work}");
+        }
+    }
+}
