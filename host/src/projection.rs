@@ -95,6 +95,42 @@ pub enum FailureKind {
     Fatal,
 }
 
+/// What kind of failure made a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ErrorClass {
+    /// The plugin, or the database, refused the event.
+    Poison,
+    /// The plugin is wrong, for every event.
+    Fatal,
+    /// What could have passed did not, as often as it was tried.
+    Retry,
+    /// The plugin was stopped: it panicked, or went beyond a limit.
+    Trap,
+}
+
+impl ErrorClass {
+    /// As the database has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Poison => "poison",
+            Self::Fatal => "fatal",
+            Self::Retry => "retry",
+            Self::Trap => "trap",
+        }
+    }
+}
+
+impl std::str::FromStr for ErrorClass {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let all = [Self::Poison, Self::Fatal, Self::Retry, Self::Trap];
+        let found = all.into_iter().find(|class| class.as_str() == text);
+        found.ok_or("give `poison`, `fatal`, `retry` or `trap`")
+    }
+}
+
 /// Why a batch was not handled.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -109,11 +145,33 @@ pub struct Failure {
     pub trapped: bool,
     /// The connection is gone with the transaction: nothing was kept, and no event is to blame.
     pub connection_lost: bool,
+    /// What the database said of the first statement that failed, where one did.
+    pub sqlstate: Option<String>,
+    /// That statement.
+    pub statement: Option<String>,
 }
 
 impl Failure {
     /// A failure of a kind without a known event.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { index: None, kind, message: message.into(), trapped: false, connection_lost: false }
+        Self {
+            index: None,
+            kind,
+            message: message.into(),
+            trapped: false,
+            connection_lost: false,
+            sqlstate: None,
+            statement: None,
+        }
+    }
+
+    /// The class of a dead letter that it makes.
+    pub fn class(&self) -> ErrorClass {
+        match self.kind {
+            _ if self.trapped => ErrorClass::Trap,
+            FailureKind::Poison => ErrorClass::Poison,
+            FailureKind::Fatal => ErrorClass::Fatal,
+            FailureKind::Retry => ErrorClass::Retry,
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::sandbox::SqlErrorKind;
 /// The longest message, for it goes into logs and dead letters.
 const MESSAGE_BYTES: usize = 8 * 1024;
 
+/// As much of a statement as a message quotes.
+const QUOTED_BYTES: usize = 300;
+
 /// The class of a statement's failure, for a plugin that does not say.
 fn kind_of(kind: SqlErrorKind) -> FailureKind {
     match kind {
@@ -122,7 +125,19 @@ fn gave_up(error: &wasmtime::Error) -> bool {
 }
 
 /// Adds what is known of SQL, whatever the plugin made of it.
-fn finish(state: &State, mut failure: Failure) -> Failure {
+fn finish(state: &State, failure: Failure) -> Failure {
+    let mut failure = with_sql(state, failure);
+    // PostgreSQL stores no NUL, and a failure is stored.
+    failure.message = without_nul(failure.message);
+    failure.statement = failure.statement.map(without_nul);
+    failure
+}
+
+fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn with_sql(state: &State, mut failure: Failure) -> Failure {
     let Some(session) = &state.session else { return failure };
     if let Some(Trouble { statement, error }) = &session.trouble {
         if !failure.message.contains(&error.message) {
@@ -137,9 +152,12 @@ fn finish(state: &State, mut failure: Failure) -> Failure {
                 failure.message.push_str(&format!("; hint: {hint}"));
             }
         }
-        if !statement.is_empty() && !failure.message.contains(statement.as_str()) {
-            failure.message.push_str(&format!("; in: {statement}"));
+        let quoted = cut(statement, QUOTED_BYTES);
+        if !quoted.is_empty() && !failure.message.contains(quoted) {
+            failure.message.push_str(&format!("; in: {quoted}"));
         }
+        failure.sqlstate = Some(error.sqlstate.clone()).filter(|state| !state.is_empty());
+        failure.statement = Some(statement.clone()).filter(|statement| !statement.is_empty());
     }
     if session.is_lost() {
         // Nobody's fault: neither the event's nor the plugin's.

@@ -160,11 +160,8 @@ async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<
         Err(error) => return Err(failure::stopped(state, &error)),
         Ok(Err(theirs)) => {
             let failure = Failure {
-                trapped: false,
                 index: theirs.index.map(|index| index as usize),
-                kind: theirs.kind.into(),
-                message: theirs.message,
-                connection_lost: false,
+                ..Failure::new(theirs.kind.into(), theirs.message)
             };
             return Err(failure::returned(state, failure, events));
         }

@@ -14,8 +14,8 @@ use crate::sandbox::{PluginSql, SqlError, SqlErrorKind};
 /// After the deadline, how long a statement may take to notice that it was cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
-/// As much of a statement as an error quotes.
-const QUOTED_BYTES: usize = 300;
+/// As much of a statement as a failure keeps.
+const STATEMENT_BYTES: usize = 8 * 1024;
 
 /// The first statement that failed.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ impl Session {
     /// Remembers the first statement that failed.
     pub fn note(&mut self, statement: &str, error: &SqlError) {
         if self.trouble.is_none() {
-            let statement = cut(statement.trim(), QUOTED_BYTES).to_owned();
+            let statement = cut(statement.trim(), STATEMENT_BYTES).to_owned();
             self.trouble = Some(Trouble { statement, error: error.clone() });
         }
     }

@@ -183,7 +183,7 @@ impl Retries {
                 error = failure.message,
                 "an event became a dead letter (see `eventfabric dlq list`)"
             );
-            store::bury(tx.conn(), name, position, attempts, &failure.message, version).await
+            store::bury(tx.conn(), name, version, position, attempts, failure).await
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Events that a projection could not handle for good.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use sqlx::PgExecutor;
+use sqlx::{PgConnection, PgExecutor};
+
+use crate::event::Event;
+use crate::projection::Failure;
 
 /// A dead letter.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -78,4 +83,62 @@ pub async fn requeue(
             .fetch_one(executor)
             .await?;
     Ok(row.requeued)
+}
+
+/// Gives an event up: its retry becomes a dead letter.
+pub async fn bury(
+    conn: &mut PgConnection,
+    projection: &str,
+    version: &str,
+    position: i64,
+    attempts: i32,
+    failure: &Failure,
+) -> sqlx::Result<()> {
+    sqlx::query_file!(
+        "src/store/sql/retry_bury.sql",
+        projection,
+        position,
+        attempts,
+        failure.message,
+        failure.class().as_str(),
+        failure.sqlstate,
+        failure.statement,
+        version
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Gives an event up that has no retry: for a projection that sets it aside in its own transaction.
+/// `failing` is the time since the first failure. An older letter of the same event and projection
+/// goes. [`requeue`] makes a retry of it, as of any other letter.
+pub async fn bury_new(
+    conn: &mut PgConnection,
+    projection: &str,
+    version: &str,
+    event: &Event,
+    attempts: i32,
+    failing: Duration,
+    failure: &Failure,
+) -> sqlx::Result<()> {
+    sqlx::query_file!(
+        "src/store/sql/letter_new.sql",
+        projection,
+        version,
+        event.position,
+        event.stream.tenant,
+        event.stream.aggregate,
+        event.stream.id,
+        event.topic,
+        attempts,
+        failure.message,
+        failure.class().as_str(),
+        failure.sqlstate,
+        failure.statement,
+        failing.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }

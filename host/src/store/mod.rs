@@ -35,7 +35,7 @@ pub use checkpoint::{
     lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
-pub use dead_letter::{DeadLetter, LetterFilter, dead_letters, requeue};
+pub use dead_letter::{DeadLetter, LetterFilter, bury, bury_new, dead_letters, requeue};
 pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
@@ -44,9 +44,7 @@ pub use outbox::{
 };
 pub use query::{Dismissed, Query};
 pub use read::{Direction, LogFilter, Page, log_page};
-pub use retry::{
-    Aside, Retry, bury, claim_retries, next_retry, put_aside, retry_done, retry_later,
-};
+pub use retry::{Aside, Retry, claim_retries, next_retry, put_aside, retry_done, retry_later};
 pub use safe_head::{Look, SafeHead};
 pub use snapshot::{
     NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,

@@ -124,28 +124,6 @@ pub async fn retry_later(
     Ok(())
 }
 
-/// Gives an event up: its retry becomes a dead letter.
-pub async fn bury(
-    conn: &mut PgConnection,
-    projection: &str,
-    position: i64,
-    attempts: i32,
-    error: &str,
-    version: &str,
-) -> sqlx::Result<()> {
-    sqlx::query_file!(
-        "src/store/sql/retry_bury.sql",
-        projection,
-        position,
-        attempts,
-        error,
-        version
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
 /// How long until the next retry of a projection is due; zero when one is; `None` when there is
 /// none.
 pub async fn next_retry(
