@@ -54,9 +54,11 @@ impl RunnerConfig {
         ] {
             anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
         }
-        for (name, time) in
-            [("runner.poll", self.poll), ("runner.partitions.every", self.partitions.every)]
-        {
+        for (name, time) in [
+            ("runner.poll", self.poll),
+            ("runner.partitions.every", self.partitions.every),
+            ("runner.catch_up.batch_time", catch_up.batch_time),
+        ] {
             anyhow::ensure!(!time.is_zero(), "{name} must be longer than nothing");
         }
         if queue.workers == 0 {
@@ -87,9 +89,12 @@ impl Default for PartitionsConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatchUpConfig {
-    /// Events in a batch, at most.
+    /// Events in a batch, at most; batches grow and shrink below it.
     pub batch: i64,
-    /// Attempts at an event that fails alone before the projection stops.
+    /// How long a batch may take, about: one that takes longer is followed by smaller ones.
+    #[serde(with = "humantime_serde")]
+    pub batch_time: Duration,
+    /// Attempts at an event that fails alone before the projection stops, or sets it aside.
     pub max_attempts: u32,
     /// The delay between attempts.
     pub backoff: Backoff,
@@ -98,7 +103,8 @@ pub struct CatchUpConfig {
 impl Default for CatchUpConfig {
     fn default() -> Self {
         Self {
-            batch: 500,
+            batch: 2000,
+            batch_time: Duration::from_millis(250),
             max_attempts: 3,
             backoff: Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) },
         }

@@ -10,9 +10,15 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::supervisor::unless_stopped;
+use super::tail::Tail;
 use crate::backoff::Backoff;
-use crate::store::{CHANNEL, Look, SafeHead, Wake, tenants};
+use crate::event::Event;
+use crate::plugin::Registry;
+use crate::projection::Mode;
+use crate::store::{CHANNEL, LogFilter, Look, SafeHead, StoreError, Wake, log_page, tenants};
+
+/// Positions between two heads beyond which projections read what they want by themselves.
+const TAIL: i64 = 5_000;
 
 /// How long a hole may stop the head before it is said so.
 const HOLE_WARNING: Duration = Duration::from_secs(10);
@@ -39,21 +45,34 @@ pub(super) struct Hints {
     pub plugins: u64,
 }
 
+/// What the end of the log is read with, and where it is told.
+pub(super) struct Parts {
+    pub pool: PgPool,
+    pub wake: Wake,
+    pub registry: Arc<Registry>,
+    pub head: watch::Sender<Head>,
+    pub tail: Arc<Tail>,
+}
+
 /// Follows the safe head until cancelled.
 pub(super) async fn follow(
-    pool: PgPool,
-    wake: Wake,
+    parts: Parts,
     mut hints: watch::Receiver<Hints>,
-    head: watch::Sender<Head>,
     poll: Duration,
     stop: CancellationToken,
 ) {
-    let mut local = wake.subscribe();
+    let head = &parts.head;
+    let mut local = parts.wake.subscribe();
     let mut safe = SafeHead::default();
     let mut failures = 0;
     let mut warned = false;
     loop {
-        let looked = unless_stopped(&stop, advance(&pool, &mut safe, &head)).await;
+        let looked = advance(&parts, &mut safe);
+        let looked = tokio::select! {
+            biased;
+            looked = looked => looked,
+            () = stop.cancelled() => return,
+        };
         if stop.is_cancelled() {
             return;
         }
@@ -106,11 +125,8 @@ pub(super) async fn follow(
     }
 }
 
-async fn advance(
-    pool: &PgPool,
-    safe: &mut SafeHead,
-    head: &watch::Sender<Head>,
-) -> sqlx::Result<Look> {
+async fn advance(parts: &Parts, safe: &mut SafeHead) -> Result<Look, StoreError> {
+    let Parts { pool, head, tail, .. } = parts;
     let before = head.borrow().clone();
     let look = safe.look(pool).await?;
     let position = safe.position();
@@ -118,8 +134,18 @@ async fn advance(
         let mut known = (*before.tenants).clone();
         if before.position == 0 {
             // The first time, and with a log of any length: ask for the names alone.
+            tail.begin(position);
             known.extend(tenants(pool).await?.into_iter().map(|tenant| (tenant, position)));
+        } else if let Some(events) = new_events(parts, before.position, position).await? {
+            for event in &events {
+                match known.get_mut(&event.stream.tenant) {
+                    Some(last) => *last = event.position,
+                    None => drop(known.insert(event.stream.tenant.clone(), event.position)),
+                }
+            }
+            tail.extend(before.position, position, events);
         } else {
+            tail.begin(position);
             let rows =
                 sqlx::query_file!("src/runner/sql/tenants_since.sql", before.position, position)
                     .fetch_all(pool)
@@ -129,6 +155,21 @@ async fn advance(
         head.send_replace(Head { position, tenants: Arc::new(known) });
     }
     Ok(look)
+}
+
+/// The events between two heads, where they are few and somebody follows the log.
+async fn new_events(
+    parts: &Parts,
+    before: i64,
+    position: i64,
+) -> Result<Option<Vec<Event>>, StoreError> {
+    let followed = parts.registry.snapshot().of_mode(Mode::CatchUp).next().is_some();
+    if !followed || position - before > TAIL {
+        return Ok(None);
+    }
+    let filter = LogFilter { after: before, until: Some(position), ..LogFilter::default() };
+    let page = log_page(&parts.pool, &filter, TAIL + 1).await?;
+    Ok((!page.full).then_some(page.events))
 }
 
 /// Listens for hints until cancelled. A lost connection is a hint, too: something may have been

@@ -15,11 +15,14 @@ use super::catch_up::CatchUp;
 use super::config::RunnerConfig;
 use super::folder::Folder;
 use super::head::{self, Head, Hints};
+use super::idle::IdleMoves;
 use super::inline::InlinePlugins;
+use super::membership::Membership;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
 use super::supervisor::{Supervisor, TaskHealth};
+use super::tail::Tail;
 use crate::db;
 use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
@@ -165,6 +168,9 @@ impl Host {
             hints: watch::Sender::new(Hints::default()),
             head: watch::Sender::new(Head::default()),
             retries: watch::Sender::new(0),
+            tail: Arc::default(),
+            idle: Arc::default(),
+            members: Arc::new(Membership::new()),
         };
         Ok(Self {
             store,
@@ -269,18 +275,30 @@ impl Host {
         supervisor
             .start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
 
-        let (pool, wake) = (self.store.pool().clone(), self.store.wake().clone());
-        let (sender, hints, token) = (shared.head.clone(), shared.hints.clone(), stop.clone());
-        let poll = self.config.runner.poll;
+        let (store, registry) = (self.store.clone(), self.registry.clone());
+        let (told, token, poll) = (shared.clone(), stop.clone(), self.config.runner.poll);
         supervisor.start("head", move || {
-            head::follow(
-                pool.clone(),
-                wake.clone(),
-                hints.subscribe(),
-                sender.clone(),
-                poll,
-                token.clone(),
-            )
+            let parts = head::Parts {
+                pool: store.pool().clone(),
+                wake: store.wake().clone(),
+                registry: registry.clone(),
+                head: told.head.clone(),
+                tail: told.tail.clone(),
+            };
+            head::follow(parts, told.hints.subscribe(), poll, token.clone())
+        });
+
+        let (pool, members, token) =
+            (self.store.pool().clone(), shared.members.clone(), stop.clone());
+        supervisor.start("membership", move || {
+            let (pool, members, token) = (pool.clone(), members.clone(), token.clone());
+            async move { members.follow(pool, token).await }
+        });
+
+        let pool = self.store.pool().clone();
+        let (idle, members, token) = (shared.idle.clone(), shared.members.clone(), stop.clone());
+        supervisor.start("idle checkpoints", move || {
+            idle.clone().follow(pool.clone(), members.clone(), token.clone())
         });
 
         let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
@@ -320,11 +338,16 @@ impl Host {
         stop: &CancellationToken,
     ) {
         let mut changes = self.registry.changes();
-        let mut started: HashSet<String> = HashSet::new();
+        let mut started: HashSet<(String, i32)> = HashSet::new();
         loop {
             for (name, registered) in &self.registry.snapshot().registered {
-                if registered.mode != Mode::Inline && started.insert(name.clone()) {
-                    self.start_projection(supervisor, shared, stop, name, registered.mode);
+                let shards = match registered.mode {
+                    Mode::Inline => 0,
+                    Mode::CatchUp => registered.settings.shards,
+                    Mode::Async => 1,
+                };
+                for shard in (0..shards).filter(|shard| started.insert((name.clone(), *shard))) {
+                    self.start_projection(supervisor, shared, stop, name, shard, registered.mode);
                 }
             }
             tokio::select! {
@@ -340,18 +363,23 @@ impl Host {
         shared: &Shared,
         stop: &CancellationToken,
         name: &str,
+        shard: i32,
         mode: Mode,
     ) {
         let (host, shared, token, name) =
             (self.parts(), shared.clone(), stop.clone(), name.to_owned());
         match mode {
             Mode::Inline => {}
-            Mode::CatchUp => supervisor.start(format!("catch-up {name}"), move || {
+            Mode::CatchUp => supervisor.start(format!("catch-up {name} {shard}"), move || {
                 CatchUp {
                     name: name.clone(),
+                    shard,
                     store: host.store.clone(),
                     registry: host.registry.clone(),
                     head: shared.head.subscribe(),
+                    tail: shared.tail.clone(),
+                    idle: shared.idle.clone(),
+                    members: shared.members.clone(),
                     config: host.runner.catch_up.clone(),
                     poll: host.runner.poll,
                     stop: token.clone(),
@@ -396,6 +424,9 @@ struct Shared {
     hints: watch::Sender<Hints>,
     head: watch::Sender<Head>,
     retries: watch::Sender<u64>,
+    tail: Arc<Tail>,
+    idle: Arc<IdleMoves>,
+    members: Arc<Membership>,
 }
 
 /// Keeps the registry of this host up to date with the database.

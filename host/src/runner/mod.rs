@@ -9,12 +9,15 @@ mod fleet;
 mod folder;
 mod head;
 mod host;
+mod idle;
 mod inline;
+mod membership;
 mod outbox;
 mod partitions;
 mod retries;
 mod status;
 mod supervisor;
+mod tail;
 mod tenants;
 
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};

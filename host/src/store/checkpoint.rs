@@ -71,9 +71,10 @@ pub async fn create_checkpoint(
     tenant: &str,
     position: i64,
 ) -> sqlx::Result<Option<(bool, i32)>> {
-    let row = sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant, position)
-        .fetch_optional(executor)
-        .await?;
+    let row =
+        sqlx::query_file!("src/store/sql/checkpoint_create.sql", projection, tenant, position)
+            .fetch_optional(executor)
+            .await?;
     Ok(row.map(|row| (row.created, row.shards)))
 }
 

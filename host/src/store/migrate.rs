@@ -46,6 +46,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "018_reading_and_dismissal",
     "019_tenants",
     "020_operation",
+    "021_shards",
     "022_async_delivery",
 ];
 

@@ -4,31 +4,46 @@
 use std::time::{Duration, Instant};
 
 use super::super::config::CatchUpConfig;
+use super::ahead::Ahead;
 use crate::projection::{Failure, FailureKind};
 
-/// Past events of other types a checkpoint is moved at most this often.
-pub(super) const IDLE_SAVE: Duration = Duration::from_millis(200);
 /// A stopped projection looks this often whether another host has passed its event, or somebody has
 /// told it to try again.
 const STOPPED_LOOK: Duration = Duration::from_secs(5);
 /// A connection that is lost so often in a row while the plugin has it is the batch's doing.
 const LOSSES: u32 = 5;
 
+/// Events in the first batch.
+const FIRST_BATCH: i64 = 500;
+/// A host looks this often whether the one that is to do the work does it.
+const WATCH: Duration = Duration::from_secs(5);
+
 /// The work for one tenant.
 #[derive(Debug, Default)]
 pub(super) struct Tenant {
     /// Nothing that concerns the projection is at or below this.
     pub seen: i64,
-    /// The checkpoint exists.
-    pub created: bool,
-    /// The checkpoint in the database is behind `seen`, by events of other types.
-    pub unsaved: Option<Instant>,
+    /// In how many shards the checkpoint is; `None` before it is known to exist.
+    pub layout: Option<i32>,
+    /// The checkpoint in the database, as it was seen last. It can be behind `seen`, by events of
+    /// other types.
+    pub base: i64,
     /// The checkpoint at which the projection has stopped.
     pub stopped: Option<i64>,
+    /// The next batch, where it is read already.
+    pub ahead: Option<Ahead>,
+    /// This host does what another one should do and does not.
+    pub took_over: bool,
+    /// Where the checkpoint stood when this host looked whether another one moves it.
+    watched: Option<i64>,
+    /// All went well the last time, so events may come from memory.
+    warm: bool,
     /// The search for a bad event, while it goes on.
     search: Option<Search>,
-    /// Events in the next batch, where the whole took too long.
-    slow: Option<i64>,
+    /// Events in the next batch, by the time that the last ones took.
+    size: Option<i64>,
+    /// The first failure of those in a row.
+    first_failed: Option<Instant>,
     /// Failures in a row, by what they ask for.
     poisons: u32,
     retries: u32,
@@ -46,6 +61,15 @@ pub(super) enum Verdict {
     Later(Duration),
     /// Not at all.
     Stop,
+}
+
+/// What a look at another host's work has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Somebody does it, or it is too early to say.
+    Moves,
+    /// Nobody does.
+    Stands,
 }
 
 /// Looks for the event that fails, among those after the checkpoint.
@@ -83,19 +107,107 @@ impl Search {
 impl Tenant {
     /// Events to ask for.
     pub(super) fn batch(&self, config: &CatchUpConfig) -> i64 {
-        let search = self.search.map_or(config.batch, Search::batch);
-        search.min(self.slow.unwrap_or(config.batch))
+        let size = self.size.unwrap_or(FIRST_BATCH).min(config.batch);
+        self.search.map_or(size, |search| search.batch().min(size))
+    }
+
+    /// Whether the next batch can be read while this one is handled.
+    pub(super) fn reads_ahead(&self) -> bool {
+        self.search.is_none() && self.first_failed.is_none()
+    }
+
+    /// Whether events may come from memory: not for who begins or failed, as an event may have been
+    /// dismissed since it was read.
+    pub(super) fn is_warm(&self) -> bool {
+        self.warm
     }
 
     /// A batch of `events` was committed: everything up to `upto` is handled. Answers whether an event
     /// went well that had failed alone.
-    pub(super) fn done(&mut self, upto: i64, events: usize, config: &CatchUpConfig) -> bool {
+    pub(super) fn done(
+        &mut self,
+        upto: i64,
+        events: usize,
+        took: Duration,
+        config: &CatchUpConfig,
+    ) -> bool {
         let overcome = self.stopped.is_some() || self.poisons > 0;
         let search = self.search.and_then(|search| search.passed(events));
-        // What made the batch slow can come again at once: grow it step by step.
-        let slow = self.slow.map(|n| n.saturating_mul(2)).filter(|n| *n < config.batch);
-        *self = Self { seen: upto, created: true, search, slow, ..Self::default() };
+        // A batch that was smaller than it might have been says nothing of larger ones.
+        let size = self.batch(config);
+        let grows = events as i64 >= size && self.search.is_none_or(|_| search.is_none());
+        let size = if took > config.batch_time {
+            (size / 2).max(1)
+        } else if grows && took < config.batch_time / 2 {
+            size.saturating_mul(2).min(config.batch)
+        } else {
+            size
+        };
+        let size = if self.search.is_some() { self.size } else { Some(size) };
+        *self = Self {
+            seen: upto,
+            base: upto,
+            layout: self.layout,
+            ahead: self.ahead.take(),
+            took_over: self.took_over,
+            warm: true,
+            search,
+            size,
+            ..Self::default()
+        };
         overcome
+    }
+
+    /// There was nothing for the projection up to here, and the checkpoint says so.
+    pub(super) fn passed(&mut self, upto: i64) {
+        (self.seen, self.base, self.warm) = (upto, upto, true);
+    }
+
+    /// The checkpoint is at the head, or beyond it.
+    pub(super) fn at_head(&mut self, position: i64) {
+        self.passed(self.seen.max(position));
+        self.base = position;
+        self.took_over = false;
+    }
+
+    /// The checkpoint could not be locked.
+    pub(super) fn contended(&mut self) {
+        (self.layout, self.ahead, self.warm) = (None, None, false);
+    }
+
+    /// An event was set aside, and the checkpoint is past it.
+    pub(super) fn set_aside(&mut self, position: i64) {
+        let size = self.size;
+        *self =
+            Self { seen: position, base: position, layout: self.layout, size, ..Self::default() };
+    }
+
+    /// Attempts that failed in a row, and the time since the first of them.
+    pub(super) fn attempts(&self) -> (i32, Duration) {
+        let attempts = self.poisons.saturating_add(self.losses).max(1);
+        let failing = self.first_failed.map(|at| at.elapsed()).unwrap_or_default();
+        (i32::try_from(attempts).unwrap_or(i32::MAX), failing)
+    }
+
+    /// Looks at the checkpoint of work that another host is to do.
+    pub(super) fn watch(&mut self, position: i64, head: i64) -> Watch {
+        self.not_before = Some(Instant::now() + WATCH);
+        if position >= head {
+            (self.seen, self.watched) = (position, None);
+            return Watch::Moves;
+        }
+        match self.watched.replace(position) {
+            Some(before) if before == position => Watch::Stands,
+            _ => Watch::Moves,
+        }
+    }
+
+    /// Other hosts are there than before.
+    pub(super) fn look_again(&mut self) {
+        if self.watched.take().is_some() {
+            self.not_before = None;
+        }
+        self.took_over = false;
     }
 
     /// A batch of `events` was rolled back.
@@ -107,10 +219,12 @@ impl Tenant {
     ) -> Verdict {
         let alone = events == 1;
         let half = (events / 2).max(1) as i64;
+        (self.warm, self.ahead) = (false, None);
+        self.first_failed.get_or_insert_with(Instant::now);
         let verdict = if failure.connection_lost {
             self.losses += 1;
             if self.losses >= LOSSES {
-                self.slow = Some(half);
+                self.size = Some(half);
             }
             if alone && self.losses >= LOSSES + config.max_attempts {
                 Verdict::Stop
@@ -129,7 +243,7 @@ impl Tenant {
                     self.retries += 1;
                     // A batch that takes too long, or that waits for a lock which it holds itself.
                     if self.retries > 1 {
-                        self.slow = Some(half);
+                        self.size = Some(half);
                     }
                     Verdict::Later(config.backoff.delay(self.retries))
                 }
@@ -179,22 +293,15 @@ impl Tenant {
                 return Some(left);
             }
         }
-        if self.stopped.is_some() || self.seen < last {
-            return None;
-        }
-        match self.unsaved {
-            None => Some(Duration::MAX),
-            Some(since) => {
-                let left = IDLE_SAVE.saturating_sub(since.elapsed());
-                (!left.is_zero()).then_some(left)
-            }
-        }
+        (self.stopped.is_none() && self.seen >= last).then_some(Duration::MAX)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const QUICK: Duration = Duration::ZERO;
 
     fn config() -> CatchUpConfig {
         CatchUpConfig::default()
@@ -209,7 +316,7 @@ mod tests {
         let mut tenant = Tenant::default();
         assert_eq!(tenant.pause(0), Some(Duration::MAX));
         assert_eq!(tenant.pause(7), None);
-        tenant.done(7, 1, &config());
+        tenant.done(7, 1, QUICK, &config());
         assert_eq!(tenant.pause(7), Some(Duration::MAX));
     }
 
@@ -234,7 +341,7 @@ mod tests {
         for _ in 0..100 {
             assert!(matches!(tenant.failed(1, &retry, &config()), Verdict::Later(_)));
         }
-        tenant.done(1, 1, &config());
+        tenant.done(1, 1, QUICK, &config());
         assert!(matches!(tenant.failed(1, &poison(None), &config()), Verdict::Later(_)));
     }
 
@@ -257,10 +364,40 @@ mod tests {
         tenant.failed(500, &slow, &config());
         assert_eq!(tenant.batch(&config()), 250);
         tenant.failed(250, &slow, &config());
-        tenant.done(1, 125, &config());
+        tenant.done(1, 125, QUICK, &config());
         assert_eq!(tenant.batch(&config()), 250);
-        tenant.done(2, 250, &config());
+        tenant.done(2, 250, QUICK, &config());
         assert_eq!(tenant.batch(&config()), 500);
+    }
+
+    #[test]
+    fn batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+        let mut tenant = Tenant::default();
+        assert_eq!(tenant.batch(&config()), FIRST_BATCH);
+        let slow = config().batch_time * 2;
+        for (events, took, next) in [
+            (500, QUICK, 1000),
+            (1000, QUICK, 2000),
+            (2000, QUICK, 2000),
+            (17, QUICK, 2000),
+            (2000, slow, 1000),
+            (3, slow, 500),
+        ] {
+            tenant.done(1, events, took, &config());
+            assert_eq!(tenant.batch(&config()), next, "{events} in {took:?}");
+        }
+    }
+
+    #[test]
+    fn work_of_another_host_is_taken_over_when_it_stands() {
+        let mut tenant = Tenant::default();
+        assert_eq!(tenant.watch(5, 10), Watch::Moves);
+        assert!(tenant.pause(10).is_some(), "the next look is later");
+        assert_eq!(tenant.watch(7, 10), Watch::Moves);
+        assert_eq!(tenant.watch(7, 10), Watch::Stands);
+        tenant.look_again();
+        assert_eq!(tenant.pause(10), None);
+        assert_eq!(tenant.watch(10, 10), Watch::Moves);
     }
 
     /// Searches for one bad event as the runner does. Answers how many batches failed.
@@ -270,7 +407,7 @@ mod tests {
         loop {
             let batch = (tenant.batch(&config()) as usize).min(events - at);
             if !(at..at + batch).contains(&bad) {
-                tenant.done(0, batch, &config());
+                tenant.done(0, batch, QUICK, &config());
                 at += batch;
                 continue;
             }

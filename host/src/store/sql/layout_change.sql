@@ -14,7 +14,7 @@ parted AS (
         SET shards = excluded.shards, last_global_position = excluded.last_global_position,
             updated_at = now()
 ),
-only AS (
+single AS (
     DELETE FROM eventfabric.projection_shards
     WHERE projection_name = $1 AND tenant_id = $2 AND shard = 0 AND $4 = 1
 )

@@ -1,0 +1,96 @@
+//! What becomes of a batch that failed: a smaller one, a later one, a stop, or a dead letter.
+
+use super::CatchUp;
+use super::tenant::{Tenant, Verdict};
+use crate::db::Tx;
+use crate::event::Event;
+use crate::plugin::{Active, OnPoison};
+use crate::projection::{Failure, FailureKind};
+use crate::store::{self, Place, StoreError};
+
+impl CatchUp {
+    /// Whether a projection that has stopped at this checkpoint stays so. It goes on when another
+    /// host has passed the event, or when it was told to run again.
+    pub(super) fn stays_stopped(&self, state: &mut Tenant, position: i64) -> bool {
+        let Some(at) = state.stopped else { return false };
+        let snapshot = self.registry.snapshot();
+        let failed = snapshot.registered.get(&self.name).is_some_and(|known| known.failed);
+        if position == at && failed {
+            state.look_later();
+            return true;
+        }
+        state.resume();
+        false
+    }
+
+    /// Decides how to go on after a batch that was rolled back, and says so.
+    pub(super) async fn failed(
+        &self,
+        active: &Active,
+        place: &Place,
+        state: &mut Tenant,
+        position: i64,
+        events: &[Event],
+        failure: Failure,
+    ) -> Result<(), StoreError> {
+        let (version, tenant) = (&active.plugin.version, &place.tenant);
+        match state.failed(events.len(), &failure, &self.config) {
+            Verdict::Smaller => {
+                tracing::debug!(projection = self.name, %version, tenant, from = events[0].position,
+                    events = events.len(), error = failure.message, "a batch is divided");
+            }
+            Verdict::Later(delay) => {
+                tracing::warn!(projection = self.name, %version, tenant, from = events[0].position,
+                    events = events.len(), ?delay, error = failure.message,
+                    "a batch failed and is tried again");
+            }
+            Verdict::Stop => {
+                let event = &events[failure.index.unwrap_or(0).min(events.len() - 1)];
+                let aside = active.settings.on_poison == OnPoison::SetAside
+                    && failure.kind != FailureKind::Fatal
+                    && events.len() == 1;
+                if aside {
+                    return self.set_aside(active, place, state, event, &failure).await;
+                }
+                let error = format!(
+                    "stopped at {} (position {}, version {} of {}): {}",
+                    event.event_type, event.position, event.version, event.stream, failure.message
+                );
+                tracing::error!(projection = self.name, %version, tenant, error,
+                    "the projection has stopped; deploy a version that handles this event, or \
+                     restart the host to try it again");
+                state.stopped = Some(position);
+                self.note(active.generation, Some(&error)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a dead letter of an event and moves the checkpoint past it, in one transaction.
+    async fn set_aside(
+        &self,
+        active: &Active,
+        place: &Place,
+        state: &mut Tenant,
+        event: &Event,
+        failure: &Failure,
+    ) -> Result<(), StoreError> {
+        let mut tx = Tx::begin(self.store.pool(), active.plugin.limits().batch).await?;
+        let locked = store::lock_checkpoint(tx.conn(), place, active.generation).await?;
+        // Somebody else is there already, or has passed it: the next step will see.
+        if !locked.is_some_and(|position| position < event.position) {
+            tx.rollback().await?;
+            return Ok(());
+        }
+        let (version, name) = (active.plugin.version.full(), &self.name);
+        let (attempts, failing) = state.attempts();
+        store::bury_new(tx.conn(), name, &version, event, attempts, failing, failure).await?;
+        store::save_checkpoint(tx.conn(), place, event.position, self.mover(&version)).await?;
+        tx.commit().await?;
+        tracing::error!(projection = name, version = %active.plugin.version, tenant = place.tenant,
+            position = event.position, attempts, error = failure.message,
+            "an event was set aside as a dead letter (see `eventfabric dlq list`)");
+        state.set_aside(event.position);
+        Ok(())
+    }
+}

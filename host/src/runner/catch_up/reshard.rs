@@ -1,0 +1,126 @@
+//! Parting a tenant into another number of shards: first the shards that are behind come to where the
+//! first of them stands, then all checkpoints are made anew at that position, in one transaction. The
+//! task of shard 0 does it, under a lock on the layout, while the others wait.
+
+use std::time::{Duration, Instant};
+
+use super::step::Batch;
+use super::tenant::Tenant;
+use super::{CatchUp, Step};
+use crate::db::Tx;
+use crate::event::Shard;
+use crate::plugin::Active;
+use crate::runner::supervisor::unless_stopped;
+use crate::store::{self, Layout, Place, StoreError};
+
+/// How long the tasks of the other shards wait before they look again.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// The shard that is farthest behind, and where it has to come; none when all stand at one position.
+fn behind(layout: &Layout) -> Option<(i32, i64, i64)> {
+    let target = *layout.positions.iter().max()?;
+    let (index, from) =
+        layout.positions.iter().enumerate().min_by_key(|(_, position)| **position)?;
+    (*from < target).then_some((index as i32, *from, target))
+}
+
+impl CatchUp {
+    /// One step on the way to the number of shards that was asked for.
+    pub(super) async fn reshard(
+        &self,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        head: i64,
+    ) -> Result<Step, StoreError> {
+        // Whatever is known of one shard does not hold for another.
+        state.ahead = None;
+        if self.shard != 0 {
+            state.layout = None;
+            state.interrupted(WAIT);
+            return Ok(Step::Idle);
+        }
+        let begin = Tx::begin(self.store.pool(), active.plugin.limits().batch);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
+        let locked = store::lock_layout(tx.conn(), &self.name, tenant, active.generation).await?;
+        let Some(layout) = locked else {
+            tx.rollback().await?;
+            state.contended();
+            return Ok(Step::Contended);
+        };
+        let wanted = active.settings.shards;
+        let Some((index, from, target)) = behind(&layout) else {
+            let position = layout.positions.first().copied().unwrap_or_default();
+            if layout.shards != wanted {
+                store::change_layout(tx.conn(), &self.name, tenant, position, wanted).await?;
+                tracing::info!(
+                    projection = self.name,
+                    tenant,
+                    position,
+                    before = layout.shards,
+                    shards = wanted,
+                    "the projection's work is parted anew"
+                );
+            }
+            tx.commit().await?;
+            *state = Tenant::default();
+            return Ok(Step::Again);
+        };
+        let shard = Shard { index, count: layout.shards };
+        let place = Place { shard, ..self.place(tenant, layout.shards) };
+        if self.stays_stopped(state, from) {
+            tx.rollback().await?;
+            return Ok(Step::Idle);
+        }
+        let filter = self.filter(active, tenant, shard, from, target.min(head.max(from)));
+        let until = filter.until.unwrap_or(target);
+        let page = store::log_page(tx.conn(), &filter, state.batch(&self.config)).await?;
+        let batch = Batch { events: page.events, full: page.full, until };
+        let (upto, events) = (batch.upto(), batch.events.len());
+        let started = Instant::now();
+        let (tx, result) = match events {
+            0 => (Some(tx), Ok(())),
+            _ => {
+                let handled =
+                    active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
+                (handled.0, handled.1.map(drop))
+            }
+        };
+        match (tx, result) {
+            (Some(mut tx), Ok(())) => {
+                let version = active.plugin.version.full();
+                store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
+                tx.commit().await?;
+                let layout = state.layout;
+                let overcome = state.done(upto, events, started.elapsed(), &self.config);
+                // Not what is known of shard 0.
+                (state.layout, state.seen) = (layout, 0);
+                Ok(if overcome { Step::Overcome } else { Step::Again })
+            }
+            (tx, Err(failure)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                self.failed(active, &place, state, from, &batch.events, failure).await?;
+                Ok(Step::Again)
+            }
+            (None, Ok(())) => Err(sqlx::Error::WorkerCrashed.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_behind_comes_to_where_the_first_one_stands() {
+        let layout = |positions: &[i64]| Layout {
+            shards: positions.len() as i32,
+            positions: positions.to_vec(),
+        };
+        assert_eq!(behind(&layout(&[7, 7, 7])), None);
+        assert_eq!(behind(&layout(&[7])), None);
+        assert_eq!(behind(&layout(&[7, 9, 3])), Some((2, 3, 9)));
+    }
+}

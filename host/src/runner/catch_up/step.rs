@@ -1,0 +1,280 @@
+//! One batch of one tenant.
+
+use std::time::Instant;
+
+use super::ahead::Ahead;
+use super::{CatchUp, Step};
+use crate::db::Tx;
+use crate::event::{Event, Shard};
+use crate::plugin::Active;
+use crate::runner::supervisor::unless_stopped;
+use crate::store::{self, IdleMove, LogFilter, StoreError};
+
+use super::tenant::{Tenant, Watch};
+
+/// Positions that one batch looks through, so that a projection of rare events, or of a quiet
+/// tenant, gets through a long log in steps that end within the time of a batch.
+const WINDOW: i64 = 100_000;
+
+/// Events to handle, or none, and what they stand for.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub events: Vec<Event>,
+    /// There can be more before `until`.
+    pub full: bool,
+    /// Everything up to here was looked at.
+    pub until: i64,
+}
+
+impl Batch {
+    /// Where the checkpoint is when the batch is handled.
+    pub(super) fn upto(&self) -> i64 {
+        match self.events.last() {
+            Some(last) if self.full => last.position,
+            _ => self.until,
+        }
+    }
+}
+
+impl CatchUp {
+    /// Handles the next batch of one tenant.
+    pub(super) async fn step(
+        &self,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        head: i64,
+    ) -> Result<Step, StoreError> {
+        let pool = self.store.pool();
+        let layout = match state.layout {
+            Some(layout) => layout,
+            None => {
+                let starts_after = active.settings.starts_after;
+                let create = store::create_checkpoint(pool, &self.name, tenant, starts_after);
+                let Some((begins, layout)) = unless_stopped(&self.stop, create).await? else {
+                    return Ok(Step::Contended);
+                };
+                state.layout = Some(layout);
+                if begins {
+                    self.say_what_is_detached(tenant).await?;
+                }
+                layout
+            }
+        };
+        if layout != active.settings.shards {
+            return self.reshard(active, tenant, state, head).await;
+        }
+        let prefers = self.prefers(tenant);
+        if !prefers && !self.takes_over(tenant, state, layout, head).await? {
+            return Ok(Step::Idle);
+        }
+        if self.concerns_nothing(active, tenant, state, layout, head, prefers) {
+            return Ok(Step::Idle);
+        }
+        let place = self.place(tenant, layout);
+        let begin = Tx::begin(pool, active.plugin.limits().batch);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
+        let locked = store::lock_checkpoint(tx.conn(), &place, active.generation).await?;
+        let Some(position) = locked else {
+            tx.rollback().await?;
+            // Perhaps somebody has deleted it, to begin anew, or parted the tenant.
+            state.contended();
+            return Ok(Step::Contended);
+        };
+        state.base = position;
+        if self.stays_stopped(state, position) {
+            tx.rollback().await?;
+            return Ok(Step::Idle);
+        }
+        if position >= head {
+            tx.rollback().await?;
+            state.at_head(position);
+            return Ok(Step::Idle);
+        }
+        let batch = self.read(&mut tx, active, tenant, state, place.shard, position, head).await?;
+        let upto = batch.upto();
+        if batch.events.is_empty() {
+            let version = active.plugin.version.full();
+            store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
+            tx.commit().await?;
+            state.passed(upto);
+            return Ok(if upto < head { Step::Again } else { Step::Idle });
+        }
+        if batch.full && state.reads_ahead() {
+            let filter = self.filter(active, tenant, place.shard, upto, head);
+            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.config)));
+        }
+        let started = Instant::now();
+        let (tx, result) =
+            active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
+        match (tx, result) {
+            (Some(mut tx), Ok(stats)) => {
+                let version = active.plugin.version.full();
+                store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
+                tx.commit().await?;
+                tracing::debug!(
+                    projection = self.name,
+                    tenant,
+                    shard = self.shard,
+                    events = batch.events.len(),
+                    upto,
+                    ?stats,
+                    "batch handled"
+                );
+                let took = started.elapsed();
+                Ok(match state.done(upto, batch.events.len(), took, &self.config) {
+                    true => Step::Overcome,
+                    false if upto < head => Step::Again,
+                    false => Step::Idle,
+                })
+            }
+            (tx, Err(failure)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                self.failed(active, &place, state, position, &batch.events, failure).await?;
+                Ok(Step::Again)
+            }
+            (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
+        }
+    }
+
+    /// Whether this host does work that another one prefers: when that one does not do it.
+    async fn takes_over(
+        &self,
+        tenant: &str,
+        state: &mut Tenant,
+        layout: i32,
+        head: i64,
+    ) -> Result<bool, StoreError> {
+        if state.took_over {
+            return Ok(true);
+        }
+        let place = self.place(tenant, layout);
+        let look = store::look_at_checkpoint(self.store.pool(), &place);
+        let Some(position) = unless_stopped(&self.stop, look).await? else {
+            state.layout = None;
+            return Ok(false);
+        };
+        let snapshot = self.registry.snapshot();
+        let failed = snapshot.registered.get(&self.name).is_some_and(|known| known.failed);
+        match state.watch(position, head) {
+            // Stopped for all hosts.
+            Watch::Stands if failed => Ok(false),
+            Watch::Stands => {
+                tracing::info!(
+                    projection = self.name,
+                    tenant,
+                    shard = self.shard,
+                    position,
+                    "this host takes over what another one should do and does not"
+                );
+                Ok(true)
+            }
+            Watch::Moves => Ok(false),
+        }
+    }
+
+    /// Whether the last events, which are in memory, concern the projection not at all. Then the
+    /// checkpoint is moved by the way.
+    fn concerns_nothing(
+        &self,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        layout: i32,
+        head: i64,
+        prefers: bool,
+    ) -> bool {
+        if !state.is_warm() {
+            return false;
+        }
+        let shard = Shard { index: self.shard, count: layout };
+        let wants = |event: &Event| wants(active, tenant, shard, event);
+        let found = self.tail.between(state.seen, head, 1, wants);
+        if !found.is_some_and(|found| found.events.is_empty()) {
+            return false;
+        }
+        state.seen = head;
+        if prefers {
+            self.idle.add(IdleMove {
+                place: self.place(tenant, layout),
+                generation: active.generation,
+                base: state.base,
+                upto: head,
+                version: active.plugin.version.full(),
+            });
+        }
+        true
+    }
+
+    /// The events after a position: read ahead, in memory, or read now.
+    #[expect(clippy::too_many_arguments, reason = "all of them are one batch's")]
+    async fn read(
+        &self,
+        tx: &mut Tx,
+        active: &Active,
+        tenant: &str,
+        state: &mut Tenant,
+        shard: Shard,
+        position: i64,
+        head: i64,
+    ) -> Result<Batch, StoreError> {
+        let limit = state.batch(&self.config);
+        if let Some(ahead) = state.ahead.take() {
+            let until = ahead.until;
+            if let Some(page) = ahead.after(position).await {
+                return Ok(Batch { events: page.events, full: page.full, until });
+            }
+        }
+        if state.is_warm() {
+            let wants = |event: &Event| wants(active, tenant, shard, event);
+            if let Some(found) = self.tail.between(position, head, limit, wants) {
+                return Ok(Batch { events: found.events, full: found.full, until: head });
+            }
+        }
+        let filter = self.filter(active, tenant, shard, position, head);
+        let until = filter.until.unwrap_or(head);
+        let page = store::log_page(tx.conn(), &filter, limit).await?;
+        Ok(Batch { events: page.events, full: page.full, until })
+    }
+
+    /// Which events to read.
+    pub(super) fn filter(
+        &self,
+        active: &Active,
+        tenant: &str,
+        shard: Shard,
+        position: i64,
+        head: i64,
+    ) -> LogFilter {
+        let after = position.max(active.settings.starts_after);
+        LogFilter {
+            after,
+            until: Some(head.min(after.saturating_add(WINDOW)).max(position)),
+            types: active.plugin.description.event_types.clone(),
+            tenant: Some(tenant.to_owned()),
+            shard,
+            ..LogFilter::default()
+        }
+    }
+
+    /// A projection that begins reads what is in the log, and not what was taken out of it.
+    async fn say_what_is_detached(&self, tenant: &str) -> Result<(), StoreError> {
+        let detached = store::partition::detached(self.store.pool());
+        let names = unless_stopped(&self.stop, detached).await?;
+        if !names.is_empty() {
+            tracing::warn!(
+                projection = self.name,
+                tenant,
+                partitions = names.join(", "),
+                "the projection begins without the events of detached partitions"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn wants(active: &Active, tenant: &str, shard: Shard, event: &Event) -> bool {
+    event.stream.tenant == tenant && shard.holds(&event.stream.id) && active.wants(event)
+}
