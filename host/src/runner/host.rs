@@ -94,6 +94,9 @@ impl HostConfig {
 /// so that a batch which holds a connection and needs such an errand never waits for itself.
 const CONTROL_CONNECTIONS: u32 = 4;
 
+/// After the time of a batch, how long a transaction in which nothing happens is left alone.
+const LEASE_GRACE: Duration = Duration::from_secs(5);
+
 /// A host with fewer would wait for itself.
 pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
@@ -142,6 +145,10 @@ impl Host {
              the log take some of their own",
             config.max_connections
         );
+        // A host that stands still in the middle of a batch keeps its locks until the server ends its
+        // session: no later than it would have ended the batch itself.
+        let lease = (config.limits.batch + LEASE_GRACE).as_millis().to_string();
+        let options = options.options([("idle_in_transaction_session_timeout", lease)]);
         let pool = db::pool(options.clone(), config.max_connections);
         let control = db::pool(options, CONTROL_CONNECTIONS);
         let status = migrate::check(&pool).await?;

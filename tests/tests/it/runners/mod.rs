@@ -11,6 +11,8 @@ mod faults;
 mod outages;
 pub mod rig;
 mod sessions;
+mod shards;
+mod settings;
 mod shutdown;
 mod tenants;
 mod upcast;
