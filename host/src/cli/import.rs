@@ -253,6 +253,7 @@ fn can_pass(error: &StoreError) -> bool {
                 })
         }
         StoreError::Inline(failure) => failure.retryable,
+        StoreError::InlineUnavailable(_) => true,
         _ => false,
     }
 }

@@ -13,9 +13,10 @@ use tokio::sync::watch;
 
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
+use crate::db;
 use crate::event::Event;
 use crate::projection::{Mode, TopicFilter};
-use crate::sandbox::{PluginSql, Sandbox};
+use crate::sandbox::{PluginSql, Sandbox, SandboxError};
 
 /// Between attempts at a version that does not load: doubled from the first to the last.
 const FIRST_RELOAD: Duration = Duration::from_millis(500);
@@ -220,6 +221,8 @@ impl Registry {
                         differs = true;
                         Some(Arc::new(active))
                     }
+                    // Nothing of that is the version's fault: the next look finds out.
+                    Err(error) if is_connection_lost(&error) => return Err(error),
                     Err(error) => {
                         self.load_later(&row);
                         tracing::error!(
@@ -361,6 +364,13 @@ impl Registry {
             .await?;
         Ok(())
     }
+}
+
+/// Whether something failed because the connection was lost.
+fn is_connection_lost(error: &anyhow::Error) -> bool {
+    let of_database = error.downcast_ref::<sqlx::Error>().is_some_and(db::is_connection_lost);
+    let of_sandbox = error.downcast_ref::<SandboxError>();
+    of_database || of_sandbox.is_some_and(SandboxError::is_connection_lost)
 }
 
 /// All projections of the database.

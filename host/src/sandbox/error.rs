@@ -225,6 +225,17 @@ pub enum SandboxError {
     },
 }
 
+impl SandboxError {
+    /// Whether the connection was lost, so that the same can work at once.
+    pub fn is_connection_lost(&self) -> bool {
+        match self {
+            Self::Sql(error) => error.kind == SqlErrorKind::Connection,
+            Self::Database { source, .. } => crate::db::is_connection_lost(source),
+            _ => false,
+        }
+    }
+}
+
 fn at(statement: &Option<String>) -> String {
     statement.as_ref().map_or(String::new(), |s| format!(", in `{s}`"))
 }
