@@ -9,6 +9,8 @@ use anyhow::Context as _;
 pub const CATCH_UP: &str = "bench_catch_up";
 /// The guest that is fed by the outbox.
 pub const ASYNC: &str = "bench_async";
+/// The guest that runs in the transaction of appends.
+pub const INLINE: &str = "bench_inline";
 
 /// The bytes of a guest whose projection is called `{guest}_{number:03}`.
 pub fn numbered(dir: &Path, guest: &str, number: usize) -> anyhow::Result<Arc<[u8]>> {

@@ -1,7 +1,7 @@
 //! A host in this process, with guests that work in the way that is asked for.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,10 +50,19 @@ pub struct Running {
 impl Running {
     /// Opens a host and runs its projections.
     pub async fn start(db: &Database, config: HostConfig) -> anyhow::Result<Self> {
+        Self::start_with(db, config, None).await
+    }
+
+    /// The same with a folder that it watches.
+    pub async fn start_with(
+        db: &Database,
+        config: HostConfig,
+        folder: Option<PathBuf>,
+    ) -> anyhow::Result<Self> {
         let host = Arc::new(Host::open(db.owner.clone(), config, None).await?);
         let stop = CancellationToken::new();
         let (running, token) = (host.clone(), stop.clone());
-        let task = tokio::spawn(async move { running.run(None, token).await });
+        let task = tokio::spawn(async move { running.run(folder, token).await });
         Ok(Self { host, stop, task })
     }
 
@@ -70,25 +79,37 @@ impl Running {
 /// that it was seen to move: what a host does before its first batch is no part of it.
 pub async fn rate(db: &Database, progress: &str, end: i64) -> anyhow::Result<f64> {
     let zero = db.number(progress).await?;
-    let (mut first, mut last, mut moved) = (None, zero, Instant::now());
-    loop {
+    let (from, start) = moved(db, progress, zero).await?;
+    let (mut now, mut at) = (from, start);
+    while now < end {
+        (now, at) = moved(db, progress, now).await?;
+    }
+    anyhow::ensure!(now > from, "it was over before it could be measured");
+    Ok((now - from) as f64 / (at - start).as_secs_f64())
+}
+
+/// Waits until a query answers `end`.
+pub async fn until(db: &Database, progress: &str, end: i64) -> anyhow::Result<()> {
+    let mut now = db.number(progress).await?;
+    while now < end {
+        now = moved(db, progress, now).await?.0;
+    }
+    Ok(())
+}
+
+/// Waits until a query answers something else, and tells what and when.
+async fn moved(db: &Database, progress: &str, before: i64) -> anyhow::Result<(i64, Instant)> {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
         let now = db.number(progress).await?;
-        if now != last {
-            (last, moved) = (now, Instant::now());
-            let (from, start) = *first.get_or_insert((now, moved));
-            if now >= end {
-                let time = (moved - start).as_secs_f64();
-                anyhow::ensure!(now > from, "it was over before it could be measured");
-                return Ok((now - from) as f64 / time);
-            }
-        }
-        if moved.elapsed() > PATIENCE {
-            let state = "SELECT string_agg(projection_name || ' is ' || state || ' ' ||
-                                           coalesce(last_error, ''), '; ')
-                         FROM eventfabric.projections";
-            let state: Option<String> = sqlx::query_scalar(state).fetch_one(&db.eyes).await?;
-            bail!("it stands at {now} of {end}: {}", state.unwrap_or_default());
+        if now != before {
+            return Ok((now, Instant::now()));
         }
         tokio::time::sleep(LOOK).await;
     }
+    let state = "SELECT string_agg(projection_name || ' is ' || state || ' ' ||
+                                   coalesce(last_error, ''), '; ')
+                 FROM eventfabric.projections";
+    let state: Option<String> = sqlx::query_scalar(state).fetch_one(&db.eyes).await?;
+    bail!("it stands at {before}: {}", state.unwrap_or_default())
 }

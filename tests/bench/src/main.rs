@@ -8,11 +8,17 @@
 mod append;
 mod async_workers;
 mod catch_up;
+mod growth;
 mod guest;
 mod host;
+mod idle;
+mod inline;
+mod latency;
 mod limit;
 mod native;
 mod place;
+mod plugin;
+mod process;
 mod table;
 mod week;
 
@@ -53,6 +59,19 @@ enum Line {
     /// Async delivery by workers
     #[value(alias = "c")]
     Async,
+    /// Appends with plugins in their transaction
+    #[value(alias = "d")]
+    Inline,
+    /// From commit to visible in a read model
+    #[value(alias = "e")]
+    Latency,
+    /// Loading, hot reload, instances, calls, crossings
+    #[value(alias = "f")]
+    Plugin,
+    /// Longer logs, more projections
+    Growth,
+    /// Projections that have nothing to do
+    Idle,
 }
 
 /// What every line is given.
@@ -83,6 +102,11 @@ impl Bench {
             Line::Append => append::measure(self).await,
             Line::CatchUp => catch_up::measure(self).await,
             Line::Async => async_workers::measure(self).await,
+            Line::Inline => inline::measure(self).await,
+            Line::Latency => latency::measure(self).await,
+            Line::Plugin => plugin::measure(self).await,
+            Line::Growth => growth::measure(self).await,
+            Line::Idle => idle::measure(self).await,
         }
     }
 }

@@ -71,6 +71,12 @@ pub fn compare(rows: &mut [Row], way: &str, beside: &str, goal: Option<f64>) {
     }
 }
 
+/// Notes that a figure should not be more than this.
+pub fn within(row: &mut Row, limit: f64) {
+    let beside = format!("the {limit} {} allowed", row.unit);
+    row.ratios.push(Ratio { beside, ratio: limit / row.median, goal: Some(1.0) });
+}
+
 /// The middle one.
 pub fn median(figures: &[f64]) -> f64 {
     let mut sorted = figures.to_vec();
