@@ -1,15 +1,28 @@
 //! Measurements. What they print is compared within one run only.
 
-use crate::run::{cargo, command, run, testdb};
+use anyhow::Context as _;
 
-/// Runs a benchmark of the host, or all of them, on a durable server.
-pub fn bench(name: Option<&str>) -> anyhow::Result<()> {
-    // The store and its sessions alone: they compile in a minute.
-    let mut bench = cargo(&["bench", "--package", "eventfabric", "--no-default-features"]);
-    match name {
-        Some(name) => bench.args(["--bench", name]),
-        None => bench.arg("--benches"),
-    };
+use crate::plugins;
+use crate::run::{cargo, command, run, target_dir, testdb};
+
+/// The guests that are measured.
+const GUESTS: [&str; 3] = ["bench_async", "bench_catch_up", "bench_inline"];
+
+/// Builds the benchmark with optimisation, and runs it on a durable server of its own.
+pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
+    run(&mut cargo(&["build", "--release", "--package", "eventfabric-bench"]))?;
+    plugins::build_only(&GUESTS)?;
+    let guests = plugins::file(GUESTS[0]);
+    let guests = guests.parent().context("a component is in a folder")?;
     let mut durable = command(testdb()?);
-    run(durable.arg("durable").arg(bench.get_program()).args(bench.get_args()))
+    durable.arg("durable").arg(target_dir().join("release/bench")).arg("--guests").arg(guests);
+    run(durable.args(arguments))
+}
+
+/// A measurement of the store alone, in `host/benches`: it compiles in a minute.
+pub fn of_store(name: &str) -> anyhow::Result<()> {
+    let bench = cargo(&["bench", "--package", "eventfabric", "--no-default-features"]);
+    let mut durable = command(testdb()?);
+    durable.arg("durable").arg(bench.get_program()).args(bench.get_args());
+    run(durable.args(["--bench", name]))
 }

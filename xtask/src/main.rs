@@ -29,10 +29,14 @@ struct Arguments {
 enum Task {
     /// Try the HTTP API with requests that schemathesis makes up from its OpenAPI document
     ApiTest,
-    /// Measure, on a private PostgreSQL with its default settings
+    /// Measure, with optimisation, on a private PostgreSQL with its default settings
     Bench {
-        /// Which benchmark of host/benches; all of them where none is named
-        name: Option<String>,
+        /// Only this measurement of the store alone, of host/benches
+        #[arg(long, value_name = "NAME", conflicts_with = "arguments")]
+        of_store: Option<String>,
+        /// Passed on, for example `--quick --only append,catch-up --json FILE`; see `--help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Show the main job from end to end, on a private PostgreSQL and real data
     Demo {
@@ -65,7 +69,8 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::ApiTest => api_test::api_test(),
-        Task::Bench { name } => bench::bench(name.as_deref()),
+        Task::Bench { of_store: Some(name), .. } => bench::of_store(&name),
+        Task::Bench { of_store: None, arguments } => bench::bench(&arguments),
         Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),

@@ -1,0 +1,153 @@
+//! (f) What a plugin costs: compiling, a hot reload, instances, calls and crossings.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use eventfabric::db::Tx;
+use eventfabric::plugin::{HandleStats, Limits, Runtime};
+use eventfabric::runner::{Host, deploy};
+use eventfabric::store::{LogFilter, log_page};
+
+use crate::host::{self, Running};
+use crate::place::Database;
+use crate::table::{Row, median};
+use crate::{Bench, guest, week};
+
+/// Events of a batch.
+const BATCH: i64 = 500;
+/// A batch is handled so often; the median counts.
+const REPEATS: usize = 40;
+
+pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let db = bench.place.database("plugin").await?;
+    week::fill(&db, 10_000).await?;
+    host::install(&db, &bench.guests, guest::CATCH_UP, 1).await?;
+    let mut table = compile(bench).await?;
+    table.extend(reload(bench, &db).await?);
+    table.extend(calls(bench, &db).await?);
+    db.remove().await?;
+    Ok(table)
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// Code of a version that was never seen: a custom section changes the hash.
+fn version(dir: &Path, number: usize) -> anyhow::Result<Arc<[u8]>> {
+    let mut bytes = guest::numbered(dir, guest::CATCH_UP, 0)?.to_vec();
+    let chance = uuid::Uuid::new_v4().to_string();
+    let chance = &chance.as_bytes()[..16];
+    bytes.extend([0, 21, 4]);
+    bytes.extend(b"test");
+    bytes.extend(chance);
+    anyhow::ensure!(number < 1000, "one of the rounds");
+    Ok(bytes.into())
+}
+
+async fn compile(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let bytes = guest::numbered(&bench.guests, guest::CATCH_UP, 0)?;
+    let cache = host::config(guest::CATCH_UP, 1, "nothing").cache_dir;
+    let without = Runtime::new(None, Limits::default())?;
+    let with = Runtime::new(cache, Limits::default())?;
+    with.load(bytes.clone()).await?;
+    let (mut compiled, mut cached) = (Vec::new(), Vec::new());
+    for _ in 0..bench.rounds() {
+        compiled.push(milliseconds(without.load(bytes.clone()).await?.compile_time));
+        cached.push(milliseconds(with.load(bytes.clone()).await?.compile_time));
+    }
+    Ok(vec![
+        Row::new("loading", "compiled", "ms", compiled),
+        Row::new("loading", "from the cache", "ms", cached),
+    ])
+}
+
+/// New versions while the host runs: handed to it, and laid into its folder.
+async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
+    let config = host::config(guest::CATCH_UP, 1, "carriers merged");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-plugins");
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join("bench_catch_up.wasm");
+    std::fs::write(&file, version(&bench.guests, 0)?)?;
+    let running = Running::start_with(db, config, Some(folder)).await?;
+    let name = guest::name(guest::CATCH_UP, 0);
+    let registry = running.host.registry().clone();
+    let active = || registry.snapshot().current(&name).map(|active| active.generation);
+    let (mut handed, mut laid) = (Vec::new(), Vec::new());
+    while !running.host.is_running() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for round in 0..bench.rounds() {
+        let bytes = version(&bench.guests, round)?;
+        let deployed = deploy(&registry, bytes, "the benchmark", 100).await?;
+        handed.push(milliseconds(deployed.took));
+        let before = active();
+        let mut changes = registry.changes();
+        let start = Instant::now();
+        let beside = file.with_extension("part");
+        std::fs::write(&beside, version(&bench.guests, round)?)?;
+        std::fs::rename(&beside, &file)?;
+        while active() == before {
+            let wait = tokio::time::timeout(Duration::from_secs(30), changes.changed());
+            wait.await.context("the new version has not become active")??;
+        }
+        laid.push(milliseconds(start.elapsed()));
+    }
+    running.stop().await?;
+    Ok(vec![
+        Row::new("hot reload", "handed to the host, to active", "ms", handed),
+        Row::new("hot reload", "laid into the folder, to active", "ms", laid),
+    ])
+}
+
+/// A batch of 500 events, rolled back each time.
+async fn calls(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
+    let config = host::config(guest::CATCH_UP, 1, "nothing");
+    let host = Host::open(db.owner.clone(), config, None).await?;
+    let ways = ["nothing", "carriers execute", "carriers batch", "carriers merged"];
+    let mut instances = Vec::new();
+    let mut inside = vec![Vec::new(); ways.len()];
+    let mut sql = vec![Vec::new(); ways.len()];
+    for _ in 0..bench.rounds() {
+        for (way, (inside, sql)) in ways.iter().zip(inside.iter_mut().zip(&mut sql)) {
+            let batches = batches(&host, way).await?;
+            let of = |part: fn(&HandleStats) -> Duration| {
+                median(&batches.iter().map(|it| part(it).as_secs_f64() * 1e6).collect::<Vec<_>>())
+            };
+            instances.push(of(|it| it.instantiate));
+            inside.push(of(|it| it.call.saturating_sub(it.sql)) / BATCH as f64);
+            sql.push(of(|it| it.sql) / BATCH as f64);
+        }
+    }
+    host.close().await;
+    let crossings: Vec<f64> =
+        inside[1].iter().zip(&inside[0]).map(|(with, without)| with - without).collect();
+    let mut table = vec![Row::new("instance", "made", "µs", instances)];
+    for (way, (inside, sql)) in ways.iter().zip(inside.into_iter().zip(sql)) {
+        table.push(Row::new(&format!("handle, {way}"), "in the plugin", "µs/event", inside));
+        if *way != "nothing" {
+            table.push(Row::new(&format!("handle, {way}"), "in SQL", "µs/event", sql));
+        }
+    }
+    table.push(Row::new("call of a host function", "crossing and back", "µs", crossings));
+    Ok(table)
+}
+
+async fn batches(host: &Host, way: &str) -> anyhow::Result<Vec<HandleStats>> {
+    let active = host.registry().snapshot();
+    let active = active.current(&guest::name(guest::CATCH_UP, 0)).context("the guest is active")?;
+    let pool = host.store().pool();
+    let events = log_page(pool, &LogFilter::default(), BATCH).await?.events;
+    let config = Arc::new(BTreeMap::from([("way".to_owned(), way.to_owned())]));
+    let mut all = Vec::new();
+    for _ in 0..REPEATS {
+        let tx = Tx::begin(pool, Duration::from_secs(10)).await?;
+        let (tx, handled) = active.plugin.handle(tx, &active.sql, &events, &config).await;
+        all.push(handled.map_err(|failure| anyhow::anyhow!("{}", failure.message))?);
+        tx.context("the transaction is lost")?.rollback().await?;
+    }
+    Ok(all)
+}
