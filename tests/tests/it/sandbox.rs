@@ -421,7 +421,8 @@ async fn a_batch_that_runs_out_of_time_is_not_run_again_call_by_call() {
     let start = std::time::Instant::now();
     let error = f.sql.execute_batch(&mut tx, &statements, calls).await.unwrap_err();
     assert_eq!(error.error.kind, SqlErrorKind::Retryable);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    // Fifty calls by themselves would take 200 ms each.
+    assert!(start.elapsed() < Duration::from_secs(10));
     assert!(tx.is_doomed());
     tx.rollback().await.unwrap();
     holder.rollback().await.unwrap();
