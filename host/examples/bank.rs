@@ -274,8 +274,9 @@ async fn business(host: &Host, pool: &PgPool) -> anyhow::Result<()> {
 
 /// The first column of a query of the plugin's tables.
 async fn read(host: &Host, sql: &str) -> anyhow::Result<Vec<String>> {
-    let rows = host.registry().sandbox().read("notifications", sql).await?;
-    Ok(rows.rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect())
+    let mut reading = host.registry().sandbox().read("notifications", sql).await?;
+    let rows = reading.page(1000).await?;
+    Ok(rows.into_iter().filter_map(|mut row| row.swap_remove(0)).collect())
 }
 
 /// Builds the plugin of `plugins/notifications`, as `cargo xtask plugins` does for all of them.

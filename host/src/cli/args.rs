@@ -235,8 +235,11 @@ pub(super) enum ProjectionsCommand {
 pub(super) struct Query {
     /// The plugin, whose tables are named without a schema
     pub plugin: String,
-    /// One SELECT; it runs with the plugin's rights, and writes nothing
+    /// One SELECT; it runs as the plugin's reader, and writes nothing
     pub sql: String,
+    /// Print this many rows, at most, and end with 1 where there are more; 0 for all
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    pub limit: usize,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,

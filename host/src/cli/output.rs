@@ -41,7 +41,12 @@ pub(super) fn value(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// Prints a line. A reader that has gone away (`| head`) ends the program quietly.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    match writeln!(io::stdout().lock(), "{text}") {
+    self::text(&format!("{text}\n"))
+}
+
+/// The same for text that ends its lines itself.
+pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
         result => Ok(result?),
     }

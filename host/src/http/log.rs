@@ -18,8 +18,6 @@ use super::responses::{ReadProblems, json};
 use super::state::Api;
 use crate::event::DEFAULT_TENANT;
 
-/// How long a page waits for the safe head to reach what this API has appended.
-const OWN_APPENDS: Duration = Duration::from_secs(1);
 /// A page that finds little of what it looks for ends after this time, and says where to go on.
 const SEARCH: Duration = Duration::from_secs(2);
 
@@ -73,17 +71,25 @@ pub(super) async fn read_log(
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
     let appended = tenant.0.appended();
     let mut reader = LogReader::new(tenant.0, &params, after);
-    // Where a transaction in progress holds the head back, the page is what is safe.
-    let _ = tokio::time::timeout(OWN_APPENDS, reader.until_head(appended)).await;
-    let (started, mut events, mut more) = (Instant::now(), Vec::new(), true);
-    while more && started.elapsed() < SEARCH {
-        let left = limit - events.len() as i64;
-        let step = reader.step(left).await.map_err(|error| reader.problem(&error))?;
-        events.extend(step.events.into_iter().map(EventBody::from));
-        more = step.more;
-        if step.full {
+    // A page that ends at the head waits until what this API has appended is below it. Where a
+    // transaction in progress holds the head back for too long, the page is what is safe.
+    let patience = tokio::time::Instant::now() + api.limits.answer / 2;
+    let (mut events, mut more, mut late) = (Vec::new(), true, false);
+    loop {
+        let (started, mut full) = (Instant::now(), false);
+        while !full && started.elapsed() < SEARCH {
+            let left = limit - events.len() as i64;
+            let step = reader.step(left).await.map_err(|error| reader.problem(&error))?;
+            events.extend(step.events.into_iter().map(EventBody::from));
+            (more, full) = (step.more, step.full);
+            if !more {
+                break;
+            }
+        }
+        if more || full || late || reader.head() >= appended {
             break;
         }
+        late = tokio::time::timeout_at(patience, reader.until_head(appended)).await.is_err();
     }
     let after = reader.position();
     let path = match reader.tenant() {

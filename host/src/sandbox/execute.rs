@@ -368,7 +368,8 @@ impl PluginSql {
             .with_hint("pass values as parameters ($1, $2, …) and not in the text"));
         }
         let host = roles::host(&mut tx).await?;
-        let prepared = statement::make(&mut tx, host, &self.names, text).await?;
+        let place = statement::Place { schema: CALLS, role: &self.names.exec };
+        let prepared = statement::make(&mut tx, host, &self.names, place, text).await?;
         roles::run(&mut tx, "SET LOCAL search_path = ''".to_owned()).await?;
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements

@@ -27,7 +27,7 @@ pub(super) async fn prepare(
         }
     }
     let mut tx = conn.begin().await.map_err(while_doing(context))?;
-    roles::lock(&mut tx).await.map_err(while_doing(context))?;
+    roles::lock(&mut tx).await?;
     let host = roles::ensure(&mut tx, names).await?;
     let missing = missing(&mut tx, names, description).await?;
     if !missing.is_empty() {
@@ -39,7 +39,7 @@ pub(super) async fn prepare(
         roles::run(&mut tx, format!("DROP FUNCTION {runner}(text)"))
             .await
             .map_err(while_doing(context))?;
-        roles::grant_dml(&mut tx, names).await.map_err(while_doing(context))?;
+        roles::grant_use(&mut tx, names).await.map_err(while_doing(context))?;
     }
     tx.commit().await.map_err(while_doing(context))?;
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
@@ -112,7 +112,7 @@ async fn runner(conn: &mut PgConnection, host: Host, names: &Names) -> sqlx::Res
         ),
     )
     .await?;
-    roles::hand_over(conn, host, &format!("{function}(text)"), &names.owner).await?;
+    roles::hand_over(conn, host, CALLS, &format!("{function}(text)"), &names.owner).await?;
     Ok(function)
 }
 

@@ -15,6 +15,7 @@ mod execute;
 mod judge;
 mod migrate;
 mod policy;
+mod read;
 mod roles;
 mod split;
 mod statement;
@@ -24,7 +25,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _};
+use sqlx::{Connection as _, PgPool};
 
 use crate::projection::Description;
 use error::while_doing;
@@ -33,6 +34,7 @@ use roles::Names;
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};
 pub use migrate::MigrationReport;
+pub use read::{Reading, TextRow};
 pub use value::Value;
 
 /// The limits of the sandbox.
@@ -65,15 +67,6 @@ impl Default for SandboxConfig {
             migration_timeout: std::time::Duration::from_secs(600),
         }
     }
-}
-
-/// The answer to an operator's query: every value in PostgreSQL's text form.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextRows {
-    /// The names of the columns.
-    pub columns: Vec<String>,
-    /// The rows; none stands for NULL.
-    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// The sandbox of a host, for all plugins.
@@ -139,51 +132,6 @@ impl Sandbox {
     pub async fn plugin(&self, name: &str) -> Result<Arc<PluginSql>, SandboxError> {
         let names = self.known(name).await?;
         Ok(Arc::new(PluginSql::load(self.control.clone(), self.config.clone(), names).await?))
-    }
-
-    /// Answers an operator's query as the plugin: one SELECT over the plugin's tables, under the
-    /// same rules as a statement of the plugin, in a transaction that can write nothing.
-    pub async fn read(&self, name: &str, sql: &str) -> Result<TextRows, SandboxError> {
-        let names = self.known(name).await?;
-        let context = "reading for an operator";
-        let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
-        // Dropped at the end, and with it the function that was made for the occasion.
-        let mut tx = conn.begin().await.map_err(while_doing(context))?;
-        roles::lock(&mut tx).await.map_err(while_doing(context))?;
-        let host = roles::host(&mut tx).await.map_err(while_doing(context))?;
-        let prepared = statement::make(&mut tx, host, &names, sql).await?;
-        if !prepared.select || prepared.columns.is_empty() {
-            return Err(SqlError::new(SqlErrorKind::Denied, "only a SELECT can be read").into());
-        }
-        if !prepared.params.is_empty() {
-            let error = SqlError::new(SqlErrorKind::Invalid, "there are no parameters here");
-            return Err(error.with_hint("write the values into the text").into());
-        }
-        roles::run(
-            &mut tx,
-            "SET LOCAL search_path = ''; SET LOCAL transaction_read_only = on".to_owned(),
-        )
-        .await
-        .map_err(while_doing(context))?;
-        let columns: Vec<String> =
-            (1..=prepared.columns.len()).map(|n| format!("q.c{n}::text")).collect();
-        let query = format!(
-            "SELECT {} FROM {}(0) AS q LIMIT {}",
-            columns.join(", "),
-            prepared.function,
-            self.config.max_rows
-        );
-        let found = sqlx::query(AssertSqlSafe(query))
-            .persistent(false)
-            .fetch_all(&mut *tx)
-            .await
-            .map_err(SqlError::from)?;
-        let rows = found
-            .iter()
-            .map(|row| (0..row.len()).map(|at| row.try_get(at)).collect())
-            .collect::<sqlx::Result<_>>()
-            .map_err(while_doing(context))?;
-        Ok(TextRows { columns: prepared.columns.into_iter().map(|c| c.name).collect(), rows })
     }
 
     async fn names(&self, plugin: &str) -> Result<Names, SandboxError> {

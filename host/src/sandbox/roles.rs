@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
-use super::error::{SandboxError, while_doing};
+use super::error::{SandboxError, SqlError, while_doing};
 
 /// The schema of the functions that are made of statements.
 pub(super) const CALLS: &str = "eventfabric_calls";
@@ -24,6 +24,8 @@ pub(super) struct Names {
     pub owner: String,
     /// Owns the functions; statements run as this role.
     pub exec: String,
+    /// May read the tables and nothing else; operators' queries run as this role.
+    pub reader: String,
 }
 
 impl Names {
@@ -59,6 +61,7 @@ impl Names {
             schema,
             owner: format!("ef_{database}_{part}_o"),
             exec: format!("ef_{database}_{part}_x"),
+            reader: format!("ef_{database}_{part}_r"),
         })
     }
 }
@@ -75,15 +78,29 @@ pub(super) async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()
 
 /// Takes the lock under which the sandbox changes the catalogue, until the transaction ends. One
 /// lock for the whole database: GRANTs on one schema from two transactions fail each other.
-pub(super) async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
-    run(
+pub(super) async fn lock(conn: &mut PgConnection) -> Result<(), SqlError> {
+    let taken = run(
         conn,
         "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
          SET LOCAL check_function_bodies = on;
          SELECT pg_catalog.pg_advisory_xact_lock(7306374208861037)"
             .to_owned(),
-    )
-    .await
+    );
+    taken.await.map_err(|error| {
+        let mut error = SqlError::from(error);
+        if error.sqlstate == "55P03" {
+            error.message =
+                "another deploy, or a statement that a plugin uses for the first time, \
+                             keeps this one waiting for more than 10 s"
+                    .to_owned();
+            error.hint = Some(
+                "try again; if it lasts, look in pg_stat_activity for a migration that waits for a \
+                 lock"
+                    .to_owned(),
+            );
+        }
+        error
+    })
 }
 
 /// What the host's own role may do, which decides what it must grant itself.
@@ -110,7 +127,7 @@ pub(super) async fn host(conn: &mut PgConnection) -> sqlx::Result<Host> {
 pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Host, SandboxError> {
     let context = "making the roles and the schema of a plugin";
     let host = host(conn).await.map_err(while_doing(context))?;
-    for role in [&names.owner, &names.exec] {
+    for role in [&names.owner, &names.exec, &names.reader] {
         ensure_role(conn, host, role)
             .await
             .map_err(while_doing("making a role of a plugin (the host's role needs CREATEROLE)"))?;
@@ -154,7 +171,35 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
         .await
         .map_err(while_doing(context))?;
     }
+    if !has_reader(conn, names).await.map_err(while_doing(context))? {
+        grant_reading(conn, names).await.map_err(while_doing(context))?;
+    }
     Ok(host)
+}
+
+/// Whether the schema has its reader. One that an older host made has none.
+pub(super) async fn has_reader(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM pg_catalog.pg_roles
+             WHERE rolname = $1 AND pg_catalog.has_schema_privilege(oid, $2, 'USAGE'))",
+    )
+    .bind(&names.reader)
+    .bind(&names.schema)
+    .fetch_one(conn)
+    .await
+}
+
+async fn grant_reading(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+    let (schema, reader) = (ident(&names.schema), ident(&names.reader));
+    run(
+        conn,
+        format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {reader};
+             GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
+        ),
+    )
+    .await
 }
 
 async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::Result<()> {
@@ -186,8 +231,8 @@ async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::R
     Ok(())
 }
 
-/// Grants what statements need on the tables and sequences that are there now.
-pub(super) async fn grant_dml(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+/// Grants what statements and readers need on the tables and sequences that are there now.
+pub(super) async fn grant_use(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
     let (schema, exec) = (ident(&names.schema), ident(&names.exec));
     run(
         conn,
@@ -196,13 +241,16 @@ pub(super) async fn grant_dml(conn: &mut PgConnection, names: &Names) -> sqlx::R
              GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {exec}"
         ),
     )
-    .await
+    .await?;
+    grant_reading(conn, names).await
 }
 
-/// Gives a function of [`CALLS`] to a role of the plugin, and its use to the host alone.
+/// Gives a function of this schema, which is the host's, to a role of the plugin, and its use to the
+/// host alone.
 pub(super) async fn hand_over(
     conn: &mut PgConnection,
     host: Host,
+    schema: &str,
     signature: &str,
     role: &str,
 ) -> sqlx::Result<()> {
@@ -213,8 +261,8 @@ pub(super) async fn hand_over(
         (String::new(), String::new())
     } else {
         (
-            format!("GRANT CREATE ON SCHEMA {CALLS} TO {role};"),
-            format!("REVOKE CREATE ON SCHEMA {CALLS} FROM {role};"),
+            format!("GRANT CREATE ON SCHEMA {schema} TO {role};"),
+            format!("REVOKE CREATE ON SCHEMA {schema} FROM {role};"),
         )
     };
     run(

@@ -10,9 +10,9 @@ use sqlx::{
 };
 
 use super::error::{SqlError, SqlErrorKind};
-use super::judge::{self, Place, Verdict};
+use super::judge::{self, Verdict};
 use super::policy;
-use super::roles::{self, CALLS, Host, Names, ident};
+use super::roles::{self, Host, Names, ident};
 use super::split;
 use super::wire::Wire;
 
@@ -80,12 +80,22 @@ fn denied(reason: impl Into<String>) -> SqlError {
     SqlError::new(SqlErrorKind::Denied, reason)
 }
 
-/// Makes and judges the function of a statement, in a transaction under [`roles::lock`]. An error
-/// leaves the transaction to be rolled back.
+/// Where the function of a statement is made, and whose it becomes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// A schema of the host's, quoted.
+    pub schema: &'a str,
+    /// The role that the function runs as.
+    pub role: &'a str,
+}
+
+/// Makes and judges the function of a statement: in a transaction under [`roles::lock`], or in a
+/// schema that no other transaction knows. An error leaves the transaction to be rolled back.
 pub(super) async fn make(
     conn: &mut PgConnection,
     host: Host,
     names: &Names,
+    place: Place<'_>,
     statement: &str,
 ) -> Result<Prepared, SqlError> {
     let pieces = split::split(statement).map_err(|e| {
@@ -128,7 +138,7 @@ pub(super) async fn make(
     let types = type_names(conn, &params, &outputs).await?;
     search(conn, &names.schema).await?;
 
-    let function = format!("{CALLS}.{}", ident(&name_of(names, statement)));
+    let function = format!("{}.{}", place.schema, ident(&name_of(names, statement)));
     // Without a parameter of its own it takes one, so that a call always depends on its row.
     let signature =
         if params.is_empty() { "integer".to_owned() } else { types[..params.len()].join(", ") };
@@ -159,7 +169,7 @@ pub(super) async fn make(
             return Err(denied("a SELECT without columns is of no use"));
         }
     }
-    roles::hand_over(conn, host, &signature, &names.exec).await?;
+    roles::hand_over(conn, host, place.schema, &signature, place.role).await?;
     Ok(Prepared {
         function,
         params: params
@@ -245,13 +255,12 @@ async fn create(
     .fetch_one(&mut *conn)
     .await?;
     let tree = tree.ok_or_else(|| denied("the server made no parse tree of the statement"))?;
-    let facts =
-        judge::judge(conn, &names.schema, Place::Statement, &tree).await.map_err(|verdict| {
-            match verdict {
-                Verdict::Denied(reason) => denied(reason),
-                Verdict::Database(error) => error.into(),
-            }
-        })?;
+    let facts = judge::judge(conn, &names.schema, judge::Place::Statement, &tree).await.map_err(
+        |verdict| match verdict {
+            Verdict::Denied(reason) => denied(reason),
+            Verdict::Database(error) => error.into(),
+        },
+    )?;
     if facts.roots != 1 {
         return Err(denied("only one statement at a time is allowed"));
     }

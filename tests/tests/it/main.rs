@@ -5,6 +5,7 @@ mod embedded;
 mod http;
 mod interop;
 mod migrate;
+mod operator;
 mod partitions;
 mod runners;
 mod safe_head;

@@ -11,7 +11,7 @@ use eventfabric::sandbox::{
 use eventfabric_tests::{TestDb, database};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool};
 
-const TABLES: &str = "
+pub const TABLES: &str = "
     CREATE TYPE mood AS ENUM ('calm', 'cross');
     CREATE TABLE accounts (
         id bigint PRIMARY KEY, owner text, balance bigint NOT NULL DEFAULT 0, mood mood,
@@ -22,7 +22,7 @@ const TABLES: &str = "
     CREATE INDEX lines_account ON lines (account) WHERE amount > 0;
     CREATE VIEW rich AS SELECT id FROM accounts WHERE balance > 100;";
 
-fn description(name: &str, migrations: &[&str]) -> Description {
+pub fn description(name: &str, migrations: &[&str]) -> Description {
     Description {
         name: name.to_owned(),
         text: String::new(),
@@ -40,14 +40,14 @@ fn description(name: &str, migrations: &[&str]) -> Description {
     }
 }
 
-struct Fixture {
-    db: TestDb,
-    pool: PgPool,
-    sandbox: Sandbox,
-    sql: Arc<PluginSql>,
+pub struct Fixture {
+    pub db: TestDb,
+    pub pool: PgPool,
+    pub sandbox: Sandbox,
+    pub sql: Arc<PluginSql>,
 }
 
-async fn fixture() -> Fixture {
+pub async fn fixture() -> Fixture {
     let db = database().await;
     let sandbox = Sandbox::new(eventfabric::db::pool(db.options(), 2), SandboxConfig::default());
     sandbox.prepare(&description("ledger", &[TABLES])).await.unwrap();
@@ -57,7 +57,7 @@ async fn fixture() -> Fixture {
 }
 
 impl Fixture {
-    async fn begin(&self) -> Tx {
+    pub async fn begin(&self) -> Tx {
         Tx::begin(&self.pool, Duration::from_secs(10)).await.unwrap()
     }
 }
@@ -421,7 +421,8 @@ async fn a_batch_that_runs_out_of_time_is_not_run_again_call_by_call() {
     let start = std::time::Instant::now();
     let error = f.sql.execute_batch(&mut tx, &statements, calls).await.unwrap_err();
     assert_eq!(error.error.kind, SqlErrorKind::Retryable);
-    assert!(start.elapsed() < Duration::from_secs(2));
+    // Fifty calls by themselves would take 200 ms each.
+    assert!(start.elapsed() < Duration::from_secs(10));
     assert!(tx.is_doomed());
     tx.rollback().await.unwrap();
     holder.rollback().await.unwrap();
@@ -525,17 +526,6 @@ async fn a_schema_that_the_host_did_not_make_is_left_alone() {
     assert!(matches!(refused, Err(SandboxError::ForeignSchema(_))), "{refused:?}");
     let reserved = f.sandbox.prepare(&description("eventfabric", &[])).await;
     assert!(matches!(reserved, Err(SandboxError::Name(..))), "{reserved:?}");
-}
-
-#[tokio::test]
-async fn an_operator_reads_and_cannot_write() {
-    let f = fixture().await;
-    let rows = f.sandbox.read("ledger", "SELECT 1 AS one, NULL AS nothing;").await.unwrap();
-    assert_eq!(rows.columns, ["one", "nothing"]);
-    assert_eq!(rows.rows, [[Some("1".to_owned()), None]]);
-    for sql in ["DELETE FROM accounts", "SELECT * FROM eventfabric.events", "SELECT $1::int"] {
-        assert!(f.sandbox.read("ledger", sql).await.is_err(), "{sql}");
-    }
 }
 
 #[tokio::test]

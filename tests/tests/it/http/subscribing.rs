@@ -214,7 +214,7 @@ async fn one_subscription_too_many_is_told_to_come_back_and_a_place_is_given_bac
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_and_its_place_given_back() {
-    let stalled = Duration::from_millis(300);
+    let stalled = Duration::from_secs(1);
     let limits = limits(HttpLimits { subscriptions: 1, stalled, ..HttpLimits::default() });
     let api = Api::start(limits).await;
     // More than the buffers of both sides of a socket hold.

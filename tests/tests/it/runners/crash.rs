@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use eventfabric::embedded::start;
 
@@ -68,8 +67,6 @@ async fn a_host_whose_database_is_gone_still_ends_when_it_is_told_to() {
     host.until_log("running").await;
     kill_server(&place.postgres());
     host.until_log("cannot read the end of the log").await;
-    let start = Instant::now();
     host.signal("TERM");
     assert!(host.ended().await.success());
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

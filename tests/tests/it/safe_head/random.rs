@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eventfabric::store::{LogFilter, Look, SafeHead, log_page};
 use sqlx::PgPool;
@@ -81,7 +81,6 @@ async fn of_writers_that_sleep_and_roll_back_at_random_nothing_is_missed_and_not
     }
 
     let (mut head, mut seen, mut holes) = (SafeHead::from(0), Vec::new(), 0);
-    let start = Instant::now();
     let mut committed: Option<BTreeSet<i64>> = None;
     loop {
         let before = head.position();
@@ -98,7 +97,8 @@ async fn of_writers_that_sleep_and_roll_back_at_random_nothing_is_missed_and_not
             }
             Look::Shorter => panic!("nothing was taken out of the log"),
         }
-        if committed.is_none() && start.elapsed() > Duration::from_secs(2) {
+        // However long that takes.
+        if committed.is_none() && seen.len() > 1000 && holes > 10 {
             stop.store(true, Ordering::Relaxed);
             let all = futures::future::try_join_all(writers.drain(..)).await.unwrap();
             committed = Some(all.into_iter().flatten().collect());
@@ -110,5 +110,4 @@ async fn of_writers_that_sleep_and_roll_back_at_random_nothing_is_missed_and_not
     let missed: Vec<_> = committed.difference(&seen).collect();
     assert!(missed.is_empty(), "missed of {}: {missed:?}", committed.len());
     assert_eq!(seen, committed, "what was rolled back was seen");
-    assert!(committed.len() > 100 && holes > 10, "{} events, {holes} holes", committed.len());
 }
