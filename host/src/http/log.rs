@@ -25,7 +25,7 @@ const SEARCH: Duration = Duration::from_secs(2);
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogPage)]
 pub(super) struct LogPage {
-    /// In the order of positions. Dismissed events are left out.
+    /// In the order of positions. Dismissed events are left out unless they were asked for.
     events: Vec<EventBody>,
     /// Where to go on: everything that matches up to here is in this page or in earlier ones. Not
     /// less than the position that was given.
@@ -55,6 +55,8 @@ pub(super) struct LogPage {
                            after a search of 2 s"),
         ("type" = Option<Vec<String>>, Query, description = "Only these types"),
         ("aggregate" = Option<Vec<String>>, Query, description = "Only these kinds of aggregate"),
+        ("dismissed" = Option<super::event_body::DismissedBody>, Query,
+            description = "[default: excluded]"),
     ),
     responses(
         (status = 200, description = "A page of the log", body = LogPage),
@@ -66,11 +68,12 @@ pub(super) async fn read_log(
     tenant: Tenant,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["after", "limit", FILTERS[0], FILTERS[1]])?;
+    params.only(&["after", "limit", FILTERS[0], FILTERS[1], "dismissed"])?;
+    let dismissed = params.dismissed()?;
     let after = params.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
     let appended = tenant.0.appended();
-    let mut reader = LogReader::new(tenant.0, &params, after);
+    let mut reader = LogReader::new(tenant.0, &params, after).with_dismissed(dismissed);
     // A page that ends at the head waits until what this API has appended is below it. Where a
     // transaction in progress holds the head back for too long, the page is what is safe.
     let patience = tokio::time::Instant::now() + api.limits.answer / 2;

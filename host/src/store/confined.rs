@@ -68,6 +68,12 @@ impl TenantStore {
         self
     }
 
+    /// What it stands on, for sessions that are confined in the same way: the store of all tenants,
+    /// and what keeps it open.
+    pub(crate) fn below(&self) -> (&EventStore, Option<&Arc<dyn Send + Sync>>) {
+        (&self.store, self.lease.as_ref())
+    }
+
     /// Appends events to one stream. See [`EventStore::append`].
     ///
     /// # Errors
@@ -103,6 +109,17 @@ impl TenantStore {
         from: Option<i32>,
     ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
         self.held(self.store.read_stream(stream.of(&self.tenant), direction, from))
+    }
+
+    /// The same with dismissed events. See [`EventStore::read_stream_with_dismissed`].
+    pub fn read_stream_with_dismissed(
+        &self,
+        stream: StreamName,
+        direction: Direction,
+        from: Option<i32>,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        let stream = stream.of(&self.tenant);
+        self.held(self.store.read_stream_with_dismissed(stream, direction, from))
     }
 
     /// Reads the tenant's part of the log. See [`EventStore::read_log`]. A filter for another

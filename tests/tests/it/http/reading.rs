@@ -1,5 +1,6 @@
 //! Reading a stream and the log.
 
+use eventfabric::store::partition::{attach, detach, enable};
 use serde_json::{Value, json};
 
 use super::super::runners::rig::until;
@@ -50,6 +51,55 @@ async fn a_stream_is_read_in_pages_forward_and_backward() {
         "direction=%ff",
     ] {
         ask(api.get(&format!("{STREAM}?{wrong}"))).await.problem(400, "invalid-request");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_in_a_detached_partition_is_a_problem_of_its_own_and_not_empty() {
+    let api = Api::start(open()).await;
+    let pool = api.host.store().pool();
+    enable(pool, Some(10), 10, |_| {}).await.unwrap();
+    ask(api.post(STREAM, &events(1))).await.is(201);
+    ask(api.post("/v1/streams/Account/43/events", &events(40))).await.is(201);
+    detach(pool, "events_p1", true).await.unwrap();
+    for query in ["", "?from_version=1&limit=1", "?direction=backward"] {
+        let answer =
+            ask(api.get(&format!("{STREAM}{query}"))).await.problem(409, "events-detached");
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("partitions attach events_p1"), "{detail}");
+    }
+    // What does not need them is answered as ever: later versions, appends.
+    ask(api.get(&format!("{STREAM}?from_version=2"))).await.is(200);
+    ask(api.post(STREAM, &events(1)).header("if-match", "\"1\"")).await.is(201);
+    attach(pool, "events_p1").await.unwrap();
+    let page = ask(api.get(STREAM)).await.is(200);
+    assert_eq!(each(&page.body["events"], "version"), [1, 2]);
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn dismissed_events_are_left_out_unless_they_are_asked_for() {
+    let api = Api::start(open()).await;
+    let appended = ask(api.post(STREAM, &events(3))).await.is(201);
+    let positions = each(&appended.body["events"], "position");
+    api.host.store().dismiss(&[positions[1].into()], "booked twice", "ada").await.unwrap();
+    for (path, query) in [(STREAM, "?"), (STREAM, "?direction=backward&"), ("/v1/events", "?")] {
+        let read = async |dismissed: &str| {
+            let pages = pages(&api, &format!("{path}{query}limit=1{dismissed}")).await;
+            let mut versions: Vec<i64> = versions(&pages).concat();
+            versions.sort_unstable();
+            (versions, pages)
+        };
+        assert_eq!(read("").await.0, [1, 3], "{path}{query}");
+        assert_eq!(read("&dismissed=excluded").await.0, [1, 3], "{path}{query}");
+        let (all, pages) = read("&dismissed=included").await;
+        assert_eq!(all, [1, 2, 3], "{path}{query}");
+        for event in pages.iter().flat_map(|page| page.body["events"].as_array().unwrap()) {
+            assert_eq!(event.get("dismissed_at").is_some(), event["version"] == 2, "{event}");
+        }
+        let wrong = ask(api.get(&format!("{path}{query}dismissed=yes"))).await;
+        wrong.problem(400, "invalid-request");
     }
     api.stop().await;
 }
