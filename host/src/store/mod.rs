@@ -16,6 +16,7 @@ mod payload;
 mod prepare;
 mod query;
 mod read;
+pub mod rebuild;
 mod retry;
 mod row;
 mod safe_head;
