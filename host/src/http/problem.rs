@@ -47,6 +47,8 @@ pub(super) enum Code {
     ProjectionNotFound,
     /// There is no such dead letter.
     DeadLetterNotFound,
+    /// The mode or the state of the projection does not allow this.
+    ProjectionState,
     /// The stream is at `actual`, and not as `expected`.
     ExpectedVersionConflict,
     /// An event id is taken by another event.
@@ -89,6 +91,7 @@ impl Code {
             Self::UnknownTenant => "There is no such tenant",
             Self::StreamNotFound => "There is no such stream",
             Self::ProjectionNotFound => "There is no such projection",
+            Self::ProjectionState => "The projection does not allow this",
             Self::DeadLetterNotFound => "There is no such dead letter",
             Self::ExpectedVersionConflict => "The stream is not at the expected version",
             Self::DuplicateEvent => "An event id is taken",
@@ -116,7 +119,9 @@ impl Code {
             | Self::DeadLetterNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReceiveTimeOut => StatusCode::REQUEST_TIMEOUT,
-            Self::ExpectedVersionConflict | Self::DuplicateEvent => StatusCode::CONFLICT,
+            Self::ExpectedVersionConflict | Self::DuplicateEvent | Self::ProjectionState => {
+                StatusCode::CONFLICT
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidBody
@@ -259,7 +264,7 @@ impl Problem {
         }
     }
 
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");
         Self::new(Code::InternalError, "the log of the host says what")
     }

@@ -32,7 +32,7 @@ use sqlx::PgPool;
 
 pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
-    Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
+    Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, reset_checkpoints, save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, LetterFilter, dead_letters, requeue};

@@ -38,6 +38,15 @@ impl Work {
         self.hold(&mut tx).await?;
         let live = Live::hold(&mut tx, &target.pool, &target.active, head).await?;
         tx.statement_timeout(STATEMENT).await?;
+        if target.active.plugin.description.mode == Mode::CatchUp {
+            let reached = live.bound.max(self.rebuild.starts_after);
+            let shards = rebuild::shards(&target.pool, name).await?;
+            if shards.iter().any(|shard| shard.position > reached) {
+                tx.rollback().await?;
+                rebuild::forget(&target.pool, name).await?;
+                return Err(RebuildError::Changed("the projection went back in the log"));
+            }
+        }
         // In transactions of their own: what they do is right, whether or not this one commits.
         self.pass(&live).await?;
         if target.active.plugin.description.mode == Mode::Async {
