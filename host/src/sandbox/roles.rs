@@ -121,6 +121,21 @@ pub(super) async fn lock(conn: &mut PgConnection) -> sqlx::Result<()> {
     .await
 }
 
+/// The same for who must not wait: others wait for what the transaction holds already. Answers whether
+/// the lock was free.
+pub(super) async fn try_lock(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    run(
+        conn,
+        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
+         SET LOCAL check_function_bodies = on"
+            .to_owned(),
+    )
+    .await?;
+    sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_xact_lock(7306374208861037)")
+        .fetch_one(conn)
+        .await
+}
+
 /// What the host's own role may do, which decides what it must grant itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host {

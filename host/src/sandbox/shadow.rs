@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::error::{SandboxError, while_doing};
+use super::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
 use super::execute::PluginSql;
 use super::roles::{self, CALLS, Names, ident};
 use super::statement::{self, Prepared};
@@ -86,7 +86,10 @@ impl Sandbox {
         let context = "putting rebuilt tables into their place";
         let live = self.known(plugin).await?;
         let shadow = live.shadow();
-        roles::lock(conn).await.map_err(while_doing(context))?;
+        if !roles::try_lock(conn).await.map_err(while_doing(context))? {
+            let message = "another plugin's tables or statements are being made";
+            return Err(SqlError::new(SqlErrorKind::Retryable, message).into());
+        }
         check(conn, &live, &shadow).await?;
         // All at once and not for long: a reader that has one of them and wants another would wait
         // for this transaction, and this one for the reader.

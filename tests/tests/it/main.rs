@@ -6,6 +6,7 @@ mod http;
 mod interop;
 mod migrate;
 mod partitions;
+mod rebuild;
 mod runners;
 mod safe_head;
 mod sandbox;

@@ -59,7 +59,7 @@ impl Filler {
             after = last.position;
             let mut ready: Vec<i64> = passed
                 .iter()
-                .filter(|event| live.has_passed(&event.tenant, event.position))
+                .filter(|event| live.has_passed(&event.tenant, &event.id, event.position))
                 .map(|event| event.position)
                 .collect();
             let open = self.target.still_open(&self.target.pool, &ready).await?;
@@ -151,7 +151,7 @@ impl Filler {
         };
         let mut held_up: Vec<StreamId> = Vec::new();
         let (wanted, passed) = self.sort_out(page.events, |event| {
-            let handled = live.has_passed(&event.stream.tenant, event.position)
+            let handled = live.has_passed(&event.stream.tenant, &event.stream.id, event.position)
                 && !open.contains(&event.position)
                 && !blocked.contains(&event.position)
                 && !held_up.contains(&event.stream);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +24,8 @@ const HOLE_WARNING: Duration = Duration::from_secs(10);
 pub(super) struct Live {
     /// Nothing after this is in the live tables, or what is there is safe to read up to here.
     pub bound: i64,
-    /// Catch-up: how far each tenant has come.
-    tenants: Option<HashMap<String, i64>>,
+    /// Catch-up: how far each tenant has come, in each of its shards.
+    tenants: Option<HashMap<String, Vec<i64>>>,
 }
 
 impl Live {
@@ -92,17 +93,35 @@ impl Live {
     }
 
     fn of(positions: Vec<LivePosition>) -> Self {
-        let tenants: HashMap<_, _> =
-            positions.into_iter().map(|live| (live.tenant, live.position)).collect();
-        Self { bound: tenants.values().copied().max().unwrap_or(0), tenants: Some(tenants) }
+        let bound = positions.iter().map(|live| live.position).max().unwrap_or(0);
+        let mut tenants: HashMap<String, Vec<i64>> = HashMap::new();
+        for live in positions {
+            let shards = tenants.entry(live.tenant).or_default();
+            let (shard, of) = (live.shard.unsigned_abs() as usize, live.shards.max(1) as usize);
+            shards.resize(of.max(shards.len()), 0);
+            if let Some(position) = shards.get_mut(shard) {
+                *position = live.position;
+            }
+        }
+        Self { bound, tenants: Some(tenants) }
     }
 
-    /// Whether the projection has passed a position of this tenant.
-    pub(super) fn has_passed(&self, tenant: &str, position: i64) -> bool {
-        self.tenants
-            .as_ref()
-            .is_none_or(|tenants| tenants.get(tenant).is_some_and(|live| position <= *live))
+    /// Whether the projection has passed a position, in a stream of this tenant and id.
+    pub(super) fn has_passed(&self, tenant: &str, id: &str, position: i64) -> bool {
+        let Some(tenants) = &self.tenants else { return true };
+        let Some(shards) = tenants.get(tenant) else { return false };
+        let live = match shards.as_slice() {
+            [one] => Some(one),
+            shards => shards.get(shard_of(id, shards.len())),
+        };
+        live.is_some_and(|live| position <= *live)
     }
+}
+
+/// The part that a stream belongs to, as the database has it (`page.sql`).
+fn shard_of(id: &str, shards: usize) -> usize {
+    let hash = Sha256::digest(id);
+    usize::from(u16::from_be_bytes([hash[0], hash[1]])) % shards.max(1)
 }
 
 /// Moves the safe head to what is visible now, however long a transaction takes that can still add an
@@ -143,4 +162,25 @@ async fn settled(
 pub(super) fn with_topic(mut event: Event, topics: &BTreeMap<String, String>) -> Event {
     event.topic = topics.get(&event.stream.aggregate).cloned();
     event
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(tenant: &str, shard: i32, shards: i32, position: i64) -> LivePosition {
+        LivePosition { tenant: tenant.to_owned(), shard, shards, position }
+    }
+
+    #[test]
+    fn an_event_is_passed_when_the_shard_of_its_stream_is() {
+        let live = Live::of(vec![at("a", 0, 1, 7), at("b", 0, 2, 10), at("b", 1, 2, 20)]);
+        assert_eq!(live.bound, 20);
+        assert!(live.has_passed("a", "1", 7) && !live.has_passed("a", "1", 8));
+        assert!(!live.has_passed("c", "1", 1), "a tenant that has not begun");
+        let (even, odd) = ("1", "3");
+        assert_eq!((shard_of(even, 2), shard_of(odd, 2)), (0, 1));
+        assert!(live.has_passed("b", even, 10) && !live.has_passed("b", even, 11));
+        assert!(live.has_passed("b", odd, 20) && !live.has_passed("b", odd, 21));
+    }
 }

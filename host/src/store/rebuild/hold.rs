@@ -16,11 +16,16 @@ pub struct Held {
     pub starts_after: i64,
 }
 
-/// How far a catch-up projection has come: it has handled everything up to here of this tenant.
+/// How far a catch-up projection has come: it has handled everything up to here of this shard of a
+/// tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LivePosition {
     /// The tenant.
     pub tenant: String,
+    /// Which part of its streams, from 0.
+    pub shard: i32,
+    /// Of how many.
+    pub shards: i32,
     /// The position.
     pub position: i64,
 }
@@ -41,7 +46,7 @@ pub async fn live_positions(
     executor: impl PgExecutor<'_>,
     projection: &str,
 ) -> sqlx::Result<Vec<LivePosition>> {
-    sqlx::query_file_as!(LivePosition, "src/store/sql/checkpoints.sql", projection)
+    sqlx::query_file_as!(LivePosition, "src/store/rebuild/sql/live_positions.sql", projection)
         .fetch_all(executor)
         .await
 }
