@@ -133,6 +133,14 @@ impl Tx {
         Ok(())
     }
 
+    /// From now on no statement takes longer, its wait for locks included.
+    pub async fn statement_timeout(&mut self, timeout: Duration) -> sqlx::Result<()> {
+        let timeout = timeout.as_millis().clamp(1, i32::MAX as u128);
+        let sql = format!("SET LOCAL statement_timeout = {timeout}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        Ok(())
+    }
+
     /// The connection, inside the transaction.
     pub fn conn(&mut self) -> &mut PgConnection {
         self.conn.as_mut().expect("a transaction has its connection until it ends")
@@ -230,6 +238,13 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether this error means that somebody else was in the way: a lock that was not free in time, or a
+/// deadlock.
+pub fn is_blocked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("55P03" | "57014" | "40P01" | "40001"))
 }
 
 /// Asks the server to cancel what another connection does, over a connection of this pool.

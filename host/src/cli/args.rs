@@ -214,12 +214,8 @@ pub(super) enum ProjectionsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// How they stand: position, what is left to do, errors
-    Status {
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// How they stand: state, position, what is left to do and how old it is, errors, rebuilds
+    Status(super::status::Status),
     /// Change how one works, for all hosts, while they run
     Set(super::projections::Set),
     /// Have no host run one; events wait for it
@@ -229,6 +225,11 @@ pub(super) enum ProjectionsCommand {
         /// The projection
         name: String,
     },
+    /// Fill new tables from the log by its active version, while the old ones are served, and put them
+    /// into their place; run again, it goes on where it was interrupted
+    Rebuild(super::rebuild::Rebuild),
+    /// Have a catch-up projection go on from another place in the log
+    Reset(super::rebuild::Reset),
 }
 
 #[derive(Debug, clap::Args)]

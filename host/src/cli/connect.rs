@@ -14,6 +14,7 @@ use super::exit::{Exit, UNREACHABLE};
 use crate::embedded::{self, Embedded};
 use crate::projection::Mode;
 use crate::runner::Host;
+use crate::sandbox::Sandbox;
 use crate::settings::Settings;
 use crate::store::migrate;
 use crate::tenancy::Directory;
@@ -88,11 +89,27 @@ impl Context {
 
     /// A host on the database, with its active plugins or those of one mode.
     pub(super) async fn host(&self, only: Option<Mode>) -> anyhow::Result<Host> {
+        self.host_with(only, 0).await
+    }
+
+    /// The same with no fewer connections than these.
+    pub(super) async fn host_with(
+        &self,
+        only: Option<Mode>,
+        connections: u32,
+    ) -> anyhow::Result<Host> {
         let options = self.options().await?;
         let pool = db::pool(options.clone(), 1);
         reach(&pool).await?;
         self.migrate_private(&pool).await?;
-        Host::open(options, self.settings.host(), only).await
+        let mut config = self.settings.host();
+        config.max_connections = config.max_connections.max(connections);
+        Host::open(options, config, only).await
+    }
+
+    /// What keeps the SQL of plugins in bounds, and knows their tables.
+    pub(super) async fn sandbox(&self) -> anyhow::Result<Sandbox> {
+        Ok(Sandbox::new(db::pool(self.options().await?, 2), self.settings.sandbox.clone()))
     }
 
     /// Whether the command is given a database.

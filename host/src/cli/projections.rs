@@ -1,14 +1,13 @@
-//! `eventfabric projections list|status|set|pause|resume`
+//! `eventfabric projections list|set|pause|resume`; `status.rs` and `rebuild.rs` have the others.
 
 use anyhow::Context as _;
 
 use super::args::{self, ProjectionsCommand};
 use super::connect::Context;
-use super::output;
+use super::{output, rebuild, status};
 use crate::plugin::{OnPoison, SettingsChange};
 use crate::projection::TopicFilter;
-use crate::store;
-use crate::{plugin, runner};
+use crate::{plugin, store};
 
 /// What to change. All hosts follow within a second.
 #[derive(Debug, clap::Args)]
@@ -77,33 +76,9 @@ pub(super) async fn run(context: &Context, command: args::Projections) -> anyhow
                 ]
             })
         }
-        ProjectionsCommand::Status { json } => {
-            let rows = runner::statuses(&pool).await?;
-            let header = [
-                "projection",
-                "mode",
-                "version",
-                "state",
-                "position",
-                "behind",
-                "retries",
-                "dead letters",
-                "error",
-            ];
-            output::list(&rows, json, &header, |row| {
-                vec![
-                    row.name.clone(),
-                    row.mode.clone(),
-                    short(&row.version),
-                    row.state.clone(),
-                    row.position.map(|n| n.to_string()).unwrap_or_default(),
-                    row.behind.to_string(),
-                    row.retries.to_string(),
-                    row.dead_letters.to_string(),
-                    row.last_error.clone().unwrap_or_default(),
-                ]
-            })
-        }
+        ProjectionsCommand::Status(command) => status::run(&pool, command).await,
+        ProjectionsCommand::Rebuild(command) => rebuild::rebuild(context, command).await,
+        ProjectionsCommand::Reset(command) => rebuild::reset(context, &pool, command).await,
         ProjectionsCommand::Set(set) => {
             let change = SettingsChange {
                 shards: set.shards,
@@ -134,10 +109,10 @@ pub(super) async fn run(context: &Context, command: args::Projections) -> anyhow
 }
 
 /// Tells the hosts; they would find out within a second.
-async fn tell(pool: &sqlx::PgPool) -> anyhow::Result<()> {
+pub(super) async fn tell(pool: &sqlx::PgPool) -> anyhow::Result<()> {
     store::notify_plugins(pool).await.context("the hosts could not be told")
 }
 
-fn short(version: &str) -> String {
+pub(super) fn short(version: &str) -> String {
     version.chars().take(12).collect()
 }

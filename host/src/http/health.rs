@@ -160,13 +160,10 @@ mod tests {
         ProjectionStatus {
             name: "owners".to_owned(),
             mode: mode.to_owned(),
-            version: String::new(),
             state: "running".to_owned(),
-            last_error: None,
             position,
             behind,
-            retries: 0,
-            dead_letters: 0,
+            ..ProjectionStatus::default()
         }
     }
 

@@ -20,6 +20,7 @@ mod openapi;
 mod params;
 mod plugins;
 mod problem;
+mod projection_changes;
 mod projections;
 mod reader;
 mod responses;

@@ -49,6 +49,8 @@ pub(super) enum Code {
     ProjectionNotFound,
     /// There is no such dead letter.
     DeadLetterNotFound,
+    /// The mode or the state of the projection does not allow this.
+    ProjectionState,
     /// The stream is at `actual`, and not as `expected`.
     ExpectedVersionConflict,
     /// An event id is taken by another event.
@@ -92,6 +94,7 @@ impl Code {
             Self::StreamNotFound => "There is no such stream",
             Self::EventsDetached => "Events of the stream are not in the log now",
             Self::ProjectionNotFound => "There is no such projection",
+            Self::ProjectionState => "The projection does not allow this",
             Self::DeadLetterNotFound => "There is no such dead letter",
             Self::ExpectedVersionConflict => "The stream is not at the expected version",
             Self::DuplicateEvent => "An event id is taken",
@@ -119,7 +122,10 @@ impl Code {
             | Self::DeadLetterNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReceiveTimeOut => StatusCode::REQUEST_TIMEOUT,
-            Self::EventsDetached | Self::ExpectedVersionConflict | Self::DuplicateEvent => {
+            Self::EventsDetached
+            | Self::ExpectedVersionConflict
+            | Self::DuplicateEvent
+            | Self::ProjectionState => {
                 StatusCode::CONFLICT
             }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -267,7 +273,7 @@ impl Problem {
         }
     }
 
-    fn internal(error: &dyn std::error::Error) -> Self {
+    pub(super) fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(%error, "a request failed");
         Self::new(Code::InternalError, "the log of the host says what")
     }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -10,7 +11,8 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{ReadProblems, json};
 use super::state::Api;
-use crate::runner::{ProjectionStatus, statuses};
+use crate::plugin::Paused;
+use crate::runner::{ProjectionStatus, RebuildStatus, statuses};
 
 /// How a projection stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -22,18 +24,87 @@ pub(super) struct ProjectionBody {
     mode: String,
     /// The SHA-256 of the active version.
     version: String,
-    /// `running` or `failed`.
+    /// `running`, `paused` or `failed`.
     state: String,
     /// The error that stopped it.
     last_error: Option<String>,
+    /// That no host runs it; null while they do.
+    paused: Option<PausedBody>,
     /// Catch-up: everything up to here is handled.
     position: Option<i64>,
+    /// The greatest position of the log that is visible. What was handled between two looks is what it
+    /// has grown by, without what `behind` has.
+    log_end: i64,
     /// Catch-up: events after its checkpoints. Async: rows of the outbox and its own retries.
     behind: i64,
+    /// How old the oldest of them is: by the time of the event, or for an async one since it was queued.
+    lag_seconds: f64,
+    /// Catch-up: in how many parts its events are handled at the same time.
+    shards: i32,
+    /// A rebuild that has begun; null where there is none.
+    rebuild: Option<RebuildBody>,
     /// Async: events that wait for another attempt.
     retries: i64,
     /// Async: events that were given up.
     dead_letters: i64,
+}
+
+/// That no host runs a projection.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Paused)]
+pub(super) struct PausedBody {
+    /// Since when.
+    at: DateTime<Utc>,
+    /// By whom.
+    by: Option<String>,
+    /// Why.
+    reason: Option<String>,
+}
+
+/// How a rebuild stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rebuild)]
+pub(super) struct RebuildBody {
+    /// Somebody is at it; otherwise it waits to be continued.
+    running: bool,
+    /// The SHA-256 of the version that fills the new tables.
+    version: String,
+    /// It began after this position.
+    starts_after: i64,
+    /// How far the slowest of its parts has come.
+    position: i64,
+    /// Where it has to come to, as far as is known.
+    target: i64,
+    /// In how many parts.
+    shards: i32,
+    /// Events that were handed to the plugin.
+    events: i64,
+    /// When it began.
+    started_at: DateTime<Utc>,
+    /// Why it ended the last time.
+    last_error: Option<String>,
+}
+
+impl From<Paused> for PausedBody {
+    fn from(paused: Paused) -> Self {
+        Self { at: paused.at, by: paused.by, reason: paused.reason }
+    }
+}
+
+impl From<RebuildStatus> for RebuildBody {
+    fn from(rebuild: RebuildStatus) -> Self {
+        Self {
+            running: rebuild.running,
+            version: rebuild.version,
+            starts_after: rebuild.starts_after,
+            position: rebuild.position,
+            target: rebuild.target,
+            shards: rebuild.shards,
+            events: rebuild.events,
+            started_at: rebuild.started_at,
+            last_error: rebuild.last_error,
+        }
+    }
 }
 
 impl From<ProjectionStatus> for ProjectionBody {
@@ -44,8 +115,13 @@ impl From<ProjectionStatus> for ProjectionBody {
             version: status.version,
             state: status.state,
             last_error: status.last_error,
+            paused: status.paused.map(Into::into),
             position: status.position,
+            log_end: status.log_end,
             behind: status.behind,
+            lag_seconds: status.lag_seconds,
+            shards: status.shards,
+            rebuild: status.rebuild.map(Into::into),
             retries: status.retries,
             dead_letters: status.dead_letters,
         }
@@ -94,12 +170,22 @@ pub(super) async fn get(
     params: Params,
 ) -> Result<Response, Problem> {
     params.only(&[])?;
-    match all(&api).await?.into_iter().find(|projection| projection.name == name) {
-        Some(projection) => Ok(json(&projection)),
-        None => Err(Problem::new(
-            Code::ProjectionNotFound,
-            "there is no such projection; see /v1/projections",
-        )),
+    Ok(json(&one(&api, &name).await?))
+}
+
+/// How one projection stands.
+pub(super) async fn one(api: &Api, name: &str) -> Result<ProjectionBody, Problem> {
+    let found = all(api).await?.into_iter().find(|projection| projection.name == name);
+    found.ok_or_else(|| {
+        let detail = "there is no such projection; see /v1/projections";
+        Problem::new(Code::ProjectionNotFound, detail)
+    })
+}
+
+impl ProjectionBody {
+    /// Whether somebody rebuilds it now.
+    pub(super) fn is_being_rebuilt(&self) -> bool {
+        self.rebuild.as_ref().is_some_and(|rebuild| rebuild.running)
     }
 }
 

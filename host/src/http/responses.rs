@@ -51,6 +51,9 @@ const APPEND: &[(u16, &str)] = &[
     (412, "The stream is not as `If-Match` or `If-None-Match` has it"),
 ];
 
+const CHANGE: &[(u16, &str)] =
+    &[(409, "The mode or the state of the projection does not allow this")];
+
 /// The problems of an operation that reads.
 pub(super) struct ReadProblems;
 /// The problems of reading one stream.
@@ -59,6 +62,8 @@ pub(super) struct StreamProblems;
 pub(super) type SubscribeProblems = ReadProblems;
 /// The problems of an operation with a body.
 pub(super) struct BodyProblems;
+/// The problems of an operation that changes a projection.
+pub(super) struct ChangeProblems;
 /// The problems of an append.
 pub(super) struct AppendProblems;
 
@@ -77,6 +82,12 @@ impl IntoResponses for StreamProblems {
 impl IntoResponses for BodyProblems {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         documented(&[ALWAYS, BODY])
+    }
+}
+
+impl IntoResponses for ChangeProblems {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        documented(&[ALWAYS, BODY, CHANGE])
     }
 }
 

@@ -16,7 +16,8 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
-    append, auth, dead_letters, health, log, metrics, plugins, projections, streams, subscribe,
+    append, auth, dead_letters, health, log, metrics, plugins, projection_changes, projections,
+    streams, subscribe,
 };
 
 /// What each scope allows under `/v1`.
@@ -29,6 +30,10 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
     let admin = OpenApiRouter::new()
         .routes(routes!(projections::list))
         .routes(routes!(projections::get))
+        .routes(routes!(projection_changes::pause))
+        .routes(routes!(projection_changes::resume))
+        .routes(routes!(projection_changes::reset))
+        .routes(routes!(projection_changes::rebuild))
         .routes(routes!(plugins::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue));

@@ -190,6 +190,11 @@ impl Api {
         self.topics.get(aggregate).cloned()
     }
 
+    /// The label in the outbox of each aggregate's events.
+    pub(super) fn topics(&self) -> &BTreeMap<String, String> {
+        &self.topics
+    }
+
     /// Notes which projections stand still.
     pub(super) fn note_still(&self, projections: Vec<String>) {
         *self.still.lock().unwrap_or_else(PoisonError::into_inner) = projections;

@@ -27,8 +27,8 @@ pub use instance::{HandleStats, Plugin};
 pub use limits::Limits;
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use settings::{
-    NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError, Start,
-    change, pause, resume,
+    MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,
+    Start, change, pause, renew, resume,
 };
 pub use version::{InvalidVersion, Version, check_name};
 pub use watch::{Found, FoundError, Item, Settle, watch};

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 
-use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
+use super::settings::{NewProjection, Paused, ProjectionSettings};
 use super::{Plugin, Runtime};
 use crate::db;
 use crate::event::Event;
@@ -309,18 +309,7 @@ impl Registry {
         let name = &plugin.description.name;
         let new = self.new.get(name).cloned().unwrap_or_default();
         let mut tx = self.pool.begin().await?;
-        let starts_after = match new.start {
-            Start::Default => 0,
-            Start::After(position) => position,
-            Start::Now => {
-                let now = sqlx::query_file!("src/plugin/sql/start_now.sql");
-                now.fetch_one(&mut *tx).await?.position
-            }
-            Start::Time(time) => {
-                let then = sqlx::query_file!("src/plugin/sql/start_at_time.sql", time);
-                then.fetch_one(&mut *tx).await?.position
-            }
-        };
+        let starts_after = new.start.position(&mut *tx).await?;
         sqlx::query_file!(
             "src/plugin/sql/version_store.sql",
             name,

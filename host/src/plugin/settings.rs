@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 
 use crate::projection::{Mode, TopicFilter};
 
@@ -89,6 +89,27 @@ pub enum Start {
     After(i64),
     /// With the first event of this time or later.
     Time(DateTime<Utc>),
+}
+
+impl Start {
+    /// The position after which that is, as the log stands now.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn position(self, executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+        Ok(match self {
+            Self::Default => 0,
+            Self::After(position) => position,
+            Self::Now => {
+                let now = sqlx::query_file!("src/plugin/sql/start_now.sql");
+                now.fetch_one(executor).await?.position
+            }
+            Self::Time(time) => {
+                let then = sqlx::query_file!("src/plugin/sql/start_at_time.sql", time);
+                then.fetch_one(executor).await?.position
+            }
+        })
+    }
 }
 
 impl FromStr for Start {
@@ -284,6 +305,16 @@ pub async fn resume(pool: &PgPool, name: &str) -> Result<(), SettingsError> {
     } else {
         SettingsError::Unknown(name.to_owned())
     })
+}
+
+/// Tells all hosts that what they know of a projection holds no longer, when the transaction commits.
+/// Answers whether there is such a projection.
+///
+/// # Errors
+/// The database's.
+pub async fn renew(executor: impl PgExecutor<'_>, name: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query_file!("src/plugin/sql/renew.sql", name).execute(executor).await?;
+    Ok(done.rows_affected() > 0)
 }
 
 #[cfg(test)]

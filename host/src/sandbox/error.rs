@@ -212,6 +212,24 @@ pub enum SandboxError {
         /// Why.
         reason: String,
     },
+    /// The tables can't be replaced by others of the same names: something would be lost.
+    #[error(
+        "the tables of `{plugin}` cannot be replaced, for with them would go {}. Move that to where it \
+         does not depend on them, or into the migrations of the plugin",
+        .things.join(", ")
+    )]
+    Replace {
+        /// The plugin.
+        plugin: String,
+        /// What would be lost.
+        things: Vec<String>,
+    },
+    /// The tables were changed by migrations that the active version does not have.
+    #[error(
+        "the tables of `{0}` have migrations that its active version does not: a newer version is \
+         being deployed, or was and did not become active. Deploy it first"
+    )]
+    NewerTables(String),
     /// A statement was refused or failed.
     #[error(transparent)]
     Sql(#[from] SqlError),

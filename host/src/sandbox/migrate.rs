@@ -84,7 +84,7 @@ async fn missing<'a>(
 }
 
 /// The functions hold on to the tables. They are made again at their next use.
-async fn drop_functions(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+pub(super) async fn drop_functions(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
     let functions: Vec<String> = sqlx::query_scalar(
         "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 RETURNING function_name",
     )

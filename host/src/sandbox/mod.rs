@@ -17,6 +17,7 @@ mod migrate;
 mod policy;
 mod read;
 mod roles;
+mod shadow;
 mod split;
 mod statement;
 mod tree;
@@ -95,6 +96,14 @@ impl Sandbox {
         description: &Description,
     ) -> Result<MigrationReport, SandboxError> {
         let names = self.names(&description.name).await?;
+        self.migrate(&names, description).await
+    }
+
+    async fn migrate(
+        &self,
+        names: &Names,
+        description: &Description,
+    ) -> Result<MigrationReport, SandboxError> {
         let conn = self.control.acquire().await.map_err(while_doing("connecting"))?;
         // What a migration does to its session must not reach another one: the connection leaves
         // the pool and is closed.
@@ -103,7 +112,7 @@ impl Sandbox {
             .fetch_one(&mut conn)
             .await
             .map_err(while_doing("connecting"))?;
-        let run = migrate::prepare(&mut conn, &names, description);
+        let run = migrate::prepare(&mut conn, names, description);
         let done = tokio::time::timeout(self.config.migration_timeout, run).await;
         match done {
             Ok(done) => {

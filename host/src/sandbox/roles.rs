@@ -13,6 +13,11 @@ pub(super) const CALLS: &str = "eventfabric_calls";
 const RESERVED: &[&str] =
     &["eventfabric", "eventfabric_calls", "information_schema", "public", "postgres", "host"];
 
+/// How the schema's name ends in which a rebuild makes a plugin's tables anew.
+const SHADOW: &str = "__rebuild";
+/// How the schema's name ends whose tables a rebuild has replaced.
+const OLD: &str = "__old";
+
 /// Whose schema, and under which names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
@@ -26,6 +31,8 @@ pub(super) struct Names {
     pub exec: String,
     /// May read the tables and nothing else; operators' queries run as this role.
     pub reader: String,
+    /// A hash of the database's name.
+    database: String,
 }
 
 impl Names {
@@ -49,20 +56,48 @@ impl Names {
         if reserved(plugin) || reserved(&schema) {
             return wrong("it is reserved");
         }
-        let database = &hex::encode(Sha256::digest(database))[..8];
+        if [SHADOW, OLD].iter().any(|end| plugin.ends_with(end)) {
+            return wrong("names that end so are those of rebuilds");
+        }
+        let database = hex::encode(Sha256::digest(database))[..8].to_owned();
+        Ok(Self::of_schema(database, plugin, schema))
+    }
+
+    /// Where a rebuild of the plugin makes its tables.
+    pub fn shadow(&self) -> Self {
+        self.beside(SHADOW)
+    }
+
+    /// Where the tables are kept that a rebuild has replaced.
+    pub fn old(&self) -> Self {
+        self.beside(OLD)
+    }
+
+    fn beside(&self, end: &str) -> Self {
+        let schema = if self.schema.len() + end.len() <= 63 {
+            format!("{}{end}", self.schema)
+        } else {
+            let hash = &hex::encode(Sha256::digest(&self.schema))[..8];
+            format!("{}_{hash}{end}", &self.schema[..40])
+        };
+        Self::of_schema(self.database.clone(), &self.plugin, schema)
+    }
+
+    fn of_schema(database: String, plugin: &str, schema: String) -> Self {
         // A schema that would make the roles' names too long goes in as a hash, too.
         let part = if schema.len() <= 48 {
             schema.clone()
         } else {
             hex::encode(Sha256::digest(&schema))[..40].to_owned()
         };
-        Ok(Self {
+        Self {
             plugin: plugin.to_owned(),
             schema,
             owner: format!("ef_{database}_{part}_o"),
             exec: format!("ef_{database}_{part}_x"),
             reader: format!("ef_{database}_{part}_r"),
-        })
+            database,
+        }
     }
 }
 
@@ -101,6 +136,21 @@ pub(super) async fn lock(conn: &mut PgConnection) -> Result<(), SqlError> {
         }
         error
     })
+}
+
+/// The same for who must not wait: others wait for what the transaction holds already. Answers whether
+/// the lock was free.
+pub(super) async fn try_lock(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    run(
+        conn,
+        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
+         SET LOCAL check_function_bodies = on"
+            .to_owned(),
+    )
+    .await?;
+    sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_xact_lock(7306374208861037)")
+        .fetch_one(conn)
+        .await
 }
 
 /// What the host's own role may do, which decides what it must grant itself.
@@ -287,7 +337,26 @@ mod tests {
         assert!(names.owner.len() <= 63 && names.exec.len() <= 63);
         let prefixed = Names::new("db", "shadow_of_", &long).unwrap();
         assert!(prefixed.exec.len() <= 63 && prefixed.exec != names.exec);
-        for name in ["", "A", "1a", "a-b", "pg_x", "public", "eventfabric", &"p".repeat(49)] {
+        let shadow = prefixed.shadow();
+        assert!(shadow.schema.len() <= 63 && shadow.owner.len() <= 63);
+        assert!(shadow.schema != prefixed.schema && shadow.exec != prefixed.exec);
+        let short = Names::new("db", "", "board").unwrap();
+        assert_eq!(
+            (short.shadow().schema.as_str(), short.old().schema.as_str()),
+            ("board__rebuild", "board__old")
+        );
+        for name in [
+            "board__rebuild",
+            "board__old",
+            "",
+            "A",
+            "1a",
+            "a-b",
+            "pg_x",
+            "public",
+            "eventfabric",
+            &"p".repeat(49),
+        ] {
             assert!(Names::new("db", "", name).is_err(), "{name}");
         }
     }

@@ -215,6 +215,32 @@ fn name_of(names: &Names, statement: &str) -> String {
     format!("s_{}", &sha256(&format!("{}\n{statement}", names.schema))[..40])
 }
 
+/// The function of a statement that [`make`] has judged, for another schema: its name without and with
+/// the schema of the functions.
+pub(super) fn function_of(names: &Names, text: &str) -> Option<(String, String)> {
+    let pieces = split::split(text).ok()?;
+    let piece = pieces.first()?;
+    let end = piece.text.as_ptr() as usize - text.as_ptr() as usize + piece.text.len();
+    let name = ident(&name_of(names, &text[..end]));
+    let function = format!("{CALLS}.{name}");
+    Some((name, function))
+}
+
+impl Prepared {
+    /// The same statement once its schema has another name, and its function, too.
+    pub(super) fn moved(mut self, from: &str, to: &str, function: String) -> Self {
+        let (from, to) = (format!("{from}."), format!("{}.", ident(to)));
+        let params = self.params.iter_mut().map(|param| &mut param.type_name);
+        let columns = self.columns.iter_mut().map(|column| &mut column.type_name);
+        for name in params.chain(columns) {
+            if let Some(rest) = name.strip_prefix(&from) {
+                *name = format!("{to}{rest}");
+            }
+        }
+        Self { function, ..self }
+    }
+}
+
 /// Where names without a schema are looked up: the plugin's schema and PostgreSQL's own, and the
 /// temporary tables last, where they can shadow nothing.
 async fn search(conn: &mut PgConnection, schema: &str) -> Result<(), SqlError> {

@@ -258,3 +258,22 @@ pub async fn change_layout(
         .await?;
     Ok(())
 }
+
+/// Moves all checkpoints of a projection, those of `tenants` included that have none yet, and forgets
+/// which later events it was to try again or has given up. Waits for batches that are on their way.
+/// Answers the position, which is at most the end of the log.
+pub async fn reset_checkpoints(
+    conn: &mut PgConnection,
+    projection: &str,
+    position: i64,
+    tenants: &[String],
+) -> sqlx::Result<i64> {
+    let row =
+        sqlx::query_file!("src/store/sql/checkpoint_reset.sql", projection, position, tenants)
+            .fetch_one(&mut *conn)
+            .await?;
+    sqlx::query_file!("src/store/sql/checkpoint_reset_open.sql", projection, row.position)
+        .execute(conn)
+        .await?;
+    Ok(row.position)
+}

@@ -48,6 +48,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "020_operation",
     "021_shards",
     "022_async_delivery",
+    "023_rebuild",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

@@ -16,6 +16,7 @@ mod payload;
 mod prepare;
 mod query;
 mod read;
+pub mod rebuild;
 mod retry;
 mod row;
 mod safe_head;
@@ -32,7 +33,8 @@ use sqlx::PgPool;
 pub use append::{Append, Appended, AppendedEvent, InTransaction};
 pub use checkpoint::{
     Checkpoint, IdleMove, Layout, Mover, Place, change_layout, checkpoints, create_checkpoint,
-    lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, save_checkpoint,
+    lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, reset_checkpoints,
+    save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{DeadLetter, LetterFilter, bury, bury_new, dead_letters, requeue};

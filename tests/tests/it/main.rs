@@ -7,6 +7,7 @@ mod interop;
 mod migrate;
 mod operator;
 mod partitions;
+mod rebuild;
 mod runners;
 mod safe_head;
 mod sandbox;

@@ -1,16 +1,32 @@
 -- How each projection stands. A catch-up projection stands where its slowest tenant does; an async
--- one has retries and dead letters, and the outbox in common with the others.
-SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error,
+-- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
+-- Uses projection_checkpoints_pkey, events_pkey, outbox_pkey, projection_retries_due_idx.
+SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error, p.shards,
+       p.paused_at, p.paused_by, p.pause_reason,
+       (SELECT coalesce(max(global_position), 0) FROM eventfabric.events) AS "log_end!",
        c.position AS "position?",
        coalesce(c.behind, 0) AS "behind!",
-       c.oldest AS "oldest?",
-       (SELECT count(*) FROM eventfabric.projection_retries r
-        WHERE r.projection_name = p.projection_name) AS "retries!",
+       r.retries AS "retries!",
        (SELECT count(*) FROM eventfabric.outbox_dead_letters d
         WHERE d.projection_name = p.projection_name) AS "dead_letters!",
        (SELECT count(*) FROM (SELECT FROM eventfabric.outbox o
                               WHERE p.mode = 'async' AND o.dead_lettered_at IS NULL
-                              LIMIT 1000000) queued) AS "queued!"
+                              LIMIT 1000000) queued) AS "queued!",
+       coalesce(greatest(extract(epoch FROM now() - least(c.oldest, r.oldest, q.oldest))::float8, 0),
+                0) AS "lag_seconds!",
+       b.plugin_version AS "rebuild_version?", b.starts_after AS "rebuild_starts_after?",
+       b.target_position AS "rebuild_target?", b.shards AS "rebuild_shards?",
+       b.last_error AS "rebuild_error?", b.started_at AS "rebuild_started_at?",
+       s.position AS "rebuild_position?", s.events AS "rebuild_events?",
+       -- The session that claim.sql has made the only one.
+       EXISTS (SELECT FROM pg_catalog.pg_locks l
+               WHERE b.projection_name IS NOT NULL
+                 AND l.locktype = 'advisory' AND l.objsubid = 1
+                 AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                                   WHERE datname = pg_catalog.current_database())
+                 AND (l.classid::bigint << 32) | l.objid::bigint
+                     = pg_catalog.hashtextextended('eventfabric rebuild ' || p.projection_name, 0)
+              ) AS "rebuild_running!"
 FROM eventfabric.projections p
 LEFT JOIN LATERAL (
     SELECT min(coalesce(k.last_global_position, 0)) AS position,
@@ -28,4 +44,22 @@ LEFT JOIN LATERAL (
     ) n
     WHERE p.mode = 'catch-up'
 ) c ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS retries, min(first_failed_at) AS oldest
+    FROM eventfabric.projection_retries
+    WHERE projection_name = p.projection_name
+) r
+LEFT JOIN LATERAL (
+    SELECT created_at AS oldest
+    FROM eventfabric.outbox
+    WHERE p.mode = 'async' AND dead_lettered_at IS NULL
+    ORDER BY id
+    LIMIT 1
+) q ON true
+LEFT JOIN eventfabric.projection_rebuilds b ON b.projection_name = p.projection_name
+LEFT JOIN LATERAL (
+    SELECT min(last_global_position) AS position, sum(events)::bigint AS events
+    FROM eventfabric.projection_rebuild_shards
+    WHERE projection_name = b.projection_name
+) s ON true
 ORDER BY p.projection_name

@@ -2,6 +2,7 @@
 //! what is refused.
 
 mod appending;
+mod changing;
 mod operation;
 mod reading;
 mod refused;

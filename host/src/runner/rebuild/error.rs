@@ -1,0 +1,86 @@
+//! Why a rebuild has ended before its time.
+
+use crate::sandbox::{SandboxError, SqlErrorKind};
+use crate::store::{StoreError, describe};
+
+/// Why a projection was not rebuilt. What is served has not changed, and unless it says so the same
+/// command goes on where this one has stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// There is no projection of that name.
+    #[error("there is no projection `{0}` (see `eventfabric projections list`)")]
+    Unknown(String),
+    /// Its plugin can't be loaded here.
+    #[error("the active version of `{0}` cannot be loaded here (the log says why)")]
+    NotLoaded(String),
+    /// Somebody else is at it.
+    #[error("`{0}` is being rebuilt already, by another program or another task of this one")]
+    Busy(String),
+    /// A value that is out of range.
+    #[error("{0}")]
+    Value(String),
+    /// Events that it would need are not there.
+    #[error(
+        "the events of {} are not in the log: attach these partitions first (`eventfabric partitions \
+         attach`), or give the first event by --from", .0.join(", ")
+    )]
+    Detached(Vec<String>),
+    /// The tables can't be made, or can't be replaced.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The plugin refuses an event.
+    #[error("it failed at position {position} ({event}): {message}")]
+    Event {
+        /// The place of the event in the log.
+        position: i64,
+        /// Its type, version and stream.
+        event: String,
+        /// What the plugin said.
+        message: String,
+    },
+    /// The plugin is wrong, whatever the event.
+    #[error("the plugin is wrong: {0}")]
+    Plugin(String),
+    /// The projection is not what it was at the beginning.
+    #[error("{0} meanwhile: the rebuild begins anew the next time")]
+    Changed(&'static str),
+    /// Another rebuild of the projection has begun anew, or has ended.
+    #[error("another rebuild of the projection has taken over")]
+    Gone,
+    /// It was told to stop.
+    #[error("it was stopped")]
+    Stopped,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for RebuildError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl RebuildError {
+    /// Somebody else was in the way, and will not always be.
+    pub(super) fn is_blocked(&self) -> bool {
+        let error = match self {
+            Self::Store(StoreError::Database(error)) => error,
+            Self::Sandbox(SandboxError::Database { source, .. }) => source,
+            Self::Sandbox(SandboxError::Sql(error)) => {
+                return error.kind == SqlErrorKind::Retryable;
+            }
+            _ => return false,
+        };
+        crate::db::is_blocked(error)
+    }
+
+    /// In words for the table of rebuilds.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Store(StoreError::Database(error)) => describe(error),
+            other => other.to_string(),
+        }
+    }
+}

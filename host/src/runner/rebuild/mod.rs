@@ -1,0 +1,357 @@
+//! Rebuilding a projection: its plugin fills a second set of tables from the log, while the first is
+//! served and goes on; then the two change places in one transaction.
+//!
+//! What is exact about it is in `ARCHITECTURE.md`. `fill.rs` reads the log, `live.rs` knows which events
+//! the live tables hold, `place.rs` is the end.
+
+mod error;
+mod fill;
+mod live;
+mod place;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::db::Tx;
+use crate::event::Event;
+use crate::plugin::{Active, MAX_SHARDS, ProjectionSettings, Registry, Start};
+use crate::projection::{Failure, FailureKind, Mode};
+use crate::sandbox::PluginSql;
+use crate::store::partition;
+use crate::store::rebuild::{self, Rebuild, Shard};
+use crate::store::{SafeHead, notify_plugins};
+use fill::Filler;
+use live::Live;
+use place::Place;
+
+pub use error::RebuildError;
+pub use progress::RebuildProgress;
+
+/// How long to wait for a lock while others are held that somebody may be waiting for: less than the
+/// time after which the server looks for a deadlock.
+const BRIEFLY: Duration = Duration::from_millis(500);
+/// A rebuild that was killed a moment ago is still known to the server.
+const CLAIM: Duration = Duration::from_secs(2);
+
+/// How to rebuild.
+#[derive(Debug, Clone)]
+pub struct RebuildOptions {
+    /// With which event of the log to begin, in empty tables.
+    pub from: Start,
+    /// In how many parts to read the log; as many as there are cores where it is not said.
+    pub shards: Option<i32>,
+    /// Keep the tables that are replaced, beside the new ones.
+    pub keep_old: bool,
+    /// Topics of aggregates: the label that their events had in the outbox.
+    pub topics: BTreeMap<String, String>,
+    /// Events in a batch, at most.
+    pub batch: i64,
+}
+
+impl Default for RebuildOptions {
+    fn default() -> Self {
+        Self {
+            from: Start::Default,
+            shards: None,
+            keep_old: false,
+            topics: BTreeMap::new(),
+            batch: 500,
+        }
+    }
+}
+
+/// A projection that was rebuilt.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Rebuilt {
+    /// Its name.
+    pub projection: String,
+    /// The SHA-256 of the version that filled the tables.
+    pub version: String,
+    /// Events that were handed to it, those before an interruption included.
+    pub events: i64,
+    /// In how many parts.
+    pub shards: i32,
+    /// It went on with what an earlier rebuild had left.
+    pub resumed: bool,
+    /// How long it took this time, in seconds.
+    pub seconds: f64,
+}
+
+/// What is filled, and by what.
+struct Target {
+    pool: PgPool,
+    active: Arc<Active>,
+    /// The plugin's way to the shadow.
+    sql: Arc<PluginSql>,
+    topics: BTreeMap<String, String>,
+    batch: i64,
+}
+
+/// A rebuild at work.
+struct Work {
+    registry: Arc<Registry>,
+    target: Arc<Target>,
+    rebuild: Rebuild,
+    keep_old: bool,
+    progress: watch::Sender<RebuildProgress>,
+    stop: CancellationToken,
+}
+
+/// Rebuilds a projection by its active version, whether or not hosts run it. `progress` tells how it gets
+/// on. One that ends early (`stop`, an error, the end of the process) has changed nothing, and goes on
+/// the next time where it stopped, if it is asked for the same.
+///
+/// # Errors
+/// See [`RebuildError`].
+pub async fn rebuild(
+    registry: &Arc<Registry>,
+    name: &str,
+    options: &RebuildOptions,
+    progress: &watch::Sender<RebuildProgress>,
+    stop: &CancellationToken,
+) -> Result<Rebuilt, RebuildError> {
+    let start = Instant::now();
+    if let Some(shards) = options.shards.filter(|shards| !(1..=MAX_SHARDS).contains(shards)) {
+        let message = format!("shards is {shards}, and must be from 1 to {MAX_SHARDS}");
+        return Err(RebuildError::Value(message));
+    }
+    registry.sync().await.map_err(|_| RebuildError::NotLoaded(name.to_owned()))?;
+    let snapshot = registry.snapshot();
+    if !snapshot.registered.contains_key(name) {
+        return Err(RebuildError::Unknown(name.to_owned()));
+    }
+    let active =
+        snapshot.current(name).ok_or_else(|| RebuildError::NotLoaded(name.to_owned()))?.clone();
+    let pool = registry.pool().clone();
+    let _claim = claim(&pool, name).await?;
+    let (found, resumed) = begin(registry, &active, options).await?;
+    let sql = registry.sandbox().prepare_shadow(&active.plugin.description).await?;
+    let shards = rebuild::shards(&pool, name).await?;
+    progress.send_replace(RebuildProgress::begin(resumed, found.starts_after, &shards));
+    let (topics, batch) = (options.topics.clone(), options.batch.max(1));
+    let work = Work {
+        registry: registry.clone(),
+        target: Arc::new(Target { pool: pool.clone(), active, sql, topics, batch }),
+        rebuild: found.clone(),
+        keep_old: options.keep_old,
+        progress: progress.clone(),
+        stop: stop.clone(),
+    };
+    if let Err(error) = work.run().await {
+        let noted = rebuild::note_error(&pool, name, found.id, &error.text()).await;
+        if let Err(error) = noted {
+            tracing::debug!(projection = name, %error, "why its rebuild ended is not noted");
+        }
+        return Err(error);
+    }
+    if let Err(error) = notify_plugins(&pool).await {
+        tracing::debug!(%error, "the hosts will find the rebuilt tables by polling");
+    }
+    Ok(Rebuilt {
+        projection: name.to_owned(),
+        version: found.version,
+        events: progress.borrow().events,
+        shards: found.shards,
+        resumed,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// A session that is the only one to rebuild a projection, as long as this lives.
+async fn claim(pool: &PgPool, name: &str) -> Result<PgConnection, RebuildError> {
+    // Out of the pool: given back, it would keep the claim.
+    let mut conn = pool.acquire().await?.detach();
+    let start = Instant::now();
+    while !rebuild::claim(&mut conn, name).await? {
+        if start.elapsed() > CLAIM {
+            return Err(RebuildError::Busy(name.to_owned()));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(conn)
+}
+
+/// Finds what an earlier rebuild has left that was asked for the same, or begins anew. Answers whether it
+/// was found.
+async fn begin(
+    registry: &Registry,
+    active: &Active,
+    options: &RebuildOptions,
+) -> Result<(Rebuild, bool), RebuildError> {
+    let (pool, sandbox) = (registry.pool(), registry.sandbox());
+    let description = &active.plugin.description;
+    let (name, version) = (&description.name, active.plugin.version.full());
+    let starts_after = options.from.position(pool).await?;
+    let wants = wants(&description.mode, &active.settings, &options.topics);
+    let earlier = rebuild::find(pool, name).await?;
+    if let Some(earlier) = earlier {
+        let same = earlier.version == version
+            && earlier.starts_after == starts_after
+            && earlier.wants == wants
+            && options.shards.is_none_or(|shards| shards == earlier.shards)
+            && sandbox.has_shadow(name).await?;
+        if same {
+            return Ok((earlier, true));
+        }
+        tracing::info!(
+            projection = name,
+            "an earlier rebuild was of another version, or was asked for something else; this one \
+             begins anew"
+        );
+    }
+    if starts_after == 0 {
+        let detached = partition::detached(pool).await?;
+        if !detached.is_empty() {
+            return Err(RebuildError::Detached(detached));
+        }
+    }
+    // In this order: what is recorded is there, whenever this ends.
+    rebuild::forget(pool, name).await?;
+    sandbox.drop_shadow(name).await?;
+    sandbox.prepare_shadow(description).await?;
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    // A part at work has a connection, and some are for other things.
+    let room = pool.options().get_max_connections().saturating_sub(4).max(1);
+    let most = MAX_SHARDS.min(i32::try_from(room).unwrap_or(MAX_SHARDS));
+    let shards = options.shards.unwrap_or_else(|| i32::try_from(cores).unwrap_or(1).min(most));
+    let begun = rebuild::begin(pool, name, &version, starts_after, &wants, shards).await?;
+    Ok((begun, false))
+}
+
+/// What decides which events a projection gets, beside its plugin.
+fn wants(mode: &Mode, settings: &ProjectionSettings, topics: &BTreeMap<String, String>) -> Value {
+    match mode {
+        Mode::Async => json!({
+            "starts_after": settings.starts_after, "topics": settings.topics, "of": topics,
+        }),
+        Mode::CatchUp | Mode::Inline => json!({"starts_after": settings.starts_after}),
+    }
+}
+
+impl Work {
+    fn name(&self) -> &str {
+        &self.target.active.plugin.description.name
+    }
+
+    /// Passes over what has come meanwhile, each shorter than the one before, until the rest is so small
+    /// that the writers can wait for it.
+    async fn run(&self) -> Result<(), RebuildError> {
+        let (pool, active) = (&self.target.pool, &self.target.active);
+        let mut head = SafeHead::default();
+        let mut patience = BRIEFLY;
+        loop {
+            let live = Live::look(pool, active, &mut head, &self.stop).await?;
+            rebuild::note_target(pool, self.name(), self.rebuild.id, live.bound).await?;
+            self.progress.send_modify(|progress| {
+                progress.target = live.bound;
+                progress.replacing = false;
+            });
+            if self.pass(&live).await? > 2 * self.target.batch {
+                continue;
+            }
+            self.registry.sandbox().analyze_shadow(self.name()).await?;
+            self.progress.send_modify(|progress| progress.replacing = true);
+            match self.place(&mut head, patience).await {
+                Ok(Place::Taken) => return Ok(()),
+                Ok(Place::Blocked(by)) => {
+                    tracing::info!(
+                        projection = self.name(),
+                        by,
+                        ?patience,
+                        "the rebuilt tables are ready and wait for their place"
+                    );
+                    patience = (patience * 2).min(Duration::from_secs(10));
+                }
+                Err(error) if error.is_blocked() => {
+                    tracing::info!(
+                        projection = self.name(),
+                        by = error.text(),
+                        ?patience,
+                        "the rebuilt tables are ready and wait for their place"
+                    );
+                    patience = (patience * 2).min(Duration::from_secs(10));
+                }
+                Err(error) => return Err(error),
+            }
+            // Those who had to wait may go on for a moment.
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(RebuildError::Stopped),
+                () = tokio::time::sleep(BRIEFLY) => {}
+            }
+        }
+    }
+
+    /// All parts go on to where the live tables are. Answers how many events were handled.
+    async fn pass(&self, live: &Live) -> Result<i64, RebuildError> {
+        let mut parts = JoinSet::new();
+        for number in 0..self.rebuild.shards {
+            let filler = Filler {
+                target: self.target.clone(),
+                shard: Shard {
+                    projection: self.name().to_owned(),
+                    rebuild: self.rebuild.id,
+                    number,
+                    of: self.rebuild.shards,
+                },
+                progress: self.progress.clone(),
+                stop: self.stop.clone(),
+            };
+            let live = live.clone();
+            parts.spawn(async move { filler.pass(&live).await });
+        }
+        let mut events = 0;
+        while let Some(ended) = parts.join_next().await {
+            // The others are dropped with the set: their batches are rolled back.
+            events += ended.map_err(|error| RebuildError::Plugin(error.to_string()))??;
+        }
+        Ok(events)
+    }
+}
+
+impl Target {
+    /// Hands events to the plugin, in this transaction. An error names the event to blame, or the first
+    /// one of them.
+    async fn handle(
+        &self,
+        tx: Tx,
+        events: &[Event],
+    ) -> Result<Result<Tx, (Box<Event>, Failure)>, RebuildError> {
+        let Some(first) = events.first() else { return Ok(Ok(tx)) };
+        let plugin = &self.active.plugin;
+        let (tx, result) = plugin.handle(tx, &self.sql, events, &self.active.config).await;
+        let failure = match (tx, result) {
+            (Some(tx), Ok(_)) => return Ok(Ok(tx)),
+            (None, Ok(_)) => Failure::new(FailureKind::Retry, "the connection was lost"),
+            (tx, Err(failure)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                failure
+            }
+        };
+        let event = failure.index.and_then(|index| events.get(index)).unwrap_or(first);
+        Ok(Err((Box::new(event.clone()), failure)))
+    }
+
+    /// Those of the positions that the projection has not handled, though it has come past them.
+    async fn still_open(
+        &self,
+        executor: impl PgExecutor<'_>,
+        positions: &[i64],
+    ) -> Result<Vec<i64>, RebuildError> {
+        let description = &self.active.plugin.description;
+        if positions.is_empty() || description.mode == Mode::Inline {
+            return Ok(Vec::new());
+        }
+        let is_async = description.mode == Mode::Async;
+        Ok(rebuild::still_open(executor, &description.name, is_async, positions).await?)
+    }
+}

@@ -1,0 +1,320 @@
+//! A second set of a plugin's tables, that a rebuild fills and then puts into the place of the first.
+//!
+//! The shadow is a schema of its own with roles of its own, so both walls stand between the two: its
+//! statements are judged against the shadow's name, and its role has no right on the live tables. At
+//! the end the names change hands: those of the schemas, of the roles, and of the functions, by which
+//! other hosts call the plugin's statements.
+
+use std::sync::Arc;
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
+use super::execute::PluginSql;
+use super::roles::{self, CALLS, Names, ident};
+use super::statement::{self, Prepared};
+use super::{Sandbox, migrate, policy};
+use crate::projection::Description;
+
+impl Sandbox {
+    /// Whether there are tables that a rebuild has begun to fill.
+    pub async fn has_shadow(&self, plugin: &str) -> Result<bool, SandboxError> {
+        let names = self.names(plugin).await?.shadow();
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas s
+                            JOIN pg_catalog.pg_namespace n ON n.nspname = s.schema_name
+                            WHERE s.schema_name = $1 AND s.plugin_name = $2)",
+        )
+        .bind(&names.schema)
+        .bind(&names.plugin)
+        .fetch_one(&self.control)
+        .await
+        .map_err(while_doing("looking for the tables of a rebuild"))
+    }
+
+    /// Makes the shadow, where it is not there, by all migrations of the plugin. Answers what the plugin
+    /// may do there. Refuses when the live tables could not be replaced in the end.
+    pub async fn prepare_shadow(
+        &self,
+        description: &Description,
+    ) -> Result<Arc<PluginSql>, SandboxError> {
+        let live = self.known(&description.name).await?;
+        let shadow = live.shadow();
+        self.migrate(&shadow, description).await?;
+        let mut conn =
+            self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
+        check(&mut conn, &live, &shadow).await?;
+        drop(conn);
+        let sql = PluginSql::load(self.control.clone(), self.config.clone(), shadow).await?;
+        Ok(Arc::new(sql))
+    }
+
+    /// Drops the shadow and everything in it.
+    pub async fn drop_shadow(&self, plugin: &str) -> Result<(), SandboxError> {
+        let context = "dropping the tables of a rebuild";
+        let shadow = self.names(plugin).await?.shadow();
+        let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
+        let mut tx = conn.begin().await.map_err(while_doing(context))?;
+        roles::lock(&mut tx).await.map_err(while_doing(context))?;
+        remove(&mut tx, &shadow).await.map_err(while_doing(context))?;
+        tx.commit().await.map_err(while_doing(context))
+    }
+
+    /// Has the server look at what is in the shadow, for its planner.
+    pub async fn analyze_shadow(&self, plugin: &str) -> Result<(), SandboxError> {
+        let context = "analyzing the tables of a rebuild";
+        let shadow = self.names(plugin).await?.shadow();
+        let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
+        for table in relations(&mut conn, &shadow, "rp").await.map_err(while_doing(context))? {
+            roles::run(&mut conn, format!("ANALYZE {table}"))
+                .await
+                .map_err(while_doing(context))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the shadow into the place of the live tables, which are dropped, or kept beside it. Takes
+    /// effect when the transaction commits; until then who reads the live tables waits. A reader that
+    /// keeps one of them for longer than `patience` is not waited for: that is an error that passes.
+    pub async fn replace(
+        &self,
+        conn: &mut PgConnection,
+        plugin: &str,
+        keep_old: bool,
+        patience: std::time::Duration,
+    ) -> Result<(), SandboxError> {
+        let context = "putting rebuilt tables into their place";
+        let live = self.known(plugin).await?;
+        let shadow = live.shadow();
+        if !roles::try_lock(conn).await.map_err(while_doing(context))? {
+            let message = "another plugin's tables or statements are being made";
+            return Err(SqlError::new(SqlErrorKind::Retryable, message).into());
+        }
+        check(conn, &live, &shadow).await?;
+        // All at once and not for long: a reader that has one of them and wants another would wait
+        // for this transaction, and this one for the reader.
+        let tables = relations(conn, &live, "rpv").await.map_err(while_doing(context))?;
+        if !tables.is_empty() {
+            let tables = tables.join(", ");
+            let limit = patience.as_millis().max(1);
+            roles::run(
+                conn,
+                format!(
+                    "SET LOCAL statement_timeout = {limit};
+                     LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
+                ),
+            )
+            .await
+            .map_err(while_doing(context))?;
+            roles::run(conn, "SET LOCAL statement_timeout = '60s'".to_owned())
+                .await
+                .map_err(while_doing(context))?;
+        }
+        // What an operator has granted until now.
+        grant(conn, &live, &shadow).await.map_err(while_doing(context))?;
+        migrate::drop_functions(conn, &live).await.map_err(while_doing(context))?;
+        move_functions(conn, &shadow, &live).await.map_err(while_doing(context))?;
+        change_names(conn, &live, keep_old).await.map_err(while_doing(context))
+    }
+
+    /// Empties the plugin's tables, and has its sequences begin anew, when the transaction commits.
+    pub async fn empty(&self, conn: &mut PgConnection, plugin: &str) -> Result<(), SandboxError> {
+        let context = "emptying a plugin's tables";
+        let live = self.known(plugin).await?;
+        let tables = relations(conn, &live, "rp").await.map_err(while_doing(context))?;
+        if !tables.is_empty() {
+            let tables = tables.join(", ");
+            roles::run(conn, format!("TRUNCATE {tables}")).await.map_err(while_doing(context))?;
+        }
+        for sequence in relations(conn, &live, "S").await.map_err(while_doing(context))? {
+            roles::run(conn, format!("ALTER SEQUENCE {sequence} RESTART"))
+                .await
+                .map_err(while_doing(context))?;
+        }
+        Ok(())
+    }
+}
+
+/// Refuses when something would be lost with the live tables, or when they are of another version.
+async fn check(conn: &mut PgConnection, live: &Names, shadow: &Names) -> Result<(), SandboxError> {
+    let context = "comparing a plugin's tables with those of a rebuild";
+    let differ: bool = sqlx::query_scalar(
+        "SELECT EXISTS (
+             SELECT FROM (SELECT number AS n, sha256 AS a FROM eventfabric.plugin_migrations
+                          WHERE schema_name = $1) live
+             FULL JOIN (SELECT number AS m, sha256 AS b FROM eventfabric.plugin_migrations
+                        WHERE schema_name = $2) shadow ON n = m AND a = b
+             WHERE n IS NULL OR m IS NULL)",
+    )
+    .bind(&live.schema)
+    .bind(&shadow.schema)
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(while_doing(context))?;
+    if differ {
+        return Err(SandboxError::NewerTables(live.plugin.clone()));
+    }
+    let things: Vec<String> = sqlx::query_scalar(include_str!("sql/losses.sql"))
+        .bind(&live.schema)
+        .bind(&shadow.schema)
+        .fetch_all(conn)
+        .await
+        .map_err(while_doing(context))?;
+    if things.is_empty() {
+        return Ok(());
+    }
+    Err(SandboxError::Replace { plugin: live.plugin.clone(), things })
+}
+
+/// The relations of these kinds, quoted, with their schema.
+async fn relations(
+    conn: &mut PgConnection,
+    names: &Names,
+    kinds: &str,
+) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1 AND pg_catalog.strpos($2, c.relkind::text) > 0
+         ORDER BY 1",
+    )
+    .bind(&names.schema)
+    .bind(kinds)
+    .fetch_all(conn)
+    .await
+}
+
+async fn grant(conn: &mut PgConnection, live: &Names, shadow: &Names) -> sqlx::Result<()> {
+    let grants: Vec<String> = sqlx::query_scalar(include_str!("sql/grants.sql"))
+        .bind(&live.schema)
+        .bind(&shadow.schema)
+        .bind(vec![live.owner.clone(), live.exec.clone()])
+        .fetch_all(&mut *conn)
+        .await?;
+    for grant in grants {
+        roles::run(conn, grant).await?;
+    }
+    Ok(())
+}
+
+/// Gives the functions of the shadow the names under which those of the live tables are called.
+async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -> sqlx::Result<()> {
+    let rows: Vec<(String, String, sqlx::types::Json<Prepared>, i32)> = sqlx::query_as(
+        "SELECT sha256, statement, description, policy FROM eventfabric.plugin_statements
+         WHERE schema_name = $1",
+    )
+    .bind(&shadow.schema)
+    .fetch_all(&mut *conn)
+    .await?;
+    for (sha256, text, sqlx::types::Json(prepared), policy) in rows {
+        let before = prepared.function.clone();
+        let moved = statement::function_of(live, &text).filter(|_| policy == policy::VERSION);
+        let Some((name, function)) = moved else {
+            // Judged by other rules: it is made again at its next use.
+            roles::run(conn, format!("DROP FUNCTION IF EXISTS {before}")).await?;
+            sqlx::query(
+                "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 AND sha256 = $2",
+            )
+            .bind(&shadow.schema)
+            .bind(&sha256)
+            .execute(&mut *conn)
+            .await?;
+            continue;
+        };
+        // One that is there belongs to no statement that is known.
+        roles::run(conn, format!("DROP FUNCTION IF EXISTS {CALLS}.{name}")).await?;
+        roles::run(conn, format!("ALTER FUNCTION {before} RENAME TO {name}")).await?;
+        let prepared = prepared.moved(&shadow.schema, &live.schema, function);
+        sqlx::query(
+            "UPDATE eventfabric.plugin_statements SET function_name = $3, description = $4
+             WHERE schema_name = $1 AND sha256 = $2",
+        )
+        .bind(&shadow.schema)
+        .bind(&sha256)
+        .bind(&prepared.function)
+        .bind(sqlx::types::Json(&prepared))
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// Gives the shadow's schema and roles the live names, and the live ones those of the shadow, or of what
+/// is kept. Roles keep their rights under any name, so nothing needs to be handed over.
+async fn change_names(conn: &mut PgConnection, live: &Names, keep_old: bool) -> sqlx::Result<()> {
+    let (shadow, old) = (live.shadow(), live.old());
+    if keep_old {
+        remove(conn, &old).await?;
+        rename_schema(conn, live, &old).await?;
+    } else {
+        remove(conn, live).await?;
+    }
+    rename_schema(conn, &shadow, live).await?;
+    for (live, shadow, old) in
+        [(&live.owner, &shadow.owner, &old.owner), (&live.exec, &shadow.exec, &old.exec)]
+    {
+        let between = format!("{live}_");
+        rename_role(conn, live, &between).await?;
+        rename_role(conn, shadow, live).await?;
+        if keep_old {
+            // Of an earlier rebuild, and of no use any more.
+            rename_role(conn, old, shadow).await?;
+            rename_role(conn, &between, old).await?;
+        } else {
+            rename_role(conn, &between, shadow).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops a schema with its functions, and forgets it.
+async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+    let known: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas
+                        WHERE schema_name = $1 AND plugin_name = $2)",
+    )
+    .bind(&names.schema)
+    .bind(&names.plugin)
+    .fetch_one(&mut *conn)
+    .await?;
+    // A schema of that name that the host did not make is never touched.
+    if !known {
+        return Ok(());
+    }
+    migrate::drop_functions(conn, names).await?;
+    roles::run(conn, format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&names.schema))).await?;
+    sqlx::query("DELETE FROM eventfabric.plugin_schemas WHERE schema_name = $1")
+        .bind(&names.schema)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn rename_schema(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::Result<()> {
+    let sql = format!("ALTER SCHEMA {} RENAME TO {}", ident(&from.schema), ident(&to.schema));
+    roles::run(conn, sql).await?;
+    // Its migrations and statements follow.
+    sqlx::query(
+        "UPDATE eventfabric.plugin_schemas
+         SET schema_name = $2, owner_role = $3, exec_role = $4 WHERE schema_name = $1",
+    )
+    .bind(&from.schema)
+    .bind(&to.schema)
+    .bind(&to.owner)
+    .bind(&to.exec)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn rename_role(conn: &mut PgConnection, from: &str, to: &str) -> sqlx::Result<()> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
+            .bind(from)
+            .fetch_one(&mut *conn)
+            .await?;
+    if exists {
+        roles::run(conn, format!("ALTER ROLE {} RENAME TO {}", ident(from), ident(to))).await?;
+    }
+    Ok(())
+}

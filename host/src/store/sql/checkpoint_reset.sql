@@ -1,0 +1,20 @@
+-- Moves the checkpoints of a projection, of the tenants $3 and of all that it has, to $2, or to the end of
+-- the log where that is less. Waits for batches that are on their way. Answers the position.
+-- Uses projection_checkpoints_pkey, events_pkey.
+WITH place AS (
+    SELECT least($2::bigint, (SELECT coalesce(max(global_position), 0)
+                              FROM eventfabric.events)) AS position
+),
+moved AS (
+    INSERT INTO eventfabric.projection_checkpoints
+           (projection_name, tenant_id, last_global_position)
+    SELECT $1, t.tenant_id, p.position
+    FROM place p,
+         (SELECT unnest($3::text[]) AS tenant_id
+          UNION
+          SELECT tenant_id FROM eventfabric.projection_checkpoints WHERE projection_name = $1) t
+    ORDER BY t.tenant_id
+    ON CONFLICT (projection_name, tenant_id) DO UPDATE
+        SET last_global_position = excluded.last_global_position, updated_at = now()
+)
+SELECT position AS "position!" FROM place

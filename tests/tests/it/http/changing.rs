@@ -1,0 +1,90 @@
+//! An operator changes projections: pause, resume, reset, rebuild.
+
+use eventfabric::http::{HttpConfig, Scope, TokenConfig};
+use serde_json::json;
+
+use super::super::runners::rig::{deploy_guest, until};
+use super::{Api, ask, events, open};
+
+const AT: &str = "/v1/projections/hostile_catchup";
+const STREAM: &str = "/v1/streams/Deeds/1/events";
+const SEEN: &str = "SELECT count(*) FROM hostile_catchup.seen";
+
+async fn number(api: &Api, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(api.host.store().pool()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_projection_is_paused_and_resumed() {
+    let api = Api::start(open()).await;
+    deploy_guest(&api.host, "hostile_catchup").await;
+    let body = json!({"by": "ada", "reason": "the disk is full"});
+    let paused = ask(api.post(&format!("{AT}/pause"), &body)).await.is(200).body;
+    assert_eq!(paused["state"], "paused");
+    assert_eq!(paused["paused"]["by"], "ada");
+    assert_eq!(paused["paused"]["reason"], "the disk is full");
+    ask(api.post(STREAM, &events(2))).await.is(201);
+    let waits = ask(api.get(AT)).await.is(200).body;
+    assert_eq!((&waits["behind"], &waits["position"]), (&json!(2), &json!(0)));
+    assert!(waits["lag_seconds"].as_f64().unwrap() > 0.0, "{waits}");
+    let resumed = ask(api.post(&format!("{AT}/resume"), &json!({}))).await.is(200).body;
+    assert_eq!((&resumed["state"], &resumed["paused"]), (&json!("running"), &json!(null)));
+    until("it has caught up", async || ask(api.get(AT)).await.body["behind"] == 0).await;
+    ask(api.post(&format!("{AT}/resume"), &json!({}))).await.problem(409, "projection-state");
+    ask(api.post("/v1/projections/nobody/pause", &json!({})))
+        .await
+        .problem(404, "projection-not-found");
+    ask(api.post(&format!("{AT}/pause"), &json!({"why": 1}))).await.problem(422, "invalid-body");
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_is_rebuilt_by_the_host_and_reset() {
+    let api = Api::start(open()).await;
+    deploy_guest(&api.host, "hostile_catchup").await;
+    ask(api.post(STREAM, &events(30))).await.is(201);
+    until("all are handled", async || number(&api, SEEN).await == 30).await;
+    let table = "SELECT 'hostile_catchup.seen'::regclass::oid::bigint";
+    let before = number(&api, table).await;
+    ask(api.post(&format!("{AT}/rebuild"), &json!({"shards": 2}))).await.is(202);
+    until("it is rebuilt", async || number(&api, table).await != before).await;
+    assert_eq!(ask(api.get(AT)).await.body["rebuild"], json!(null));
+    assert_eq!(number(&api, SEEN).await, 30);
+
+    let body = json!({"to": "beginning", "truncate": true});
+    let reset = ask(api.post(&format!("{AT}/reset"), &body)).await.is(200).body;
+    assert_eq!(reset["state"], "running");
+    until("all are handled again", async || number(&api, SEEN).await == 30).await;
+    ask(api.post(&format!("{AT}/reset"), &json!({"to": "then"})))
+        .await
+        .problem(422, "invalid-body");
+    ask(api.post(&format!("{AT}/rebuild"), &json!({"shards": 0})))
+        .await
+        .problem(422, "invalid-body");
+    deploy_guest(&api.host, "hostile_inline").await;
+    for change in ["pause", "reset"] {
+        let body = if change == "reset" { json!({"to": "now"}) } else { json!({}) };
+        ask(api.post(&format!("/v1/projections/hostile_inline/{change}"), &body))
+            .await
+            .problem(409, "projection-state");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn changing_a_projection_needs_an_operator() {
+    let tokens = vec![TokenConfig {
+        name: "one".to_owned(),
+        token: Some("0123456789abcdef".to_owned()),
+        token_sha256: None,
+        token_env: None,
+        scopes: [Scope::Read, Scope::Append].into(),
+        tenants: None,
+    }];
+    let api = Api::start(HttpConfig { tokens, ..HttpConfig::default() }).await;
+    for change in ["pause", "resume", "reset", "rebuild"] {
+        let post = api.post(&format!("{AT}/{change}"), &json!({}));
+        ask(post.bearer_auth("0123456789abcdef")).await.problem(403, "forbidden");
+    }
+    api.stop().await;
+}
