@@ -9,6 +9,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::Active;
 use crate::projection::{Failure, FailureKind};
+use crate::store::Cause;
 
 /// Set before each try; only one is open at a time.
 const SAVEPOINT: &str = "eventfabric_delivery";
@@ -53,6 +54,16 @@ pub(super) enum Interrupted {
 impl From<sqlx::Error> for Interrupted {
     fn from(error: sqlx::Error) -> Self {
         Self::Lost { projection: None, message: crate::store::describe(&error) }
+    }
+}
+
+/// A failure as the store keeps it with a dead letter.
+pub(super) fn cause(failure: &Failure) -> Cause<'_> {
+    Cause {
+        error: &failure.message,
+        class: failure.class().as_str(),
+        sqlstate: failure.sqlstate.as_deref(),
+        sql: failure.statement.as_deref(),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AsyncConfig;
-use super::deliver::{Bounds, Interrupted, deliver};
+use super::deliver::{Bounds, Interrupted, cause, deliver};
 use super::head::{Hints, RECONNECT};
 use super::outbox::{log_failure, stop};
 use super::supervisor::unless_stopped;
@@ -183,7 +183,7 @@ impl Retries {
                 error = failure.message,
                 "an event became a dead letter (see `eventfabric dlq list`)"
             );
-            store::bury(tx.conn(), name, version, position, attempts, failure).await
+            store::bury(tx.conn(), name, version, position, attempts, &cause(failure)).await
         }
     }
 }

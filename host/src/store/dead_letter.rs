@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use crate::event::Event;
-use crate::projection::Failure;
 
 /// A dead letter.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -85,6 +84,19 @@ pub async fn requeue(
     Ok(row.requeued)
 }
 
+/// Why an event is given up.
+#[derive(Debug, Clone, Copy)]
+pub struct Cause<'a> {
+    /// What went wrong.
+    pub error: &'a str,
+    /// `poison`, `fatal`, `retry` or `trap`.
+    pub class: &'a str,
+    /// What the database said of the statement that failed, where one did.
+    pub sqlstate: Option<&'a str>,
+    /// That statement.
+    pub sql: Option<&'a str>,
+}
+
 /// Gives an event up: its retry becomes a dead letter.
 pub async fn bury(
     conn: &mut PgConnection,
@@ -92,17 +104,18 @@ pub async fn bury(
     version: &str,
     position: i64,
     attempts: i32,
-    failure: &Failure,
+    cause: &Cause<'_>,
 ) -> sqlx::Result<()> {
+    let Cause { error, class, sqlstate, sql } = *cause;
     sqlx::query_file!(
         "src/store/sql/retry_bury.sql",
         projection,
         position,
         attempts,
-        failure.message,
-        failure.class().as_str(),
-        failure.sqlstate,
-        failure.statement,
+        error,
+        class,
+        sqlstate,
+        sql,
         version
     )
     .execute(conn)
@@ -120,8 +133,9 @@ pub async fn bury_new(
     event: &Event,
     attempts: i32,
     failing: Duration,
-    failure: &Failure,
+    cause: &Cause<'_>,
 ) -> sqlx::Result<()> {
+    let Cause { error, class, sqlstate, sql } = *cause;
     sqlx::query_file!(
         "src/store/sql/letter_new.sql",
         projection,
@@ -132,10 +146,10 @@ pub async fn bury_new(
         event.stream.id,
         event.topic,
         attempts,
-        failure.message,
-        failure.class().as_str(),
-        failure.sqlstate,
-        failure.statement,
+        error,
+        class,
+        sqlstate,
+        sql,
         failing.as_secs_f64()
     )
     .execute(conn)

@@ -37,7 +37,7 @@ pub use checkpoint::{
     save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
-pub use dead_letter::{DeadLetter, LetterFilter, bury, bury_new, dead_letters, requeue};
+pub use dead_letter::{Cause, DeadLetter, LetterFilter, bury, bury_new, dead_letters, requeue};
 pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
