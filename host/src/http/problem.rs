@@ -125,9 +125,7 @@ impl Code {
             Self::EventsDetached
             | Self::ExpectedVersionConflict
             | Self::DuplicateEvent
-            | Self::ProjectionState => {
-                StatusCode::CONFLICT
-            }
+            | Self::ProjectionState => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidBody

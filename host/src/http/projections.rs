@@ -41,6 +41,8 @@ pub(super) struct ProjectionBody {
     lag_seconds: f64,
     /// Catch-up: in how many parts its events are handled at the same time.
     shards: i32,
+    /// Catch-up: the hosts that have moved its checkpoints within the last minute.
+    owners: Vec<String>,
     /// A rebuild that has begun; null where there is none.
     rebuild: Option<RebuildBody>,
     /// Async: events that wait for another attempt.
@@ -121,6 +123,7 @@ impl From<ProjectionStatus> for ProjectionBody {
             behind: status.behind,
             lag_seconds: status.lag_seconds,
             shards: status.shards,
+            owners: status.owners,
             rebuild: status.rebuild.map(Into::into),
             retries: status.retries,
             dead_letters: status.dead_letters,

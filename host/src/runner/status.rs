@@ -39,6 +39,8 @@ pub struct ProjectionStatus {
     pub dead_letters: i64,
     /// Catch-up: in how many parts its events are handled at the same time.
     pub shards: i32,
+    /// Catch-up: the hosts that have moved its checkpoints within the last minute, as machine:process.
+    pub owners: Vec<String>,
     /// A rebuild of it that has begun.
     pub rebuild: Option<RebuildStatus>,
 }
@@ -126,6 +128,7 @@ pub async fn statuses(pool: &PgPool) -> sqlx::Result<Vec<ProjectionStatus>> {
             retries: row.retries,
             dead_letters: row.dead_letters,
             shards: row.shards,
+            owners: row.owners,
         })
         .collect())
 }

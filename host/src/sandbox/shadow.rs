@@ -55,7 +55,7 @@ impl Sandbox {
         let shadow = self.names(plugin).await?.shadow();
         let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
         let mut tx = conn.begin().await.map_err(while_doing(context))?;
-        roles::lock(&mut tx).await.map_err(while_doing(context))?;
+        roles::lock(&mut tx).await?;
         remove(&mut tx, &shadow).await.map_err(while_doing(context))?;
         tx.commit().await.map_err(while_doing(context))
     }
@@ -188,7 +188,7 @@ async fn grant(conn: &mut PgConnection, live: &Names, shadow: &Names) -> sqlx::R
     let grants: Vec<String> = sqlx::query_scalar(include_str!("sql/grants.sql"))
         .bind(&live.schema)
         .bind(&shadow.schema)
-        .bind(vec![live.owner.clone(), live.exec.clone()])
+        .bind(vec![live.owner.clone(), live.exec.clone(), live.reader.clone()])
         .fetch_all(&mut *conn)
         .await?;
     for grant in grants {
@@ -250,9 +250,11 @@ async fn change_names(conn: &mut PgConnection, live: &Names, keep_old: bool) -> 
         remove(conn, live).await?;
     }
     rename_schema(conn, &shadow, live).await?;
-    for (live, shadow, old) in
-        [(&live.owner, &shadow.owner, &old.owner), (&live.exec, &shadow.exec, &old.exec)]
-    {
+    for (live, shadow, old) in [
+        (&live.owner, &shadow.owner, &old.owner),
+        (&live.exec, &shadow.exec, &old.exec),
+        (&live.reader, &shadow.reader, &old.reader),
+    ] {
         let between = format!("{live}_");
         rename_role(conn, live, &between).await?;
         rename_role(conn, shadow, live).await?;

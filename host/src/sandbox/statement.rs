@@ -222,7 +222,7 @@ pub(super) fn function_of(names: &Names, text: &str) -> Option<(String, String)>
     let piece = pieces.first()?;
     let end = piece.text.as_ptr() as usize - text.as_ptr() as usize + piece.text.len();
     let name = ident(&name_of(names, &text[..end]));
-    let function = format!("{CALLS}.{name}");
+    let function = format!("{}.{name}", roles::CALLS);
     Some((name, function))
 }
 

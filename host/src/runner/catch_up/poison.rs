@@ -6,6 +6,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, OnPoison};
 use crate::projection::{Failure, FailureKind};
+use crate::runner::deliver::cause;
 use crate::store::{self, Place, StoreError};
 
 impl CatchUp {
@@ -84,7 +85,7 @@ impl CatchUp {
         }
         let (version, name) = (active.plugin.version.full(), &self.name);
         let (attempts, failing) = state.attempts();
-        store::bury_new(tx.conn(), name, &version, event, attempts, failing, failure).await?;
+        store::bury_new(tx.conn(), name, &version, event, attempts, failing, &cause(failure)).await?;
         store::save_checkpoint(tx.conn(), place, event.position, self.mover(&version)).await?;
         tx.commit().await?;
         tracing::error!(projection = name, version = %active.plugin.version, tenant = place.tenant,

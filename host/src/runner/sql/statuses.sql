@@ -1,11 +1,11 @@
 -- How each projection stands. A catch-up projection stands where its slowest tenant does; an async
 -- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
--- Uses projection_checkpoints_pkey, events_pkey, outbox_pkey, projection_retries_due_idx.
+-- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey, projection_retries_due_idx.
 SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error, p.shards,
        p.paused_at, p.paused_by, p.pause_reason,
        (SELECT coalesce(max(global_position), 0) FROM eventfabric.events) AS "log_end!",
        c.position AS "position?",
-       coalesce(c.behind, 0) AS "behind!",
+       coalesce(c.behind, 0) AS "behind!", coalesce(c.owners, '{}') AS "owners!",
        r.retries AS "retries!",
        (SELECT count(*) FROM eventfabric.outbox_dead_letters d
         WHERE d.projection_name = p.projection_name) AS "dead_letters!",
@@ -31,15 +31,20 @@ FROM eventfabric.projections p
 LEFT JOIN LATERAL (
     SELECT min(coalesce(k.last_global_position, 0)) AS position,
            sum(n.behind)::bigint AS behind,
-           min(n.oldest) AS oldest
-    FROM (SELECT t.tenant_id FROM unnest($1::text[]) AS t (tenant_id)) t
-    LEFT JOIN eventfabric.projection_checkpoints k
+           min(n.oldest) AS oldest,
+           array_agg(DISTINCT k.owner ORDER BY k.owner)
+               FILTER (WHERE k.owner IS NOT NULL AND k.updated_at > now() - interval '1 minute')
+               AS owners
+    FROM unnest($1::text[]) AS t (tenant_id)
+    LEFT JOIN eventfabric.projection_positions k
            ON k.projection_name = p.projection_name AND k.tenant_id = t.tenant_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS behind, min(e.occurred_at) AS oldest
         FROM (SELECT occurred_at FROM eventfabric.events
               WHERE global_position > coalesce(k.last_global_position, 0)
                 AND tenant_id = t.tenant_id
+                AND (coalesce(k.shards, 1) = 1
+                     OR eventfabric.shard_of(aggregate_id, k.shards) = k.shard)
               LIMIT 1000000) e
     ) n
     WHERE p.mode = 'catch-up'

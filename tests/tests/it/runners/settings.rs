@@ -60,7 +60,8 @@ async fn a_new_projection_begins_where_it_is_told_to() {
         deeds(&store, &good(2)).await;
         world.until_number(SEEN, wanted).await;
         let last = "SELECT max(global_position) FROM eventfabric.events";
-        let handled = format!("SELECT count(*) FROM hostile_catchup.seen s WHERE position = ({last})");
+        let handled =
+            format!("SELECT count(*) FROM hostile_catchup.seen s WHERE position = ({last})");
         world.until_number(&handled, 1).await;
         assert_eq!(world.number(SEEN).await, wanted);
         running.stop().await;

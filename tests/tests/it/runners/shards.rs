@@ -48,7 +48,8 @@ async fn shards_keep_the_order_of_each_stream_and_handle_each_event_once() {
     rounds(&store, 7).await;
     exactly(&world, 200).await;
     assert_eq!(world.texts(POSITIONS).await, ["0 of 4", "1 of 4", "2 of 4", "3 of 4"]);
-    let parts = "SELECT count(DISTINCT eventfabric.shard_of(aggregate_id, 4)) FROM eventfabric.events";
+    let parts =
+        "SELECT count(DISTINCT eventfabric.shard_of(aggregate_id, 4)) FROM eventfabric.events";
     assert_eq!(world.number(parts).await, 4, "each shard has some of the streams");
     running.stop().await;
 }
@@ -68,10 +69,8 @@ async fn the_number_of_shards_changes_without_loss_or_repetition() {
         events += 100;
         exactly(&world, events).await;
         let wanted: Vec<String> = (0..shards).map(|n| format!("{n} of {shards}")).collect();
-        super::until("the tenant is parted anew", async || {
-            world.texts(POSITIONS).await == wanted
-        })
-        .await;
+        super::until("the tenant is parted anew", async || world.texts(POSITIONS).await == wanted)
+            .await;
     }
     running.stop().await;
 }
