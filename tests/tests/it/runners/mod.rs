@@ -16,6 +16,6 @@ mod shards;
 mod shutdown;
 mod tenants;
 mod upcast;
-mod week;
+pub mod week;
 
 pub use rig::until;

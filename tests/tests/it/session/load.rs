@@ -1,7 +1,7 @@
 //! What a load gives back.
 
 use eventfabric::event::{ExpectedVersion, NewEvent};
-use eventfabric::session::{DecodeError, SessionError, SnapshotPolicy};
+use eventfabric::session::{DecodeError, SessionError, SessionFactory, SnapshotPolicy};
 use serde_json::json;
 use sqlx::Executor as _;
 
