@@ -14,6 +14,6 @@ mod sessions;
 mod shutdown;
 mod tenants;
 mod upcast;
-mod week;
+pub mod week;
 
 pub use rig::until;
