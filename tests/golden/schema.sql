@@ -100,6 +100,15 @@ CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON eventfabric.events 
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON eventfabric.events FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
 CREATE TRIGGER events_note_dismissal AFTER UPDATE OF dismissed_at ON eventfabric.events FOR EACH ROW WHEN ((old.dismissed_at IS DISTINCT FROM new.dismissed_at)) EXECUTE FUNCTION eventfabric.note_dismissal();
 
+CREATE TABLE eventfabric.hosts (
+    host_id uuid NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
+);
+
 CREATE TABLE eventfabric.outbox (
     id bigint NOT NULL DEFAULT nextval('eventfabric.outbox_id_seq'::regclass),
     global_position bigint NOT NULL,
@@ -200,6 +209,44 @@ CREATE TABLE eventfabric.projection_checkpoints (
     CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection_name, tenant_id)
 );
 
+CREATE TABLE eventfabric.projection_rebuild_open (
+    projection_name text NOT NULL,
+    shard integer NOT NULL,
+    global_position bigint NOT NULL,
+    tenant_id text NOT NULL,
+    aggregate_name text NOT NULL,
+    aggregate_id text NOT NULL,
+    CONSTRAINT projection_rebuild_open_pkey PRIMARY KEY (projection_name, shard, global_position),
+    CONSTRAINT projection_rebuild_open_rebuild_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projection_rebuilds(projection_name) ON DELETE CASCADE
+);
+CREATE INDEX projection_rebuild_open_stream_idx ON eventfabric.projection_rebuild_open USING btree (projection_name, tenant_id, aggregate_name, aggregate_id);
+
+CREATE TABLE eventfabric.projection_rebuild_shards (
+    projection_name text NOT NULL,
+    shard integer NOT NULL,
+    last_global_position bigint NOT NULL,
+    events bigint NOT NULL DEFAULT 0,
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_rebuild_shards_pkey PRIMARY KEY (projection_name, shard),
+    CONSTRAINT projection_rebuild_shards_rebuild_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projection_rebuilds(projection_name) ON DELETE CASCADE
+);
+
+CREATE TABLE eventfabric.projection_rebuilds (
+    projection_name text NOT NULL,
+    rebuild_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    plugin_version text NOT NULL,
+    starts_after bigint NOT NULL,
+    wants jsonb NOT NULL,
+    shards integer NOT NULL,
+    target_position bigint NOT NULL DEFAULT 0,
+    last_error text,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_rebuilds_pkey PRIMARY KEY (projection_name),
+    CONSTRAINT projection_rebuilds_projection_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projections(projection_name) ON DELETE CASCADE,
+    CONSTRAINT projection_rebuilds_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
+    CONSTRAINT projection_rebuilds_starts_after_check CHECK ((starts_after >= 0))
+);
+
 CREATE TABLE eventfabric.projection_retries (
     projection_name text NOT NULL,
     global_position bigint NOT NULL,
@@ -223,9 +270,21 @@ CREATE TABLE eventfabric.projections (
     state text NOT NULL DEFAULT 'running'::text,
     last_error text,
     activated_at timestamp with time zone NOT NULL DEFAULT now(),
+    shards integer NOT NULL DEFAULT 1,
+    on_poison text NOT NULL DEFAULT 'stop'::text,
+    stream_order boolean NOT NULL DEFAULT false,
+    topics jsonb,
+    priority integer NOT NULL DEFAULT 0,
+    starts_after bigint NOT NULL DEFAULT 0,
+    paused_at timestamp with time zone,
+    paused_by text,
+    pause_reason text,
     CONSTRAINT projections_active_version_fkey FOREIGN KEY (projection_name, active_sha256) REFERENCES eventfabric.plugin_versions(plugin_name, sha256),
     CONSTRAINT projections_mode_check CHECK ((mode = ANY (ARRAY['inline'::text, 'catch-up'::text, 'async'::text]))),
+    CONSTRAINT projections_on_poison_check CHECK ((on_poison = ANY (ARRAY['stop'::text, 'set-aside'::text]))),
     CONSTRAINT projections_pkey PRIMARY KEY (projection_name),
+    CONSTRAINT projections_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
+    CONSTRAINT projections_starts_after_check CHECK ((starts_after >= 0)),
     CONSTRAINT projections_state_check CHECK ((state = ANY (ARRAY['running'::text, 'failed'::text])))
 );
 

@@ -1,6 +1,8 @@
 //! The roles and the schema of a plugin. All names of the server that the sandbox uses are made
 //! here.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 
@@ -114,20 +116,13 @@ pub(super) async fn run(conn: &mut PgConnection, sql: String) -> sqlx::Result<()
 /// Takes the lock under which the sandbox changes the catalogue, until the transaction ends. One
 /// lock for the whole database: GRANTs on one schema from two transactions fail each other.
 pub(super) async fn lock(conn: &mut PgConnection) -> Result<(), SqlError> {
-    let taken = run(
-        conn,
-        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
-         SET LOCAL check_function_bodies = on;
-         SELECT pg_catalog.pg_advisory_xact_lock(7306374208861037)"
-            .to_owned(),
-    );
-    taken.await.map_err(|error| {
+    let taken = lock_within(conn, Duration::from_secs(10)).await;
+    taken.map_err(|error| {
         let mut error = SqlError::from(error);
         if error.sqlstate == "55P03" {
-            error.message =
-                "another deploy, or a statement that a plugin uses for the first time, \
+            error.message = "another deploy, or a statement that a plugin uses for the first time, \
                              keeps this one waiting for more than 10 s"
-                    .to_owned();
+                .to_owned();
             error.hint = Some(
                 "try again; if it lasts, look in pg_stat_activity for a migration that waits for a \
                  lock"
@@ -138,19 +133,18 @@ pub(super) async fn lock(conn: &mut PgConnection) -> Result<(), SqlError> {
     })
 }
 
-/// The same for who must not wait: others wait for what the transaction holds already. Answers whether
-/// the lock was free.
-pub(super) async fn try_lock(conn: &mut PgConnection) -> sqlx::Result<bool> {
+/// The same, with how long to wait for it, and for any other lock from then on.
+pub(super) async fn lock_within(conn: &mut PgConnection, patience: Duration) -> sqlx::Result<()> {
+    let patience = patience.as_millis().max(1);
     run(
         conn,
-        "SET LOCAL lock_timeout = '10s'; SET LOCAL statement_timeout = '60s';
-         SET LOCAL check_function_bodies = on"
-            .to_owned(),
+        format!(
+            "SET LOCAL lock_timeout = {patience}; SET LOCAL statement_timeout = '60s';
+             SET LOCAL check_function_bodies = on;
+             SELECT pg_catalog.pg_advisory_xact_lock(7306374208861037)"
+        ),
     )
-    .await?;
-    sqlx::query_scalar("SELECT pg_catalog.pg_try_advisory_xact_lock(7306374208861037)")
-        .fetch_one(conn)
-        .await
+    .await
 }
 
 /// What the host's own role may do, which decides what it must grant itself.

@@ -6,10 +6,11 @@
 //! other hosts call the plugin's statements.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
+use super::error::{SandboxError, while_doing};
 use super::execute::PluginSql;
 use super::roles::{self, CALLS, Names, ident};
 use super::statement::{self, Prepared};
@@ -81,15 +82,12 @@ impl Sandbox {
         conn: &mut PgConnection,
         plugin: &str,
         keep_old: bool,
-        patience: std::time::Duration,
+        patience: Duration,
     ) -> Result<(), SandboxError> {
         let context = "putting rebuilt tables into their place";
         let live = self.known(plugin).await?;
         let shadow = live.shadow();
-        if !roles::try_lock(conn).await.map_err(while_doing(context))? {
-            let message = "another plugin's tables or statements are being made";
-            return Err(SqlError::new(SqlErrorKind::Retryable, message).into());
-        }
+        roles::lock_within(conn, patience).await.map_err(while_doing(context))?;
         check(conn, &live, &shadow).await?;
         // All at once and not for long: a reader that has one of them and wants another would wait
         // for this transaction, and this one for the reader.

@@ -1,6 +1,6 @@
 //! Why a rebuild has ended before its time.
 
-use crate::sandbox::{SandboxError, SqlErrorKind};
+use crate::sandbox::SandboxError;
 use crate::store::{StoreError, describe};
 
 /// Why a projection was not rebuilt. What is served has not changed, and unless it says so the same
@@ -68,9 +68,6 @@ impl RebuildError {
         let error = match self {
             Self::Store(StoreError::Database(error)) => error,
             Self::Sandbox(SandboxError::Database { source, .. }) => source,
-            Self::Sandbox(SandboxError::Sql(error)) => {
-                return error.kind == SqlErrorKind::Retryable;
-            }
             _ => return false,
         };
         crate::db::is_blocked(error)

@@ -38,6 +38,8 @@ pub use progress::RebuildProgress;
 /// How long to wait for a lock while others are held that somebody may be waiting for: less than the
 /// time after which the server looks for a deadlock.
 const BRIEFLY: Duration = Duration::from_millis(500);
+/// How long the writers of a projection may have to wait at the end, where it can't be done sooner.
+const LONGEST: Duration = Duration::from_secs(10);
 /// A rebuild that was killed a moment ago is still known to the server.
 const CLAIM: Duration = Duration::from_secs(2);
 
@@ -246,41 +248,41 @@ impl Work {
     async fn run(&self) -> Result<(), RebuildError> {
         let (pool, active) = (&self.target.pool, &self.target.active);
         let mut head = SafeHead::default();
-        let mut patience = BRIEFLY;
+        let (mut rest, mut patience, mut analyzed) = (BRIEFLY, BRIEFLY, false);
         loop {
+            let begun = Instant::now();
             let live = Live::look(pool, active, &mut head, &self.stop).await?;
             rebuild::note_target(pool, self.name(), self.rebuild.id, live.bound).await?;
             self.progress.send_modify(|progress| {
                 progress.target = live.bound;
                 progress.replacing = false;
             });
-            if self.pass(&live).await? > 2 * self.target.batch {
+            // Under the locks there is as much to do as has come during this pass.
+            if self.pass(&live).await? > 2 * self.target.batch && begun.elapsed() > rest {
+                // Where more comes all the time than the parts get through with, the writers will
+                // have to wait a little longer.
+                rest = rest.mul_f64(1.1).min(LONGEST);
                 continue;
             }
-            self.registry.sandbox().analyze_shadow(self.name()).await?;
-            self.progress.send_modify(|progress| progress.replacing = true);
-            match self.place(&mut head, patience).await {
-                Ok(Place::Taken) => return Ok(()),
-                Ok(Place::Blocked(by)) => {
-                    tracing::info!(
-                        projection = self.name(),
-                        by,
-                        ?patience,
-                        "the rebuilt tables are ready and wait for their place"
-                    );
-                    patience = (patience * 2).min(Duration::from_secs(10));
-                }
-                Err(error) if error.is_blocked() => {
-                    tracing::info!(
-                        projection = self.name(),
-                        by = error.text(),
-                        ?patience,
-                        "the rebuilt tables are ready and wait for their place"
-                    );
-                    patience = (patience * 2).min(Duration::from_secs(10));
-                }
-                Err(error) => return Err(error),
+            if !analyzed {
+                analyzed = true;
+                self.registry.sandbox().analyze_shadow(self.name()).await?;
+                continue;
             }
+            self.progress.send_modify(|progress| progress.replacing = true);
+            let by = match self.place(&mut head, patience).await {
+                Ok(Place::Taken) => return Ok(()),
+                Ok(Place::Blocked(by)) => by.to_owned(),
+                Err(error) if error.is_blocked() => error.text(),
+                Err(error) => return Err(error),
+            };
+            tracing::info!(
+                projection = self.name(),
+                by,
+                ?patience,
+                "the rebuilt tables are ready and wait for their place"
+            );
+            patience = (patience * 2).min(LONGEST);
             // Those who had to wait may go on for a moment.
             tokio::select! {
                 () = self.stop.cancelled() => return Err(RebuildError::Stopped),

@@ -55,11 +55,12 @@ async fn rebuilt_while_events_come(name: &str) {
     let before = table(&world, &format!("{name}.seen")).await;
     let (one, two) =
         (Writer::start(running.host.clone(), "default"), Writer::start(running.host.clone(), "b"));
-    let rebuilt = run(&running.host, name, &options()).await.unwrap();
+    let options = RebuildOptions { batch: 100, ..options() };
+    let rebuilt = run(&running.host, name, &options).await.unwrap();
     assert!(rebuilt.events >= 1 && !rebuilt.resumed);
     let between = table(&world, &format!("{name}.seen")).await;
     assert_ne!(between, before);
-    run(&running.host, name, &options()).await.unwrap();
+    run(&running.host, name, &options).await.unwrap();
     assert_ne!(table(&world, &format!("{name}.seen")).await, between);
     // No append has failed, and those after a rebuild reach the new tables.
     assert!(one.stop().await > 0 && two.stop().await > 0);
