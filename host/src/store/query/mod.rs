@@ -150,7 +150,9 @@ impl Query {
         self
     }
 
-    /// Events of this stream: its tenant, its aggregate and its id.
+    /// Events of this stream: its tenant, its aggregate and its id. Where versions that it asks for are
+    /// in a detached partition it fails ([`StoreError::is_detached`](super::StoreError::is_detached)),
+    /// whatever its other conditions are.
     pub fn of_stream(mut self, stream: StreamId) -> Self {
         self.filter.aggregates = Some(vec![stream.aggregate]);
         self.tenant(stream.tenant).aggregate_id(stream.id)
@@ -306,7 +308,7 @@ mod tests {
     /// From WHERE to the end of the conditions.
     fn conditions(statement: &str) -> &str {
         let from = statement.find("WHERE").unwrap();
-        let end = statement.find("\nORDER BY").or(statement.find("\nLIMIT")).unwrap();
+        let end = statement.find("\nORDER BY").or(statement.find("\n-- A query of one")).unwrap();
         &statement[from..end]
     }
 

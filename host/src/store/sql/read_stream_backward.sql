@@ -25,6 +25,7 @@ WHERE tenant_id = $1 AND aggregate_name = $2 AND aggregate_id = $3
                    AND k.aggregate_version <= $4
                  ORDER BY k.aggregate_version DESC LIMIT 1), 0) END
       FROM eventfabric.partitioning p), 9223372036854775807)
-  AND (SELECT eventfabric.require_attached($1, $2, $3, 1, $4))
 ORDER BY aggregate_version DESC
-LIMIT $5
+-- In the LIMIT, which is evaluated whatever is left to be read: as a condition it would vanish together
+-- with the partitions that are pruned, and a stream that lies in none of them would be empty.
+LIMIT CASE WHEN eventfabric.require_attached($1, $2, $3, 1, $4) THEN $5::bigint END

@@ -1,5 +1,6 @@
 //! A log in partitions: how it gets them, and that it promises what it promised before.
 
+mod absent;
 mod ahead;
 mod borders;
 mod detach;
