@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use crate::bank;
 use crate::plugins;
 use crate::prepare;
 use crate::run::{cargo, command, has, run, testdb};
@@ -25,9 +26,17 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
             ["clippy", "--package", "eventfabric", "--no-default-features", "--all-targets"];
         run(cargo(&light).args(["--", "--deny", "warnings"]))
     });
+    steps.run("each set of features by itself", || {
+        for features in ["runtime", "http", "runtime,embedded"] {
+            let check = ["check", "--package", "eventfabric", "--no-default-features", "--lib"];
+            run(cargo(&check).args(["--features", features]))?;
+        }
+        Ok(())
+    });
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));
+    steps.run("the bank example", bank::bank);
     steps.run("documentation tests", || run(&mut cargo(&["test", "--doc", "--workspace"])));
     steps.sum_up()
 }

@@ -30,6 +30,7 @@ mod stalls;
 mod state;
 mod streams;
 mod subscribe;
+mod tenants;
 mod tokens;
 
 use axum::http::HeaderValue;

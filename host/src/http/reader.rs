@@ -104,7 +104,7 @@ impl LogReader {
         };
         let types = self.filter.types.iter().map(|value| ("type", value));
         let aggregates = self.filter.aggregates.iter().map(|value| ("aggregate", value));
-        let dismissed = self.filter.dismissed.then_some("&dismissed=included").unwrap_or_default();
+        let dismissed = if self.filter.dismissed { "&dismissed=included" } else { "" };
         types.chain(aggregates).map(encode).chain([dismissed.to_owned()]).collect()
     }
 

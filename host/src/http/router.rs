@@ -11,13 +11,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::openapi::document;
+use super::openapi::document_of;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
     append, auth, dead_letters, health, log, metrics, plugins, projection_changes, projections,
-    streams, subscribe,
+    streams, subscribe, tenants,
 };
 
 /// What each scope allows under `/v1`.
@@ -35,6 +35,7 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(projection_changes::reset))
         .routes(routes!(projection_changes::rebuild))
         .routes(routes!(plugins::list))
+        .routes(routes!(tenants::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue));
     [(Scope::Append, append), (Scope::Read, read), (Scope::Admin, admin)]
@@ -76,7 +77,7 @@ pub(super) fn router(api: Api) -> Router {
         .merge(numbers)
         .merge(health)
         .route_layer(middleware::from_fn(metrics::count))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document_of(&api.limits)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(as_problems))
         .with_state(api)
