@@ -45,6 +45,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "017_seal",
     "018_reading_and_dismissal",
     "019_tenants",
+    "020_operation",
+    "024_churn",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.
