@@ -253,6 +253,7 @@ fn can_pass(error: &StoreError) -> bool {
                 })
         }
         StoreError::Inline(failure) => failure.retryable,
+        StoreError::AppendTimedOut { .. } | StoreError::AppendUnanswered { .. } => true,
         _ => false,
     }
 }

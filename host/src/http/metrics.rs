@@ -152,6 +152,7 @@ pub(super) fn not_appended(error: &StoreError) {
         | StoreError::EventIdTaken { .. }
         | StoreError::KeyReused { .. } => "duplicate",
         StoreError::Inline(_) | StoreError::InlineUnavailable(_) => "inline",
+        StoreError::AppendTimedOut { .. } | StoreError::AppendUnanswered { .. } => "time-out",
         StoreError::Database(error) if !db::is_connection_lost(error) => "data",
         StoreError::Database(_) => "database",
         _ => "invalid",

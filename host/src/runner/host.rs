@@ -25,7 +25,7 @@ use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::seal::Seal;
-use crate::store::{EventStore, migrate};
+use crate::store::{APPEND_TIMEOUT, EventStore, migrate};
 use crate::upcast::Upcasters;
 
 /// A host that hears of no change looks into the registry this often.
@@ -51,6 +51,8 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// What an append may take as a whole, its inline plugins included.
+    pub append_timeout: Duration,
     /// The keys that seal what is appended, see [`EventStore::with_seal`](crate::store::EventStore::with_seal).
     pub seal: Option<Seal>,
     /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
@@ -69,6 +71,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            append_timeout: APPEND_TIMEOUT,
             seal: None,
             upcasters: Upcasters::new(),
         }
@@ -153,8 +156,13 @@ impl Host {
             .with_new(config.projections.clone());
         let registry = Arc::new(registry);
         registry.sync().await?;
-        let mut store =
-            EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
+        anyhow::ensure!(
+            !config.append_timeout.is_zero(),
+            "append_timeout must be longer than nothing"
+        );
+        let mut store = EventStore::new(pool)
+            .with_inline(Arc::new(InlinePlugins::new(registry.clone())))
+            .with_append_timeout(config.append_timeout);
         if config.group_commit {
             store = store.with_group_commit();
         }

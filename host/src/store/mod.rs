@@ -26,10 +26,11 @@ mod tenant;
 mod wake;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 
-pub use append::{Append, Appended, AppendedEvent, InTransaction};
+pub use append::{APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, InTransaction};
 pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };
@@ -65,6 +66,7 @@ pub struct EventStore {
     inline: Option<Arc<dyn Inline>>,
     groups: Option<Arc<append::Groups>>,
     seal: Option<seal::Seal>,
+    append_timeout: Duration,
     wake: Wake,
 }
 
@@ -73,7 +75,8 @@ impl EventStore {
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
         let wake = Wake::new(pool.clone());
-        Self { pool, inline: None, groups: None, seal: None, wake }
+        let append_timeout = APPEND_TIMEOUT;
+        Self { pool, inline: None, groups: None, seal: None, append_timeout, wake }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.
@@ -96,6 +99,13 @@ impl EventStore {
     /// append a transaction with two more statements.
     pub fn with_seal(mut self, seal: seal::Seal) -> Self {
         self.seal = Some(seal);
+        self
+    }
+
+    /// The same store with another time that an append may take as a whole, in which its inline
+    /// projections must be done, too. (30 s where nothing is said.)
+    pub fn with_append_timeout(mut self, timeout: Duration) -> Self {
+        self.append_timeout = timeout;
         self
     }
 
