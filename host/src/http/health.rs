@@ -114,6 +114,7 @@ pub(super) async fn watch(api: Api) {
             Err(error) => tracing::debug!(%error, "it is not known how the projections stand"),
         }
         metrics::host(&api);
+        metrics::keep_up();
         // Counting what a projection has to do takes long when it is much.
         let pause = LOOK.max(begun.elapsed() * 10);
         tokio::select! {

@@ -163,7 +163,11 @@ impl Api {
         let id = TenantId::new(tenant).map_err(|error| Problem::invalid(error.to_string()))?;
         let host = match tenants.host(&id).await {
             Ok(host) => host,
-            Err(TenantError::Unknown(_)) => return Ok(None),
+            Err(TenantError::Unknown(_)) => {
+                // Maybe not any more.
+                self.appended_there.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                return Ok(None);
+            }
             Err(TenantError::Busy { .. }) => {
                 return Err(Problem::new(Code::Busy, "too many tenants are served at the moment"));
             }

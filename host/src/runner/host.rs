@@ -19,7 +19,7 @@ use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
-use super::supervisor::{Supervisor, TaskHealth};
+use super::supervisor::{Supervisor, TaskHealth, supervise};
 use crate::db;
 use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
@@ -208,6 +208,19 @@ impl Host {
     /// told to stop.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// Runs a task that belongs to this host until `stop` is cancelled, as its own: one that ends before
+    /// is said so, counts among [`Host::failing_tasks`], and is started again.
+    pub async fn supervise<F>(
+        &self,
+        name: &str,
+        stop: &CancellationToken,
+        make: impl Fn() -> F + Send,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        supervise(name, &self.health, stop, make).await;
     }
 
     /// The tasks that ended of late when they should not have, and are started again and again.
