@@ -100,6 +100,15 @@ CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON eventfabric.events 
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON eventfabric.events FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
 CREATE TRIGGER events_note_dismissal AFTER UPDATE OF dismissed_at ON eventfabric.events FOR EACH ROW WHEN ((old.dismissed_at IS DISTINCT FROM new.dismissed_at)) EXECUTE FUNCTION eventfabric.note_dismissal();
 
+CREATE TABLE eventfabric.hosts (
+    host_id uuid NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
+);
+
 CREATE TABLE eventfabric.outbox (
     id bigint NOT NULL DEFAULT nextval('eventfabric.outbox_id_seq'::regclass),
     global_position bigint NOT NULL,
@@ -223,9 +232,21 @@ CREATE TABLE eventfabric.projections (
     state text NOT NULL DEFAULT 'running'::text,
     last_error text,
     activated_at timestamp with time zone NOT NULL DEFAULT now(),
+    shards integer NOT NULL DEFAULT 1,
+    on_poison text NOT NULL DEFAULT 'stop'::text,
+    stream_order boolean NOT NULL DEFAULT false,
+    topics jsonb,
+    priority integer NOT NULL DEFAULT 0,
+    starts_after bigint NOT NULL DEFAULT 0,
+    paused_at timestamp with time zone,
+    paused_by text,
+    pause_reason text,
     CONSTRAINT projections_active_version_fkey FOREIGN KEY (projection_name, active_sha256) REFERENCES eventfabric.plugin_versions(plugin_name, sha256),
     CONSTRAINT projections_mode_check CHECK ((mode = ANY (ARRAY['inline'::text, 'catch-up'::text, 'async'::text]))),
+    CONSTRAINT projections_on_poison_check CHECK ((on_poison = ANY (ARRAY['stop'::text, 'set-aside'::text]))),
     CONSTRAINT projections_pkey PRIMARY KEY (projection_name),
+    CONSTRAINT projections_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
+    CONSTRAINT projections_starts_after_check CHECK ((starts_after >= 0)),
     CONSTRAINT projections_state_check CHECK ((state = ANY (ARRAY['running'::text, 'failed'::text])))
 );
 

@@ -42,8 +42,6 @@ pub(super) struct Shared {
     tenants: OnceLock<Tenants<Hosts>>,
     /// For each of them that was asked for, the same.
     appended_there: Mutex<HashMap<TenantId, Arc<AtomicI64>>>,
-    /// Projections that stand still.
-    still: Mutex<Vec<String>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -105,7 +103,6 @@ impl Api {
             appended: Arc::default(),
             tenants: OnceLock::new(),
             appended_there: Mutex::default(),
-            still: Mutex::default(),
             limits,
             stop,
             tasks: TaskTracker::new(),
@@ -192,16 +189,6 @@ impl Api {
     /// The label in the outbox of an aggregate's events.
     pub(super) fn topic_of(&self, aggregate: &str) -> Option<String> {
         self.topics.get(aggregate).cloned()
-    }
-
-    /// Notes which projections stand still.
-    pub(super) fn note_still(&self, projections: Vec<String>) {
-        *self.still.lock().unwrap_or_else(PoisonError::into_inner) = projections;
-    }
-
-    /// Which projections stood still at the last look.
-    pub(super) fn still(&self) -> Vec<String> {
-        self.still.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_remembered(&self, tenant: &str) -> bool {

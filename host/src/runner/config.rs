@@ -14,6 +14,10 @@ pub struct RunnerConfig {
     /// How long a reader waits for a hint before it looks by itself.
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
+    /// What has work and does none of it for so long stands still: the log, the readiness and `doctor`
+    /// say so, and who is in the way.
+    #[serde(with = "humantime_serde")]
+    pub stall: Duration,
     /// Catch-up projections.
     pub catch_up: CatchUpConfig,
     /// Async projections.
@@ -28,6 +32,7 @@ impl Default for RunnerConfig {
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(250),
+            stall: Duration::from_secs(30),
             catch_up: CatchUpConfig::default(),
             r#async: AsyncConfig::default(),
             canary_events: 100,
@@ -54,9 +59,11 @@ impl RunnerConfig {
         ] {
             anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
         }
-        for (name, time) in
-            [("runner.poll", self.poll), ("runner.partitions.every", self.partitions.every)]
-        {
+        for (name, time) in [
+            ("runner.poll", self.poll),
+            ("runner.stall", self.stall),
+            ("runner.partitions.every", self.partitions.every),
+        ] {
             anyhow::ensure!(!time.is_zero(), "{name} must be longer than nothing");
         }
         if queue.workers == 0 {

@@ -19,6 +19,7 @@ use super::inline::InlinePlugins;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
+use super::stall::{Stall, StallWatch};
 use super::supervisor::{Supervisor, TaskHealth, supervise};
 use crate::db;
 use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
@@ -79,6 +80,11 @@ impl Default for HostConfig {
 }
 
 impl HostConfig {
+    /// Connections that a host opens, at most.
+    pub fn connections(&self) -> u32 {
+        self.max_connections + CONTROL_CONNECTIONS
+    }
+
     /// The engine that these settings ask for.
     ///
     /// # Errors
@@ -173,6 +179,7 @@ impl Host {
             hints: watch::Sender::new(Hints::default()),
             head: watch::Sender::new(Head::default()),
             retries: watch::Sender::new(0),
+            stalls: watch::Sender::new(Vec::new()),
         };
         Ok(Self {
             store,
@@ -208,6 +215,12 @@ impl Host {
     /// told to stop.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// What stands still although it has work, and what is in the way, as it changes while
+    /// [`Host::run`] runs.
+    pub fn stalls(&self) -> watch::Receiver<Vec<Stall>> {
+        self.shared.stalls.subscribe()
     }
 
     /// Runs a task that belongs to this host until `stop` is cancelled, as its own: one that ends before
@@ -315,6 +328,20 @@ impl Host {
             partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
         });
 
+        let (host, told, token) = (self.parts(), shared.clone(), stop.clone());
+        supervisor.start("stalls", move || {
+            StallWatch {
+                pool: host.store.pool().clone(),
+                registry: host.registry.clone(),
+                head: told.head.subscribe(),
+                stalls: told.stalls.clone(),
+                after: host.runner.stall,
+                foreign_lease: host.runner.r#async.foreign_lease,
+                stop: token.clone(),
+            }
+            .run()
+        });
+
         for worker in 0..self.config.runner.r#async.workers {
             let (host, shared, token) = (self.parts(), shared.clone(), stop.clone());
             supervisor.start(format!("outbox {worker}"), move || {
@@ -417,6 +444,7 @@ struct Shared {
     hints: watch::Sender<Hints>,
     head: watch::Sender<Head>,
     retries: watch::Sender<u64>,
+    stalls: watch::Sender<Vec<Stall>>,
 }
 
 /// Keeps the registry of this host up to date with the database.

@@ -2,6 +2,7 @@
 //! `sql/`. It never knows that plugins exist.
 
 mod append;
+mod blockers;
 mod checkpoint;
 mod confined;
 mod dead_letter;
@@ -31,6 +32,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 pub use append::{APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, InTransaction};
+pub use blockers::{Blocker, blockers};
 pub use checkpoint::{
     Checkpoint, checkpoints, create_checkpoint, lock_checkpoint, save_checkpoint,
 };

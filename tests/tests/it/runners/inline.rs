@@ -103,8 +103,16 @@ async fn a_slow_plugin_in_a_group_costs_its_own_append_alone() {
     deploy_guest(&host, "hostile_inline").await;
     // Compiled, connected, and its statements known.
     deeds(host.store(), &good(1)).await;
+    // What one of them inserts is not known to be free before this transaction has ended.
+    let mut other = world.eyes.begin().await.unwrap();
+    sqlx::query("INSERT INTO hostile_inline.seen VALUES (-99, 'taken?')")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let insert = "INSERT INTO seen (position, note) VALUES (-99, 'mine')";
     let appends = (0..20).map(|n| {
-        let payload = if n == 13 { json!({"do": "loop"}) } else { json!({}) };
+        let slow = json!({"do": "exec", "sql": insert});
+        let payload = if n == 13 { slow } else { json!({}) };
         let (store, event) = (host.store().clone(), NewEvent::new("Deed", &payload).unwrap());
         async move {
             let stream = StreamId::new("Deeds", format!("of {n}"));
@@ -115,5 +123,6 @@ async fn a_slow_plugin_in_a_group_costs_its_own_append_alone() {
     for (n, answer) in answers.iter().enumerate() {
         assert_eq!(answer.is_err(), n == 13, "{n}: {answer:?}");
     }
+    other.rollback().await.unwrap();
     assert_eq!(world.number("SELECT count(*) FROM hostile_inline.seen").await, 20);
 }
