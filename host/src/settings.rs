@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use figment::Figment;
@@ -37,6 +38,9 @@ pub struct Settings {
     pub max_connections: u32,
     /// Appends that arrive together share transactions.
     pub group_commit: bool,
+    /// What an append may take as a whole, its inline plugins included.
+    #[serde(with = "humantime_serde")]
+    pub append_timeout: Duration,
     /// The keys that seal and verify events, one a line as NAME:HEX; the first one seals.
     pub seal_key: Option<Seal>,
     /// A file with such keys, for who wants them neither in the environment nor in the settings.
@@ -70,6 +74,7 @@ impl Default for Settings {
             cache_dir: default_cache_dir(),
             max_connections: HostConfig::default().max_connections,
             group_commit: HostConfig::default().group_commit,
+            append_timeout: HostConfig::default().append_timeout,
             seal_key: None,
             seal_key_file: None,
             topics: BTreeMap::new(),
@@ -127,6 +132,7 @@ impl Settings {
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
             group_commit: self.group_commit,
+            append_timeout: self.append_timeout,
             seal: self.seal_key.clone(),
             upcasters: HostConfig::default().upcasters,
         }
@@ -151,8 +157,6 @@ fn default_cache_dir() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn parse(toml: &str) -> Result<Settings, Box<figment::Error>> {

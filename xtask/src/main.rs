@@ -1,4 +1,5 @@
-//! The project's own tasks: `cargo xtask api-test | bank | demo | plugins | prepare | test | bench | torture`.
+//! The project's own tasks: `cargo xtask api-test | bank | demo | plugins | prepare | soak | test | bench |
+//! torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -12,6 +13,7 @@ mod demo;
 mod plugins;
 mod prepare;
 mod run;
+mod soak;
 mod test;
 mod torture;
 
@@ -55,6 +57,12 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Deliver a million events on a PostgreSQL of its own, and look whether anything grows
+    Soak {
+        /// Passed on, for example `--deliveries 100000 --rounds 10`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Let hosts, writers and a nemesis loose on a PostgreSQL of their own, and check what came of it
     Torture {
         /// Passed on, for example `--seed 7 --seconds 60 --hosts 3 --runs 20`
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
+        Task::Soak { arguments } => soak::soak(&arguments),
         Task::Test { arguments } => test::test(&arguments),
         Task::Torture { arguments } => torture::torture(&arguments),
     };

@@ -71,6 +71,8 @@ pub(super) enum Command {
     Events(super::events::Events),
     /// Count the events by type and aggregate, and what waits to be delivered
     Stats(super::stats::Stats),
+    /// Look whether anything is wrong, and what to do about it
+    Doctor(super::doctor::Doctor),
     /// Leave events out of reads and deliveries from now on; they stay in the log
     Dismiss(super::dismiss::Dismiss),
     /// Take dismissals back

@@ -67,7 +67,9 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             | StoreError::DuplicateEvent { .. }
             | StoreError::EventIdTaken { .. }
             | StoreError::OtherTenant { .. } => Some(BAD_INPUT),
-            StoreError::QueryTimedOut(_) => Some(NOT_IN_TIME),
+            StoreError::QueryTimedOut(_)
+            | StoreError::AppendTimedOut { .. }
+            | StoreError::AppendUnanswered { .. } => Some(NOT_IN_TIME),
             error if error.is_bad_data() => Some(BAD_INPUT),
             StoreError::Database(error) => unreachable_code(error),
             _ => None,

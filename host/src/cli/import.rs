@@ -264,6 +264,7 @@ fn can_pass(error: &StoreError) -> bool {
         }
         StoreError::Inline(failure) => failure.retryable,
         StoreError::InlineUnavailable(_) => true,
+        StoreError::AppendTimedOut { .. } | StoreError::AppendUnanswered { .. } => true,
         _ => false,
     }
 }

@@ -5,6 +5,7 @@ mod args;
 mod connect;
 mod dismiss;
 mod dlq;
+mod doctor;
 mod events;
 mod exit;
 mod home;
@@ -63,6 +64,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Import(command) => import::run(&context, command).await,
         Command::Events(command) => events::run(&context, command).await,
         Command::Stats(command) => stats::run(&context, command).await,
+        Command::Doctor(command) => doctor::run(&context, command).await,
         Command::Dismiss(command) => dismiss::dismiss(&context, command).await,
         Command::Undismiss(command) => dismiss::undismiss(&context, command).await,
         Command::Dismissed(command) => dismiss::list(&context, command).await,

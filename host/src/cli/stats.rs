@@ -1,16 +1,25 @@
 //! `eventfabric stats`
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::connect::Context;
 use super::output;
+use crate::runner::{Health, ProjectionHealth, health};
 use crate::store::{Backlog, EventStore, Statistics, Tally};
+
+/// Between two looks.
+const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Stats {
     /// Only of this tenant
     #[arg(long)]
     pub tenant: Option<String>,
+    /// Look again after a second, and say how fast the projections go
+    #[arg(long, conflicts_with = "tenant")]
+    pub rate: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -20,12 +29,53 @@ pub(super) async fn run(context: &Context, command: Stats) -> anyhow::Result<()>
     let store = EventStore::new(context.pool_of(command.tenant.as_deref()).await?);
     let tenant = command.tenant.as_deref();
     let log = store.statistics(tenant).await?;
-    let backlog = store.backlog(tenant).await?;
+    let Some(tenant) = tenant else {
+        let health = look(&store, command.rate).await?;
+        if command.json {
+            return output::value(&serde_json::json!({
+                "log": log, "backlog": health.outbox, "projections": health.projections
+            }));
+        }
+        print_log(&log)?;
+        print_projections(&health.projections)?;
+        return print_backlog(&health.outbox);
+    };
+    // How a projection stands is not known by tenant.
+    let backlog = store.backlog(Some(tenant)).await?;
     if command.json {
         return output::value(&serde_json::json!({ "log": log, "backlog": backlog }));
     }
     print_log(&log)?;
     print_backlog(&backlog)
+}
+
+async fn look(store: &EventStore, rate: bool) -> anyhow::Result<Health> {
+    let first = health(store).await?;
+    if !rate {
+        return Ok(first);
+    }
+    tokio::time::sleep(SECOND).await;
+    Ok(health(store).await?.since(&first))
+}
+
+fn print_projections(projections: &[ProjectionHealth]) -> anyhow::Result<()> {
+    if projections.is_empty() {
+        return Ok(());
+    }
+    let header = ["projection", "state", "behind", "lag", "a second", "retries", "dead letters"];
+    output::list(projections, false, &header, |of| {
+        let lag = of.lag_seconds.map(|lag| format!("{lag:.1} s")).unwrap_or_default();
+        let rate = of.rate.map(|rate| format!("{rate:.0}")).unwrap_or_default();
+        vec![
+            of.name.clone(),
+            of.state.to_owned(),
+            of.behind.to_string(),
+            lag,
+            rate,
+            of.retries.to_string(),
+            of.dead_letters.to_string(),
+        ]
+    })
 }
 
 fn print_log(log: &Statistics) -> anyhow::Result<()> {

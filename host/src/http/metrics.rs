@@ -1,5 +1,6 @@
 //! `GET /metrics`, and what the API counts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::problem::{Code, Problem};
 use super::responses::ReadProblems;
 use super::state::Api;
 use crate::db;
-use crate::runner::ProjectionStatus;
+use crate::runner::{Health, ProjectionHealth};
 use crate::store::{Appended, StoreError};
 
 /// Bounds of the histogram of durations, in seconds.
@@ -48,6 +49,10 @@ fn describe() {
         ("eventfabric_appended_events_total", "Events that were appended"),
         ("eventfabric_appends_repeated_total", "Appends that had been made before"),
         ("eventfabric_appends_refused_total", "Appends that were not made, by reason"),
+        (
+            "eventfabric_outbox_delivered_total",
+            "Rows that were taken out of the outbox, by anybody",
+        ),
         ("eventfabric_http_subscriptions_cut_total", "Subscribers that took nothing"),
     ] {
         metrics::describe_counter!(name, text);
@@ -56,6 +61,14 @@ fn describe() {
         ("eventfabric_http_requests_in_flight", "Requests that are being answered"),
         ("eventfabric_http_subscriptions", "Open subscriptions"),
         ("eventfabric_log_head", "The safe head of the log"),
+        ("eventfabric_stalls", "What stands still although it has work; /readyz says why"),
+        ("eventfabric_tasks_failing", "Tasks of the host that end when they should not"),
+        ("eventfabric_outbox_rows", "Rows that wait in the outbox, by topic"),
+        ("eventfabric_outbox_oldest_seconds", "How old the oldest of them is, by topic"),
+        ("eventfabric_projection_lag_seconds", "How old the first event is that it has to handle"),
+        ("eventfabric_projection_rate", "Positions or rows a second, between the last two looks"),
+        ("eventfabric_projection_paused", "1: no host runs the projection"),
+        ("eventfabric_projection_retries_due", "Events whose next attempt is due"),
         ("eventfabric_projection_behind", "Events that a projection has still to handle"),
         ("eventfabric_projection_position", "Where a catch-up projection stands"),
         ("eventfabric_projection_failed", "1: the projection was stopped by an error"),
@@ -92,9 +105,16 @@ pub(super) async fn scrape(State(api): State<Api>, _: Operator) -> Result<Respon
         ));
     };
     host(&api);
-    handle.run_upkeep();
+    keep_up();
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, text)], handle.render()).into_response())
+}
+
+/// Sums up what was timed: between two calls, every single time is kept. (Not everybody scrapes.)
+pub(super) fn keep_up() {
+    if let Some(Some(handle)) = RECORDER.get() {
+        handle.run_upkeep();
+    }
 }
 
 /// Counts and times every answer.
@@ -156,6 +176,7 @@ pub(super) fn not_appended(error: &StoreError) {
         | StoreError::EventIdTaken { .. }
         | StoreError::KeyReused { .. } => "duplicate",
         StoreError::Inline(_) | StoreError::InlineUnavailable(_) => "inline",
+        StoreError::AppendTimedOut { .. } | StoreError::AppendUnanswered { .. } => "time-out",
         StoreError::Database(error) if !db::is_connection_lost(error) => "data",
         StoreError::Database(_) => "database",
         _ => "invalid",
@@ -163,25 +184,80 @@ pub(super) fn not_appended(error: &StoreError) {
     counter!("eventfabric_appends_refused_total", "reason" => reason).increment(1);
 }
 
-/// How the projections stand.
-pub(super) fn projections(statuses: &[ProjectionStatus]) {
-    for status in statuses {
-        let name = || status.name.clone();
-        gauge!("eventfabric_projection_behind", "projection" => name()).set(status.behind as f64);
-        gauge!("eventfabric_projection_retries", "projection" => name()).set(status.retries as f64);
-        gauge!("eventfabric_projection_dead_letters", "projection" => name())
-            .set(status.dead_letters as f64);
-        let failed = if status.state == "failed" { 1.0 } else { 0.0 };
-        gauge!("eventfabric_projection_failed", "projection" => name()).set(failed);
-        if let Some(position) = status.position {
-            gauge!("eventfabric_projection_position", "projection" => name()).set(position as f64);
+/// Topics that have gauges of their own; the rest are counted together. (Whoever appends chooses
+/// topics, so there may be many.)
+const TOPICS: usize = 50;
+/// The label of that rest, and of rows without a topic.
+const OTHER: &str = "(other)";
+const NONE: &str = "(none)";
+
+/// The gauges of the delivery. Remembers which are shown, so that what is gone goes to 0.
+#[derive(Debug, Default)]
+pub(super) struct Delivery {
+    topics: BTreeSet<String>,
+    projections: BTreeSet<String>,
+}
+
+impl Delivery {
+    /// How the delivery stands.
+    pub(super) fn show(&mut self, health: &Health) {
+        counter!("eventfabric_outbox_delivered_total")
+            .absolute(health.outbox.delivered.unsigned_abs());
+        let mut topics: BTreeMap<&str, (i64, f64)> = BTreeMap::new();
+        for of in &health.outbox.topics {
+            let topic = of.topic.as_deref().unwrap_or(NONE);
+            let known = self.topics.contains(topic);
+            let label = if known || self.topics.len() < TOPICS { topic } else { OTHER };
+            self.topics.insert(label.to_owned());
+            let (rows, oldest) = topics.entry(label).or_default();
+            *rows += of.rows;
+            *oldest = oldest.max(of.oldest_seconds);
         }
+        for topic in &self.topics {
+            let (rows, oldest) = topics.get(topic.as_str()).copied().unwrap_or_default();
+            gauge!("eventfabric_outbox_rows", "topic" => topic.clone()).set(rows as f64);
+            gauge!("eventfabric_outbox_oldest_seconds", "topic" => topic.clone()).set(oldest);
+        }
+        let gone: Vec<String> = self
+            .projections
+            .iter()
+            .filter(|name| !health.projections.iter().any(|now| now.name == **name))
+            .cloned()
+            .collect();
+        for name in gone {
+            show(&ProjectionHealth { name: name.clone(), ..ProjectionHealth::default() });
+            self.projections.remove(&name);
+        }
+        for projection in &health.projections {
+            show(projection);
+            self.projections.insert(projection.name.clone());
+        }
+    }
+}
+
+fn show(projection: &ProjectionHealth) {
+    let set = |metric: &'static str, value: f64| {
+        gauge!(metric, "projection" => projection.name.clone()).set(value);
+    };
+    let is = |state: &str| if projection.state == state { 1.0 } else { 0.0 };
+    set("eventfabric_projection_behind", projection.behind as f64);
+    set("eventfabric_projection_lag_seconds", projection.lag_seconds.unwrap_or_default());
+    set("eventfabric_projection_rate", projection.rate.unwrap_or_default());
+    set("eventfabric_projection_retries", projection.retries as f64);
+    set("eventfabric_projection_retries_due", projection.due as f64);
+    set("eventfabric_projection_dead_letters", projection.dead_letters as f64);
+    set("eventfabric_projection_failed", is("failed"));
+    set("eventfabric_projection_paused", is("paused"));
+    if let Some(position) = projection.position {
+        set("eventfabric_projection_position", position as f64);
     }
 }
 
 /// How the host stands.
 pub(super) fn host(api: &Api) {
     super::tenants::count(api);
+    gauge!("eventfabric_stalls").set(api.host.stalls().borrow().len() as f64);
+    gauge!("eventfabric_tasks_failing").set(api.host.failing_tasks().len() as f64);
     gauge!("eventfabric_log_head").set(api.host.head().borrow().position as f64);
     let pool = api.host.store().pool();
     let idle = pool.num_idle() as f64;

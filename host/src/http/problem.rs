@@ -240,6 +240,8 @@ impl Problem {
                 Self::new(Code::Busy, error.to_string())
             }
             StoreError::Inline(_) => Self::new(Code::RefusedByProjection, error.to_string()),
+            StoreError::AppendTimedOut { .. } => Self::new(Code::Busy, error.to_string()),
+            StoreError::AppendUnanswered { .. } => Self::new(Code::TimeOut, error.to_string()),
             StoreError::InlineUnavailable(_) => Self::new(Code::Busy, error.to_string()),
             StoreError::Database(_) if error.is_detached() => {
                 Self::new(Code::EventsDetached, error.to_string())

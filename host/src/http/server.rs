@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::config::HttpConfig;
+use super::limits::HttpLimits;
 use super::router::router;
 use super::stalls::Stalls;
 use super::state::Api;
@@ -92,15 +94,54 @@ impl Server {
     /// Answers until `stop` is cancelled, and then what is in hand.
     pub async fn run(self) {
         let Self { listener, api, stop } = self;
-        let limits = api.limits.clone();
-        let connections = Arc::new(Semaphore::new(limits.connections));
         metrics::start();
         if !api.serves_tenants() {
             tenants::start(&api).await;
             api.tasks.spawn(tenants::follow(api.clone()));
         }
-        api.tasks.spawn(health::watch(api.clone()));
-        let router = router(api.clone());
+        let (watching, token) = (api.clone(), stop.clone());
+        api.tasks.spawn(async move {
+            let look = || health::watch(watching.clone());
+            watching.host.supervise("http numbers", &token, look).await;
+        });
+        let door = Arc::new(Door {
+            listener,
+            connections: Arc::new(Semaphore::new(api.limits.connections)),
+            router: router(api.clone()),
+            limits: api.limits.clone(),
+            graceful: GracefulShutdown::new(),
+            stop: stop.clone(),
+        });
+        api.host.supervise("http", &stop, || door.clone().accept()).await;
+        // Nobody takes connections any more, so it is ours alone, and its address is free again.
+        let graceful = Arc::into_inner(door).map(|door| door.graceful);
+        api.tasks.close();
+        let ended = async {
+            api.tasks.wait().await;
+            if let Some(graceful) = graceful {
+                graceful.shutdown().await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
+            tracing::warn!(after = ?FAREWELL, "requests that were still being answered are cut");
+        }
+    }
+}
+
+/// Where connections come in.
+struct Door {
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+    router: Router,
+    limits: HttpLimits,
+    graceful: GracefulShutdown,
+    stop: CancellationToken,
+}
+
+impl Door {
+    /// Takes connections until the host stops.
+    async fn accept(self: Arc<Self>) {
+        let Self { listener, connections, router, limits, graceful, stop } = &*self;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.receive);
         builder
@@ -108,7 +149,6 @@ impl Server {
             .timer(TokioTimer::new())
             .keep_alive_interval(limits.stalled)
             .keep_alive_timeout(limits.stalled);
-        let graceful = GracefulShutdown::new();
         loop {
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
@@ -138,15 +178,6 @@ impl Server {
                     tracing::debug!(%error, "a connection ended");
                 }
             });
-        }
-        drop(listener);
-        api.tasks.close();
-        let ended = async {
-            api.tasks.wait().await;
-            graceful.shutdown().await;
-        };
-        if tokio::time::timeout(FAREWELL, ended).await.is_err() {
-            tracing::warn!(after = ?FAREWELL, "requests that were still being answered are cut");
         }
     }
 }

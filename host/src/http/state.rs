@@ -45,8 +45,6 @@ pub(super) struct Shared {
     pub(super) apart: Apart,
     /// For each of them that was asked for, the same.
     appended_there: Mutex<HashMap<TenantId, Arc<AtomicI64>>>,
-    /// Projections that stand still.
-    still: Mutex<Vec<String>>,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -109,7 +107,6 @@ impl Api {
             tenants: OnceLock::new(),
             apart: Apart::default(),
             appended_there: Mutex::default(),
-            still: Mutex::default(),
             limits,
             stop,
             tasks: TaskTracker::new(),
@@ -176,7 +173,11 @@ impl Api {
         let id = TenantId::new(tenant).map_err(|error| Problem::invalid(error.to_string()))?;
         let host = match tenants.host(&id).await {
             Ok(host) => host,
-            Err(TenantError::Unknown(_)) => return Ok(None),
+            Err(TenantError::Unknown(_)) => {
+                // Maybe not any more.
+                self.appended_there.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                return Ok(None);
+            }
             Err(TenantError::Busy { .. }) => {
                 return Err(Problem::new(Code::Busy, "too many tenants are served at the moment"));
             }
@@ -206,16 +207,6 @@ impl Api {
     /// The label in the outbox of each aggregate's events.
     pub(super) fn topics(&self) -> &BTreeMap<String, String> {
         &self.topics
-    }
-
-    /// Notes which projections stand still.
-    pub(super) fn note_still(&self, projections: Vec<String>) {
-        *self.still.lock().unwrap_or_else(PoisonError::into_inner) = projections;
-    }
-
-    /// Which projections stood still at the last look.
-    pub(super) fn still(&self) -> Vec<String> {
-        self.still.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_remembered(&self, tenant: &str) -> bool {

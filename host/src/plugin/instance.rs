@@ -71,6 +71,18 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        self.handle_within(tx, sql, events, config, Duration::MAX).await
+    }
+
+    /// The same in no more than this time, and no more than that of a batch.
+    pub async fn handle_within(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        most: Duration,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
         };
@@ -79,8 +91,8 @@ impl Plugin {
             Err(failure) => return (Some(tx), Err(failure)),
         };
         let limits = self.shared.limits.clone();
-        let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, self.shared.slots.acquire()).await
-        else {
+        let (begun, most) = (Instant::now(), most.min(limits.batch));
+        let Ok(Ok(_slot)) = tokio::time::timeout(most, self.shared.slots.acquire()).await else {
             let message = "no plugin instance became free in time: raise `instances`";
             return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));
         };
@@ -97,7 +109,9 @@ impl Plugin {
             time: Duration::ZERO,
             trouble: None,
         };
-        let time = limits.batch;
+        // A batch has its time from its start; who can't wait has it from now.
+        let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
+        let time = most.saturating_sub(waited);
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
         let mut store = new_store(&self.shared, state);
         let mut stats = HandleStats::default();

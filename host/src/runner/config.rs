@@ -14,6 +14,10 @@ pub struct RunnerConfig {
     /// How long a reader waits for a hint before it looks by itself.
     #[serde(with = "humantime_serde")]
     pub poll: Duration,
+    /// What has work and does none of it for so long stands still: the log, the readiness and `doctor`
+    /// say so, and who is in the way.
+    #[serde(with = "humantime_serde")]
+    pub stall: Duration,
     /// Catch-up projections.
     pub catch_up: CatchUpConfig,
     /// Async projections.
@@ -28,6 +32,7 @@ impl Default for RunnerConfig {
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(250),
+            stall: Duration::from_secs(30),
             catch_up: CatchUpConfig::default(),
             r#async: AsyncConfig::default(),
             canary_events: 100,
@@ -56,6 +61,7 @@ impl RunnerConfig {
         }
         for (name, time) in [
             ("runner.poll", self.poll),
+            ("runner.stall", self.stall),
             ("runner.partitions.every", self.partitions.every),
             ("runner.catch_up.batch_time", catch_up.batch_time),
         ] {

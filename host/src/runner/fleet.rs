@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::tenants::Hosts;
@@ -49,6 +49,7 @@ pub struct Fleet {
 struct Run {
     entry: Entry,
     stop: CancellationToken,
+    task: Id,
 }
 
 impl Fleet {
@@ -93,7 +94,8 @@ impl Fleet {
             }
             while let Some(ended) = tasks.try_join_next() {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "the task of a tenant was lost");
+                    tracing::error!(%error, "the task of a tenant was lost; it is started again");
+                    running.retain(|_, run| run.task != error.id());
                 }
             }
             self.tell(&mut told);
@@ -131,8 +133,8 @@ impl Fleet {
             }
             let stop = stop.child_token();
             let (fleet, tenant, token) = (self.clone(), entry.tenant.clone(), stop.clone());
-            running.insert(entry.tenant.clone(), Run { entry, stop });
-            tasks.spawn(async move { fleet.supervise(&tenant, &token).await });
+            let task = tasks.spawn(async move { fleet.supervise(&tenant, &token).await }).id();
+            running.insert(entry.tenant.clone(), Run { entry, stop, task });
         }
     }
 

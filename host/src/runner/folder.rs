@@ -15,8 +15,13 @@ use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version};
 use crate::sandbox::{SandboxError, SqlErrorKind};
 use crate::store::StoreError;
 
+/// Files that are loaded early and not settled yet, before those that went away are forgotten.
+const EARLY: usize = 16;
+
 /// A folder whose components are deployed.
 pub(super) struct Folder {
+    dir: PathBuf,
+    stop: CancellationToken,
     registry: Arc<Registry>,
     found: mpsc::Receiver<Item>,
     canary_events: i64,
@@ -36,9 +41,10 @@ impl Folder {
         canary_events: i64,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
-        let found = plugin::watch(dir.clone(), Settle::default(), stop)
-            .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))?;
+        let found = watch(&dir, &stop)?;
         Ok(Self {
+            dir,
+            stop,
             registry,
             found,
             canary_events,
@@ -58,8 +64,15 @@ impl Folder {
         }
     }
 
-    /// Deploys what changes, until the watching ends.
+    /// Deploys what changes, until the watching ends: by `stop`, or because it was lost. Then the next
+    /// call watches anew.
     pub(super) async fn follow(&mut self) {
+        if self.found.is_closed() && self.found.is_empty() && !self.stop.is_cancelled() {
+            match watch(&self.dir, &self.stop) {
+                Ok(found) => self.found = found,
+                Err(error) => return tracing::error!("{error:#}"),
+            }
+        }
         loop {
             let delay = RECONNECT.delay(self.failures);
             tokio::select! {
@@ -83,6 +96,10 @@ impl Folder {
                 // One at a time: a file that changes all the time must not keep the compiler busy.
                 if self.early.get(&found.path).is_some_and(|(_, load)| !load.is_finished()) {
                     return;
+                }
+                if self.early.len() >= EARLY {
+                    // Of files that went away before they had settled.
+                    self.early.retain(|_, (_, load)| !load.is_finished());
                 }
                 let runtime = self.registry.runtime().clone();
                 // What is wrong with it is said when it has settled.
@@ -145,6 +162,11 @@ impl Folder {
         }
         self.failures = 0;
     }
+}
+
+fn watch(dir: &Path, stop: &CancellationToken) -> anyhow::Result<mpsc::Receiver<Item>> {
+    plugin::watch(dir.to_owned(), Settle::default(), stop.clone())
+        .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))
 }
 
 /// Whether the database is to blame, so that the same file can be deployed later.

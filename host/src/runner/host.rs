@@ -21,14 +21,15 @@ use super::membership::Membership;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
-use super::supervisor::{Supervisor, TaskHealth};
+use super::stall::{Stall, StallWatch};
+use super::supervisor::{Supervisor, TaskHealth, supervise};
 use super::tail::Tail;
 use crate::db;
 use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::seal::Seal;
-use crate::store::{EventStore, migrate};
+use crate::store::{APPEND_TIMEOUT, EventStore, migrate};
 use crate::upcast::Upcasters;
 
 /// A host that hears of no change looks into the registry this often.
@@ -54,6 +55,8 @@ pub struct HostConfig {
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
+    /// What an append may take as a whole, its inline plugins included.
+    pub append_timeout: Duration,
     /// The keys that seal what is appended, see [`EventStore::with_seal`](crate::store::EventStore::with_seal).
     pub seal: Option<Seal>,
     /// How events of older schema versions are lifted before a plugin gets them. (A plugin may lift
@@ -72,6 +75,7 @@ impl Default for HostConfig {
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
+            append_timeout: APPEND_TIMEOUT,
             seal: None,
             upcasters: Upcasters::new(),
         }
@@ -79,6 +83,11 @@ impl Default for HostConfig {
 }
 
 impl HostConfig {
+    /// Connections that a host opens, at most.
+    pub fn connections(&self) -> u32 {
+        self.max_connections + CONTROL_CONNECTIONS
+    }
+
     /// The engine that these settings ask for.
     ///
     /// # Errors
@@ -163,8 +172,13 @@ impl Host {
             .with_new(config.projections.clone());
         let registry = Arc::new(registry);
         registry.sync().await?;
-        let mut store =
-            EventStore::new(pool).with_inline(Arc::new(InlinePlugins::new(registry.clone())));
+        anyhow::ensure!(
+            !config.append_timeout.is_zero(),
+            "append_timeout must be longer than nothing"
+        );
+        let mut store = EventStore::new(pool)
+            .with_inline(Arc::new(InlinePlugins::new(registry.clone())))
+            .with_append_timeout(config.append_timeout);
         if config.group_commit {
             store = store.with_group_commit();
         }
@@ -178,6 +192,7 @@ impl Host {
             tail: Arc::default(),
             idle: Arc::default(),
             members: Arc::new(Membership::new()),
+            stalls: watch::Sender::new(Vec::new()),
         };
         Ok(Self {
             store,
@@ -213,6 +228,25 @@ impl Host {
     /// told to stop.
     pub fn is_running(&self) -> bool {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// What stands still although it has work, and what is in the way, as it changes while
+    /// [`Host::run`] runs.
+    pub fn stalls(&self) -> watch::Receiver<Vec<Stall>> {
+        self.shared.stalls.subscribe()
+    }
+
+    /// Runs a task that belongs to this host until `stop` is cancelled, as its own: one that ends before
+    /// is said so, counts among [`Host::failing_tasks`], and is started again.
+    pub async fn supervise<F>(
+        &self,
+        name: &str,
+        stop: &CancellationToken,
+        make: impl Fn() -> F + Send,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        supervise(name, &self.health, stop, make).await;
     }
 
     /// The tasks that ended of late when they should not have, and are started again and again.
@@ -317,6 +351,20 @@ impl Host {
         let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
         supervisor.start("partitions", move || {
             partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
+        });
+
+        let (host, told, token) = (self.parts(), shared.clone(), stop.clone());
+        supervisor.start("stalls", move || {
+            StallWatch {
+                pool: host.store.pool().clone(),
+                registry: host.registry.clone(),
+                head: told.head.subscribe(),
+                stalls: told.stalls.clone(),
+                after: host.runner.stall,
+                foreign_lease: host.runner.r#async.foreign_lease,
+                stop: token.clone(),
+            }
+            .run()
         });
 
         for worker in 0..self.config.runner.r#async.workers {
@@ -434,6 +482,7 @@ struct Shared {
     tail: Arc<Tail>,
     idle: Arc<IdleMoves>,
     members: Arc<Membership>,
+    stalls: watch::Sender<Vec<Stall>>,
 }
 
 /// Keeps the registry of this host up to date with the database.

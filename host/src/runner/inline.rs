@@ -1,6 +1,8 @@
-//! Inline projections: they run in the transaction of the append, in the order of their names.
+//! Inline projections: they run in the transaction of the append, by priority and then in the order of
+//! their names, and in the time that the append has as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -9,7 +11,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::Registry;
 use crate::projection::{FailureKind, Mode};
-use crate::store::{Epoch, Inline, InlineFailure};
+use crate::store::{Deadline, Epoch, Inline, InlineFailure};
 
 /// The inline plugins of the registry.
 pub struct InlinePlugins {
@@ -41,13 +43,20 @@ impl Inline for InlinePlugins {
         tx: Tx,
         epoch: i64,
         events: &'a [Event],
+        deadline: Deadline,
     ) -> BoxFuture<'a, Result<Tx, InlineFailure>> {
-        self.run_all(tx, epoch, events).boxed()
+        self.run_all(tx, epoch, events, deadline).boxed()
     }
 }
 
 impl InlinePlugins {
-    async fn run_all(&self, mut tx: Tx, epoch: i64, events: &[Event]) -> Result<Tx, InlineFailure> {
+    async fn run_all(
+        &self,
+        mut tx: Tx,
+        epoch: i64,
+        events: &[Event],
+        deadline: Deadline,
+    ) -> Result<Tx, InlineFailure> {
         let snapshot = self.registry.snapshot();
         if snapshot.epoch(Mode::Inline) != epoch {
             return Err(InlineFailure {
@@ -63,9 +72,7 @@ impl InlinePlugins {
             let refused = |event: Option<&Event>, message: String, retryable: bool| InlineFailure {
                 plugin: registered.name.clone(),
                 version: registered.version[..12.min(registered.version.len())].to_owned(),
-                event: event.map(|event| {
-                    format!("{} at version {} of {}", event.event_type, event.version, event.stream)
-                }),
+                event: event.map(named),
                 message,
                 retryable,
                 outdated: false,
@@ -79,8 +86,15 @@ impl InlinePlugins {
             if wanted.is_empty() {
                 continue;
             }
-            let (back, result) =
-                active.plugin.handle(tx, &active.sql, &wanted, &active.config).await;
+            let left = deadline.left();
+            if left.is_zero() {
+                let message = format!("it was not begun: {}", of_the_append(deadline, left));
+                give_back(tx).await;
+                return Err(refused(wanted.first(), message, true));
+            }
+            let handled =
+                active.plugin.handle_within(tx, &active.sql, &wanted, &active.config, left);
+            let (back, result) = handled.await;
             match (back, result) {
                 (Some(back), Ok(_)) => tx = back,
                 (back, result) => {
@@ -91,18 +105,50 @@ impl InlinePlugins {
                             "the connection was lost",
                         ),
                     };
-                    if let Some(back) = back
-                        && let Err(error) = back.rollback().await
-                    {
-                        tracing::debug!(%error, "an append was not rolled back by hand");
+                    if let Some(back) = back {
+                        give_back(back).await;
                     }
                     let only = (wanted.len() == 1).then_some(0);
                     let event = failure.index.or(only).and_then(|index| wanted.get(index));
-                    let retryable = failure.kind == FailureKind::Retry;
-                    return Err(refused(event, failure.message, retryable));
+                    let mut refused =
+                        refused(event, failure.message, failure.kind == FailureKind::Retry);
+                    if event.is_none() {
+                        refused.event = range(&wanted);
+                    }
+                    if deadline.is_over() {
+                        // Others may have used the time up: no event is to blame.
+                        refused.retryable = true;
+                        refused.message += &format!(" ({})", of_the_append(deadline, left));
+                    }
+                    return Err(refused);
                 }
             }
         }
         Ok(tx)
+    }
+}
+
+fn named(event: &Event) -> String {
+    format!("{} at version {} of {}", event.event_type, event.version, event.stream)
+}
+
+/// Events none of which is known to be the one.
+fn range(events: &[Event]) -> Option<String> {
+    let (first, last) = (events.first()?, events.last()?);
+    Some(format!("{} events from {} to {}", events.len(), named(first), named(last)))
+}
+
+/// What the append's own limit has to do with it.
+fn of_the_append(deadline: Deadline, left: Duration) -> String {
+    let left = Duration::from_millis(left.as_millis() as u64);
+    format!(
+        "the append has {:?} as a whole (append_timeout), of which {left:?} were left",
+        deadline.limit()
+    )
+}
+
+async fn give_back(tx: Tx) {
+    if let Err(error) = tx.rollback().await {
+        tracing::debug!(%error, "an append was not rolled back by hand");
     }
 }

@@ -51,6 +51,44 @@ impl TaskHealth {
     }
 }
 
+/// A task that ran for so long has recovered from what made it end before.
+const RECOVERED: Duration = Duration::from_secs(60);
+
+/// Runs a task until `stop` is cancelled. One that ends before, by a panic or otherwise, is started
+/// again.
+pub(super) async fn supervise<F>(
+    name: &str,
+    health: &TaskHealth,
+    stop: &CancellationToken,
+    make: impl Fn() -> F + Send,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut restarts = 0;
+    loop {
+        let begun = Instant::now();
+        let mut task = JoinSet::new();
+        task.spawn(make());
+        let ended = task.join_next().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        restarts = if begun.elapsed() < RECOVERED { restarts + 1 } else { 1 };
+        health.ended(name);
+        let delay = RESTART.delay(restarts);
+        match ended {
+            Some(Err(error)) => {
+                tracing::error!(task = name, %error, ?delay, "a task failed; it is restarted");
+            }
+            _ => tracing::error!(task = name, ?delay, "a task ended; it is restarted"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
 /// The tasks of a host.
 pub(super) struct Supervisor {
     tasks: JoinSet<String>,
@@ -74,28 +112,8 @@ impl Supervisor {
     {
         let (name, health, stop) = (name.into(), self.health.clone(), self.stop.clone());
         self.tasks.spawn(async move {
-            let mut restarts = 0;
-            loop {
-                let mut task = JoinSet::new();
-                task.spawn(make());
-                let ended = task.join_next().await;
-                if stop.is_cancelled() {
-                    return name;
-                }
-                restarts += 1;
-                health.ended(&name);
-                let delay = RESTART.delay(restarts);
-                match ended {
-                    Some(Err(error)) => {
-                        tracing::error!(task = name, %error, ?delay, "a task failed; it is restarted");
-                    }
-                    _ => tracing::error!(task = name, ?delay, "a task ended; it is restarted"),
-                }
-                tokio::select! {
-                    () = stop.cancelled() => return name,
-                    () = tokio::time::sleep(delay) => {}
-                }
-            }
+            supervise(&name, &health, &stop, make).await;
+            name
         });
     }
 

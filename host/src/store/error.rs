@@ -88,6 +88,27 @@ pub enum StoreError {
     /// A query asks for what can't be answered: a JSON path that is none, a time out of range.
     #[error("{0}")]
     InvalidQuery(String),
+    /// An append was not made in the time that it has as a whole.
+    #[error(
+        "the append was not made within {}: {doing}; nothing was appended (append_timeout)",
+        seconds(.limit)
+    )]
+    AppendTimedOut {
+        /// The whole time of the append.
+        limit: std::time::Duration,
+        /// What it was doing when the time was over.
+        doing: &'static str,
+    },
+    /// The database did not answer an append in time.
+    #[error(
+        "the database did not answer within {} (append_timeout) and some seconds; it is not known \
+         whether the append was made: make it again with the same event ids or the same key",
+        seconds(.limit)
+    )]
+    AppendUnanswered {
+        /// The whole time of the append.
+        limit: std::time::Duration,
+    },
     /// A query took longer than it was allowed to.
     #[error(
         "the query was stopped after {0:?}: narrow it by stream, position, time, correlation or \
@@ -153,6 +174,11 @@ fn listed(names: &[String]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
+}
+
+/// A time as people write it, and no finer than it matters.
+pub(super) fn seconds(time: &std::time::Duration) -> String {
+    format!("{:?}", std::time::Duration::from_millis(time.as_millis() as u64))
 }
 
 fn at(actual: i32) -> String {

@@ -2,6 +2,7 @@
 
 use futures::future::BoxFuture;
 
+use super::Deadline;
 use crate::db::Tx;
 use crate::event::Event;
 
@@ -14,12 +15,14 @@ pub trait Inline: Send + Sync {
     /// Reads the set anew, after an append has found that it has changed.
     fn refresh(&self) -> BoxFuture<'_, anyhow::Result<()>>;
 
-    /// Hands the events to the projections. The transaction comes back unless it was lost.
+    /// Hands the events to the projections, which have what is left of the append's own time. The
+    /// transaction comes back unless it was lost.
     fn run<'a>(
         &'a self,
         tx: Tx,
         epoch: i64,
         events: &'a [Event],
+        deadline: Deadline,
     ) -> BoxFuture<'a, Result<Tx, InlineFailure>>;
 }
 

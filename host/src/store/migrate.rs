@@ -49,6 +49,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "021_shards",
     "022_async_delivery",
     "023_rebuild",
+    "024_churn",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

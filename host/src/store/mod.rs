@@ -2,6 +2,7 @@
 //! `sql/`. It never knows that plugins exist.
 
 mod append;
+mod blockers;
 mod checkpoint;
 mod confined;
 mod dead_letter;
@@ -27,10 +28,12 @@ mod tenant;
 mod wake;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 
-pub use append::{Append, Appended, AppendedEvent, InTransaction};
+pub use append::{APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, InTransaction};
+pub use blockers::{Blocker, blockers};
 pub use checkpoint::{
     Checkpoint, IdleMove, Layout, Mover, Place, change_layout, checkpoints, create_checkpoint,
     lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, reset_checkpoints,
@@ -66,6 +69,7 @@ pub struct EventStore {
     inline: Option<Arc<dyn Inline>>,
     groups: Option<Arc<append::Groups>>,
     seal: Option<seal::Seal>,
+    append_timeout: Duration,
     wake: Wake,
 }
 
@@ -74,7 +78,8 @@ impl EventStore {
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
         let wake = Wake::new(pool.clone());
-        Self { pool, inline: None, groups: None, seal: None, wake }
+        let append_timeout = APPEND_TIMEOUT;
+        Self { pool, inline: None, groups: None, seal: None, append_timeout, wake }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.
@@ -97,6 +102,13 @@ impl EventStore {
     /// append a transaction with two more statements.
     pub fn with_seal(mut self, seal: seal::Seal) -> Self {
         self.seal = Some(seal);
+        self
+    }
+
+    /// The same store with another time that an append may take as a whole, in which its inline
+    /// projections must be done, too. (30 s where nothing is said.)
+    pub fn with_append_timeout(mut self, timeout: Duration) -> Self {
+        self.append_timeout = timeout;
         self
     }
 

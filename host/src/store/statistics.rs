@@ -92,6 +92,9 @@ pub struct Backlog {
     pub oldest_at: Option<DateTime<Utc>>,
     /// How old it is, by the clock of the database.
     pub oldest_seconds: Option<f64>,
+    /// Rows that were delivered so far, as the server counts them: it is told a second later, and may begin
+    /// anew.
+    pub delivered: i64,
     /// The rows by topic.
     pub topics: Vec<TopicBacklog>,
     /// Events that one projection tries again, or has given up.
@@ -187,7 +190,7 @@ impl EventStore {
     /// # Errors
     /// [`StoreError::QueryTimedOut`], [`StoreError::Database`].
     pub async fn backlog(&self, tenant: Option<&str>) -> Result<Backlog, StoreError> {
-        let (topics, projections) = reading(&self.pool, TIMEOUT, async |conn| {
+        let (topics, projections, delivered) = reading(&self.pool, TIMEOUT, async |conn| {
             let topics = sqlx::query_file_as!(
                 TopicBacklog,
                 "src/store/sql/backlog_topics.sql",
@@ -199,13 +202,17 @@ impl EventStore {
                 "src/store/sql/backlog_projections.sql",
                 tenant as Option<&str>
             );
-            Ok((topics, projections.fetch_all(conn).await?))
+            let projections = projections.fetch_all(&mut *conn).await?;
+            let delivered =
+                sqlx::query_file!("src/store/sql/backlog_delivered.sql").fetch_one(conn).await?;
+            Ok((topics, projections, delivered.rows))
         })
         .await?;
         Ok(Backlog {
             rows: topics.iter().map(|topic| topic.rows).sum(),
             oldest_at: topics.iter().map(|topic| topic.oldest_at).min(),
             oldest_seconds: topics.iter().map(|topic| topic.oldest_seconds).reduce(f64::max),
+            delivered,
             topics,
             projections,
         })

@@ -2,6 +2,7 @@
 
 mod cli;
 mod embedded;
+mod health;
 mod http;
 mod interop;
 mod migrate;

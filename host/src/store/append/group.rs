@@ -19,8 +19,7 @@ use uuid::Uuid;
 
 use super::columns::Columns;
 use super::prepared::Prepared;
-use super::{Appended, AppendedEvent, Refused, STATEMENT_TIMEOUT};
-use crate::db::Tx;
+use super::{Appended, AppendedEvent, Deadline, Refused, begin};
 use crate::store::inline::Epoch;
 use crate::store::{EventStore, StoreError};
 
@@ -36,8 +35,13 @@ const BYTES: usize = 4 * 1024 * 1024;
 /// Larger appends go alone: their commit is a small part of their cost.
 const EVENTS_OF_ONE: usize = 100;
 const BYTES_OF_ONE: usize = 256 * 1024;
+/// A group may take this part of what its most pressed append has left: enough is left for each of them
+/// to be made alone, when one's inline plugin is slow.
+const SHARE: u32 = 4;
 /// A group does not wait longer for a lock. (A stream that exists is not waited for at all.)
 const LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// What an append that waits is doing when its time is over.
+const TURNS: &str = "appends before it took too long";
 /// After this time an append that is made alone no longer keeps the others waiting.
 const TURN: Duration = Duration::from_millis(20);
 
@@ -50,12 +54,16 @@ pub(in crate::store) struct Groups {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
+    /// How many have waited, so that each has a number.
+    came: u64,
     at_work: usize,
 }
 
 /// An append that waits for its group.
 struct Waiting {
+    number: u64,
     prepared: Prepared,
+    deadline: Deadline,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
 }
 
@@ -76,9 +84,10 @@ impl Groups {
         self: &Arc<Self>,
         store: &EventStore,
         prepared: Prepared,
+        deadline: Deadline,
     ) -> Result<Appended, StoreError> {
         if !prepared.is_groupable() {
-            return store.append_prepared(&prepared, None).await;
+            return store.append_prepared(&prepared, None, deadline).await;
         }
         let answer = {
             let mut state = self.lock();
@@ -87,18 +96,36 @@ impl Groups {
                 Err(prepared)
             } else {
                 let (sender, answer) = oneshot::channel();
-                state.waiting.push_back(Waiting { prepared, answer: sender });
-                Ok(answer)
+                state.came += 1;
+                let number = state.came;
+                state.waiting.push_back(Waiting { number, prepared, deadline, answer: sender });
+                Ok((number, answer))
             }
         };
         match answer {
-            Ok(answer) => answer.await.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into())),
+            Ok((number, mut answer)) => {
+                let answered = match tokio::time::timeout(deadline.left(), &mut answer).await {
+                    Ok(answered) => answered,
+                    // What is in a group keeps the time by itself; what is not yet in one leaves.
+                    Err(_) if self.give_up(number) => return Err(deadline.passed(TURNS)),
+                    Err(_) => answer.await,
+                };
+                answered.unwrap_or_else(|_| Err(sqlx::Error::WorkerCrashed.into()))
+            }
             Err(prepared) => {
                 let turn =
                     Turn { groups: self.clone(), store: store.clone(), handle: Handle::current() };
-                turn.alone(&prepared).await
+                turn.alone(&prepared, deadline).await
             }
         }
+    }
+
+    /// Takes an append out of those that wait, unless it is being made.
+    fn give_up(&self, number: u64) -> bool {
+        let mut state = self.lock();
+        let before = state.waiting.len();
+        state.waiting.retain(|waiting| waiting.number != number);
+        state.waiting.len() < before
     }
 
     /// The next group: no stream twice, as the second append to it depends on the first.
@@ -146,17 +173,17 @@ impl Turn {
         if group.len() > 1 {
             return commit(&self.store, group).await;
         }
-        if let Some(Waiting { prepared, answer }) = group.pop() {
-            let appended = self.alone(&prepared).await;
+        if let Some(Waiting { prepared, deadline, answer, .. }) = group.pop() {
+            let appended = self.alone(&prepared, deadline).await;
             // Who has gone away needs no answer.
             drop(answer.send(appended));
         }
     }
 
     /// Makes one append.
-    async fn alone(self, prepared: &Prepared) -> Result<Appended, StoreError> {
+    async fn alone(self, prepared: &Prepared, deadline: Deadline) -> Result<Appended, StoreError> {
         let store = self.store.clone();
-        let append = store.append_prepared(prepared, None);
+        let append = store.append_prepared(prepared, None, deadline);
         tokio::pin!(append);
         tokio::select! {
             biased;
@@ -210,7 +237,8 @@ async fn commit(store: &EventStore, mut group: Vec<Waiting>) {
             None => {
                 let store = store.clone();
                 tokio::spawn(async move {
-                    let answer = store.append_prepared(&waiting.prepared, None).await;
+                    let answer =
+                        store.append_prepared(&waiting.prepared, None, waiting.deadline).await;
                     drop(waiting.answer.send(answer));
                 });
             }
@@ -224,7 +252,11 @@ async fn try_group(
     group: &[Waiting],
     epoch: Epoch,
 ) -> Result<HashMap<Uuid, AppendedEvent>, Refused> {
-    let mut tx = Tx::begin(&store.pool, STATEMENT_TIMEOUT).await?;
+    let deadline = group.iter().map(|waiting| waiting.deadline).reduce(Deadline::earlier);
+    let Some(deadline) = deadline.map(|deadline| deadline.share(SHARE)) else {
+        return Ok(HashMap::new());
+    };
+    let mut tx = begin(&store.pool, deadline).await?;
     tx.lock_timeout(LOCK_TIMEOUT).await?;
     let columns = Columns::of(group.iter().map(|waiting| &waiting.prepared));
     let rows = sqlx::query_file!(
@@ -271,12 +303,12 @@ async fn try_group(
             if let Some(events) = mine.collect::<Option<Vec<_>>>() {
                 let events = prepared.events(&Appended { events, repeated: false });
                 tx = inline
-                    .run(tx, epoch.number, &events)
+                    .run(tx, epoch.number, &events, deadline)
                     .await
                     .map_err(|failure| Refused::Error(failure.into()))?;
             }
         }
     }
-    tx.commit().await?;
+    deadline.answer(tx.commit()).await??;
     Ok(appended)
 }

@@ -3,25 +3,23 @@
 mod columns;
 mod earlier;
 mod group;
+mod limit;
 mod once;
 mod prepared;
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub(super) use self::group::Groups;
+pub use self::limit::{APPEND_TIMEOUT, Deadline};
 use self::prepared::Prepared;
 use super::inline::Epoch;
 use super::{EventStore, StoreError, partition, seal};
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
-/// How long a statement of an append may take.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often an append reads the set of inline plugins anew, or makes the partition that it lacks,
 /// before it gives up.
 const REFRESHES: usize = 5;
@@ -112,9 +110,10 @@ impl EventStore {
     /// As [`EventStore::append`].
     pub async fn append_all(&self, appends: Vec<Append>) -> Result<Appended, StoreError> {
         let prepared = Prepared::new(appends)?;
+        let deadline = Deadline::of(self.append_timeout);
         match &self.groups {
-            Some(groups) => groups.append(self, prepared).await,
-            None => self.append_prepared(&prepared, None).await,
+            Some(groups) => groups.append(self, prepared, deadline).await,
+            None => self.append_prepared(&prepared, None, deadline).await,
         }
     }
 
@@ -127,17 +126,19 @@ impl EventStore {
         appends: Vec<Append>,
         work: &dyn InTransaction,
     ) -> Result<Appended, StoreError> {
-        self.append_prepared(&Prepared::new(appends)?, Some(work)).await
+        let deadline = Deadline::of(self.append_timeout);
+        self.append_prepared(&Prepared::new(appends)?, Some(work), deadline).await
     }
 
     async fn append_prepared(
         &self,
         prepared: &Prepared,
         work: Option<&dyn InTransaction>,
+        deadline: Deadline,
     ) -> Result<Appended, StoreError> {
         for tries in (1..=REFRESHES).rev() {
             let epoch = self.inline_epoch();
-            match self.try_append(prepared, epoch, work).await {
+            match self.try_append(prepared, epoch, work, deadline).await {
                 Ok(appended) => {
                     self.wake.hint();
                     return Ok(appended);
@@ -148,6 +149,7 @@ impl EventStore {
                     partition::make_room(&self.pool, prepared.new.len()).await?;
                 }
                 Err(Refused::Error(error)) => {
+                    let error = deadline.judge(error);
                     if let Some(earlier) = self.find_earlier(prepared, &error).await? {
                         return Ok(earlier);
                     }
@@ -196,14 +198,33 @@ impl EventStore {
         prepared: &Prepared,
         epoch: Epoch,
         work: Option<&dyn InTransaction>,
+        deadline: Deadline,
     ) -> Result<Appended, Refused> {
         if epoch.is_empty && prepared.streams.len() == 1 && work.is_none() && self.seal.is_none() {
             // The guard is in the statement, so it can be its own transaction.
-            let mut conn = self.pool.acquire().await?;
-            return prepared.insert(&mut conn, epoch).await;
+            let mut conn = deadline.within(CONNECTION, self.pool.acquire()).await??;
+            // The statement itself says how long it waits for a lock.
+            return match deadline.answer(prepared.insert(&mut conn, epoch, deadline)).await {
+                Ok(answer) => answer,
+                Err(unanswered) => {
+                    conn.close_on_drop();
+                    Err(Refused::Error(unanswered))
+                }
+            };
         }
-        let mut tx = Tx::begin(&self.pool, STATEMENT_TIMEOUT).await?;
-        let appended = match prepared.insert(tx.conn(), epoch).await {
+        // Given up at any moment, a transaction ends with its connection.
+        deadline.answer(self.try_in_transaction(prepared, epoch, work, deadline)).await?
+    }
+
+    async fn try_in_transaction(
+        &self,
+        prepared: &Prepared,
+        epoch: Epoch,
+        work: Option<&dyn InTransaction>,
+        deadline: Deadline,
+    ) -> Result<Appended, Refused> {
+        let mut tx = begin(&self.pool, deadline).await?;
+        let appended = match prepared.insert(tx.conn(), epoch, deadline).await {
             Ok(appended) => appended,
             Err(refused) => {
                 tx.rollback().await?;
@@ -213,17 +234,19 @@ impl EventStore {
         self.seal(&mut tx, &appended.events).await?;
         if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
             let events = prepared.events(&appended);
-            tx = inline.run(tx, epoch.number, &events).await.map_err(|failure| {
+            tx = inline.run(tx, epoch.number, &events, deadline).await.map_err(|failure| {
                 if failure.outdated { Refused::OtherInline } else { Refused::Error(failure.into()) }
             })?;
         }
-        if let Some(work) = work
-            && let Err(error) = work.run(tx.conn(), &prepared.events(&appended)).await
-        {
-            if let Err(error) = tx.rollback().await {
-                tracing::debug!(%error, "an append was not rolled back by hand");
+        if let Some(work) = work {
+            let events = prepared.events(&appended);
+            let worked = deadline.within(WORK, work.run(tx.conn(), &events)).await?;
+            if let Err(error) = worked {
+                if let Err(error) = tx.rollback().await {
+                    tracing::debug!(%error, "an append was not rolled back by hand");
+                }
+                return Err(Refused::Error(error));
             }
-            return Err(Refused::Error(error));
         }
         tx.commit().await?;
         Ok(appended)
@@ -237,6 +260,16 @@ impl EventStore {
         let positions: Vec<i64> = events.iter().map(|event| event.position).collect();
         seal::seal(key, tx.conn(), &positions).await
     }
+}
+
+/// What an append can be doing when its time is over.
+const CONNECTION: &str = "no connection to the database became free";
+const WORK: &str = "the caller's work in its transaction took too long";
+
+/// Begins the transaction of an append, in which no statement may take longer than what is left.
+async fn begin(pool: &PgPool, deadline: Deadline) -> Result<Tx, StoreError> {
+    let begin = Tx::begin(pool, deadline.for_statement());
+    Ok(deadline.within(CONNECTION, begin).await??)
 }
 
 /// Why nothing was written.

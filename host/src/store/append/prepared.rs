@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::columns::Columns;
-use super::{Append, Appended, AppendedEvent, Refused};
+use super::{Append, Appended, AppendedEvent, Deadline, Refused};
 use crate::event::{Event, ExpectedVersion, StreamId};
 use crate::store::StoreError;
 use crate::store::inline::Epoch;
@@ -88,6 +88,7 @@ impl Prepared {
         &self,
         conn: &mut PgConnection,
         epoch: Epoch,
+        deadline: Deadline,
     ) -> Result<Appended, Refused> {
         let single = self.streams.len() == 1;
         let (least, greatest) =
@@ -112,6 +113,7 @@ impl Prepared {
             &columns.occurred_at as &[Option<DateTime<Utc>>],
             &columns.correlation_ids as &[Option<String>],
             &columns.causation_ids as &[Option<String>],
+            deadline.for_statement().as_millis().min(i32::MAX as u128).to_string(),
         )
         .fetch_all(&mut *conn)
         .await?;

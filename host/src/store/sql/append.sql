@@ -9,11 +9,18 @@
 -- $8     the inline plugins that the writer knows, see mode_epoch.sql
 -- $9..   the events, in order: stream (index into $1, from 1), place among the events of its
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
+-- $18    milliseconds that it may wait for a lock. (Set here and not before, as that would be another
+--        round trip; it is read first, and ends with the transaction.)
 -- Uses stream_versions_pkey.
-WITH streams AS (
-    SELECT *
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', $18, true) AS milliseconds
+),
+streams AS (
+    SELECT s.*
+    FROM patience
+    JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[]) WITH ORDINALITY
          AS s (tenant_id, aggregate_name, aggregate_id, topic, added, n)
+      ON milliseconds IS NOT NULL
 ),
 guard AS (
     INSERT INTO eventfabric.stream_versions AS v

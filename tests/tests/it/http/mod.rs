@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use eventfabric::http::{HttpConfig, Server};
-use eventfabric::runner::Host;
+use eventfabric::runner::{Host, HostConfig};
 use eventfabric_tests::{TestDb, database};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -45,7 +45,11 @@ impl Api {
     }
 
     pub async fn on(db: TestDb, config: HttpConfig) -> Self {
-        let host = Arc::new(Host::open(db.options(), quick(), None).await.unwrap());
+        Self::with(db, quick(), config).await
+    }
+
+    pub async fn with(db: TestDb, host: HostConfig, config: HttpConfig) -> Self {
+        let host = Arc::new(Host::open(db.options(), host, None).await.unwrap());
         let stop = CancellationToken::new();
         let any = "127.0.0.1:0".parse().unwrap();
         let topics = [("Account".to_owned(), "accounts".to_owned())].into();

@@ -1,10 +1,14 @@
 //! What an append writes, and when it refuses.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
-use eventfabric::store::{Append, StoreError};
+use eventfabric::event::{Event, ExpectedVersion, NewEvent, StreamId};
+use eventfabric::store::{Append, InTransaction, StoreError};
+use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{all, event, events, rows, store, versions};
@@ -239,4 +243,53 @@ async fn a_conflict_on_the_second_stream_undoes_the_first() {
         assert_eq!(rows(&db).await, (2, 2, 2), "all or none");
     }
     store.append(a, ExpectedVersion::NoStream, events(1)).await.unwrap();
+}
+
+/// Work that holds the transaction open until the append's time is over.
+struct Endless;
+
+impl InTransaction for Endless {
+    fn run<'a>(
+        &'a self,
+        _conn: &'a mut PgConnection,
+        _events: &'a [Event],
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test]
+async fn an_append_is_given_up_when_its_time_is_over_whatever_it_waits_for() {
+    let (db, store) = store().await;
+    let stream = StreamId::new("Account", "1");
+    store.append(stream.clone(), ExpectedVersion::NoStream, events(1)).await.unwrap();
+    let hasty = store.clone().with_append_timeout(Duration::from_millis(300));
+    let one = || Append {
+        stream: stream.clone(),
+        expected: ExpectedVersion::Any,
+        topic: None,
+        events: events(1),
+    };
+
+    // A lock on its stream: as one statement, and in a transaction.
+    let mut other = db.connect().await;
+    let mut locked = other.begin().await.unwrap();
+    sqlx::query("SELECT FROM eventfabric.stream_versions FOR UPDATE")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
+    let alone = hasty.append_all(vec![one()]).await.unwrap_err();
+    let with_work = hasty.append_in_transaction(vec![one()], &Endless).await.unwrap_err();
+    for error in [alone, with_work] {
+        assert!(matches!(error, StoreError::AppendTimedOut { .. }), "{error}");
+        assert!(error.to_string().contains("holds its streams; nothing was appended"), "{error}");
+    }
+    locked.rollback().await.unwrap();
+
+    // Work of the caller.
+    let error = hasty.append_in_transaction(vec![one()], &Endless).await.unwrap_err();
+    assert!(error.to_string().contains("the caller's work"), "{error}");
+
+    assert_eq!(rows(&db).await, (1, 1, 1));
+    store.append_all(vec![one()]).await.unwrap();
 }

@@ -2,10 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use eventfabric::db::Tx;
 use eventfabric::event::{Event, ExpectedVersion, NewEvent, StreamId};
-use eventfabric::store::{Append, Appended, Epoch, EventStore, Inline, InlineFailure, StoreError};
+use eventfabric::store::{
+    Append, Appended, Deadline, Epoch, EventStore, Inline, InlineFailure, StoreError,
+};
 use eventfabric_tests::{TestDb, database};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
@@ -265,6 +268,8 @@ async fn callers_that_go_away_cost_the_others_nothing() {
 #[derive(Default)]
 struct Notes {
     handed: Mutex<Vec<Vec<Event>>>,
+    /// How much of the append's time was left.
+    left: Mutex<Vec<Duration>>,
 }
 
 impl Inline for Notes {
@@ -281,8 +286,10 @@ impl Inline for Notes {
         tx: Tx,
         _epoch: i64,
         events: &'a [Event],
+        deadline: Deadline,
     ) -> BoxFuture<'a, Result<Tx, InlineFailure>> {
         async move {
+            self.left.lock().unwrap().push(deadline.left());
             self.handed.lock().unwrap().push(events.to_vec());
             if events.iter().all(|event| event.event_type != "Refused") {
                 return Ok(tx);
@@ -318,6 +325,43 @@ async fn inline_projections_see_the_events_of_one_append_at_a_time() {
         assert!(events.iter().all(|event| event.stream == events[0].stream));
         assert!(seen.insert(events[0].stream.clone()));
     }
+}
+
+#[tokio::test]
+async fn a_group_takes_no_more_than_a_part_of_the_time_that_its_appends_have() {
+    let db = database().await;
+    let notes = Arc::new(Notes::default());
+    let store = EventStore::new(db.pool(8).await)
+        .with_inline(notes.clone())
+        .with_append_timeout(Duration::from_secs(400))
+        .with_group_commit();
+    let appends = (0..21).map(|n| (stream(n), ExpectedVersion::NoStream, events(1)));
+    assert!(at_once(&store, appends).await.iter().all(Result::is_ok));
+    let left = notes.left.lock().unwrap().clone();
+    let (alone, grouped): (Vec<Duration>, Vec<Duration>) =
+        left.into_iter().partition(|left| *left > Duration::from_secs(100));
+    // So the others can be made alone when one of them is slow.
+    assert_eq!((alone.len(), grouped.len()), (LANES, 21 - LANES), "{alone:?} {grouped:?}");
+}
+
+#[tokio::test]
+async fn appends_that_wait_for_their_group_are_answered_in_their_time() {
+    let db = database().await;
+    let pool = db.pool(1).await;
+    let store = EventStore::new(pool.clone())
+        .with_append_timeout(Duration::from_millis(300))
+        .with_group_commit();
+    let only = pool.acquire().await.unwrap();
+    let appends = (0..12).map(|n| (stream(n), ExpectedVersion::NoStream, events(1)));
+    for answer in at_once(&store, appends).await {
+        let error = answer.unwrap_err();
+        assert!(matches!(error, StoreError::AppendTimedOut { .. }), "{error}");
+        assert!(error.to_string().contains("within 300ms"), "{error}");
+    }
+    drop(only);
+    assert_eq!(rows(&db).await, (0, 0, 0));
+    let store = store.with_append_timeout(Duration::from_secs(60));
+    store.append(stream(1), ExpectedVersion::NoStream, events(1)).await.unwrap();
 }
 
 #[tokio::test]

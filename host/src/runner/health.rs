@@ -1,0 +1,110 @@
+//! How the delivery stands: what waits, for how long, how fast it goes, and what was given up.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::stall::paused;
+use super::status::statuses;
+use crate::store::{Backlog, EventStore, StoreError, tenants};
+
+/// How the delivery of one database stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct Health {
+    /// What waits in the outbox, by topic and age, and the retries and dead letters by projection.
+    pub outbox: Backlog,
+    /// The projections, by name.
+    pub projections: Vec<ProjectionHealth>,
+    #[serde(skip)]
+    at: Instant,
+}
+
+/// How one projection stands.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ProjectionHealth {
+    /// The projection.
+    pub name: String,
+    /// How it is fed.
+    pub mode: String,
+    /// `running`, `paused` or `failed`.
+    pub state: &'static str,
+    /// Why it does not run.
+    pub reason: Option<String>,
+    /// Catch-up: everything up to here is handled.
+    pub position: Option<i64>,
+    /// Events that it has still to handle.
+    pub behind: i64,
+    /// How old the first of them is.
+    pub lag_seconds: Option<f64>,
+    /// Positions of the log that a catch-up projection has moved on, rows that an async one's outbox has
+    /// got rid of, a second; known from the second look on, see [`Health::since`].
+    pub rate: Option<f64>,
+    /// Events that wait for another attempt.
+    pub retries: i64,
+    /// Those of them that are due.
+    pub due: i64,
+    /// Events that were given up.
+    pub dead_letters: i64,
+}
+
+/// How the delivery stands.
+///
+/// # Errors
+/// When the database can't be asked, or does not answer in time.
+pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
+    let pool = store.pool();
+    let at = Instant::now();
+    let outbox = store.backlog(None).await?;
+    let statuses = statuses(pool).await?;
+    let tenants = tenants(pool).await?;
+    let lags = sqlx::query_file!("src/runner/sql/lags.sql", &tenants).fetch_all(pool).await?;
+    let projections = statuses.into_iter().map(|status| {
+        let lag = lags.iter().find(|lag| lag.name == status.name);
+        let paused = lag.and_then(|lag| {
+            let (by, reason) = (lag.paused_by.as_deref(), lag.pause_reason.as_deref());
+            lag.paused_at.map(|at| paused(at, by, reason))
+        });
+        let failed = status.state == "failed";
+        ProjectionHealth {
+            state: match (&paused, failed) {
+                (Some(_), _) => "paused",
+                (None, true) => "failed",
+                (None, false) => "running",
+            },
+            reason: paused.or(status.last_error.filter(|_| failed)),
+            lag_seconds: lag.and_then(|lag| lag.seconds).filter(|_| status.behind > 0),
+            due: lag.map_or(0, |lag| lag.due),
+            name: status.name,
+            mode: status.mode,
+            position: status.position,
+            behind: status.behind,
+            rate: None,
+            retries: status.retries,
+            dead_letters: status.dead_letters,
+        }
+    });
+    Ok(Health { outbox, projections: projections.collect(), at })
+}
+
+impl Health {
+    /// The same with the rates between an earlier look and this one: what a catch-up projection has
+    /// moved on, what the outbox has got rid of.
+    #[must_use]
+    pub fn since(mut self, earlier: &Self) -> Self {
+        let seconds = self.at.duration_since(earlier.at).as_secs_f64();
+        if seconds <= 0.0 {
+            return self;
+        }
+        let delivered = self.outbox.delivered - earlier.outbox.delivered;
+        for projection in &mut self.projections {
+            let before = earlier.projections.iter().find(|before| before.name == projection.name);
+            let moved = match (projection.position, before.and_then(|before| before.position)) {
+                (Some(now), Some(before)) => Some(now - before),
+                _ if projection.mode == "async" => Some(delivered),
+                _ => None,
+            };
+            projection.rate = moved.map(|moved| moved.max(0) as f64 / seconds);
+        }
+        self
+    }
+}

@@ -1,0 +1,26 @@
+-- Projections that stand where they stood $1 seconds ago although they have work as old as that:
+-- checkpoints that were not moved, retries that nobody has begun. $2 the tenants. Uses
+-- projection_checkpoints_pkey, events_pkey, projection_retries_due_idx.
+SELECT p.projection_name AS "name!", w.since AS "since!"
+FROM eventfabric.projections p
+CROSS JOIN LATERAL (
+    SELECT min(greatest(e.occurred_at, k.updated_at, p.activated_at)) AS since
+    FROM unnest($2::text[]) AS t (tenant_id)
+    LEFT JOIN eventfabric.projection_checkpoints k
+           ON k.projection_name = p.projection_name AND k.tenant_id = t.tenant_id
+    CROSS JOIN LATERAL (
+        SELECT e.occurred_at
+        FROM eventfabric.events e
+        WHERE e.global_position > greatest(coalesce(k.last_global_position, 0), p.starts_after)
+          AND e.tenant_id = t.tenant_id
+        ORDER BY e.global_position
+        LIMIT 1) e
+    WHERE p.mode = 'catch-up'
+    UNION ALL
+    SELECT min(r.next_attempt_at)
+    FROM eventfabric.projection_retries r
+    WHERE p.mode = 'async' AND r.projection_name = p.projection_name
+) w
+WHERE p.state <> 'failed' AND p.paused_at IS NULL
+  AND w.since < now() - make_interval(secs => $1::float8)
+ORDER BY p.projection_name

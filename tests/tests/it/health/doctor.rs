@@ -1,0 +1,157 @@
+//! `eventfabric doctor`: what is wrong, where, and what to do.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
+use eventfabric::plugin;
+use eventfabric::runner::doctor::{Patient, Severity, examine};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+
+use super::super::cli::{Said, run};
+use super::super::runners::rig::{Running, World, deeds, deploy_guest, good, quick};
+
+/// The server of the tests gives up safety for speed, and the doctor says so.
+const IGNORE: [&str; 2] = ["--ignore", "settings"];
+
+async fn doctor(world: &World, more: &[&str]) -> Said {
+    run(&world.db, &[&["doctor"], &IGNORE[..], more].concat()).await
+}
+
+/// What a check has found, as JSON.
+async fn findings(world: &World, check: &str) -> Vec<Value> {
+    let said = doctor(world, &["--json"]).await.json();
+    let made = said["checks"].as_array().unwrap();
+    let made = made.iter().find(|made| made["check"] == check);
+    made.unwrap_or_else(|| panic!("no check {check}"))["findings"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_healthy_database_is_called_healthy_and_an_unsafe_server_is_not() {
+    let world = World::new().await;
+    let said = doctor(&world, &[]).await.well();
+    for check in ["server", "clock", "migrations", "projections", "stalls", "tables"] {
+        assert!(said.out.contains(&format!("ok       {check}")), "{}", said.out);
+    }
+    assert_eq!(doctor(&world, &["--json"]).await.well().json()["healthy"], true);
+    let said = run(&world.db, &["doctor"]).await.failed(1, &["findings"]);
+    assert!(said.out.contains("problem  settings: fsync: it is off"), "{}", said.out);
+    assert!(said.out.contains("do: turn it on"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn what_is_not_migrated_is_not_looked_into_any_further() {
+    let world = World::of(eventfabric_tests::bare_database().await);
+    let said = doctor(&world, &[]).await.failed(1, &["1 finding"]);
+    assert!(said.out.contains("do: run `eventfabric migrate`"), "{}", said.out);
+    assert!(!said.out.contains("dead letters"), "{}", said.out);
+}
+
+#[tokio::test]
+async fn projections_that_do_not_run_are_told_with_their_reason() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    deploy_guest(&running.host, "hostile_catchup").await;
+    deploy_guest(&running.host, "hostile_async").await;
+    let pool = running.host.store().pool().clone();
+    plugin::pause(&pool, "hostile_async", Some("ada"), Some("too loud")).await.unwrap();
+    deeds(running.host.store(), &[json!({"do": "poison"})]).await;
+    world.stopped("hostile_catchup").await;
+    running.stop().await;
+    let found = findings(&world, "projections").await;
+    let (paused, failed) = (&found[0], &found[1]);
+    assert_eq!(paused["severity"], "warning");
+    assert!(paused["what"].as_str().unwrap().contains("by ada (too loud)"), "{paused}");
+    assert_eq!(
+        (&failed["severity"], &failed["place"]),
+        (&json!("problem"), &json!("projection hostile_catchup"))
+    );
+    assert!(failed["what"].as_str().unwrap().contains("poison"), "{failed}");
+    assert!(failed["advice"].as_str().unwrap().contains("resume hostile_catchup"), "{failed}");
+}
+
+#[tokio::test]
+async fn dead_letters_and_a_queue_that_nobody_empties_are_told() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    deploy_guest(&running.host, "hostile_async").await;
+    deeds(running.host.store(), &[json!({"do": "poison"})]).await;
+    world.until_number("SELECT count(*) FROM eventfabric.outbox_dead_letters", 1).await;
+    running.stop().await;
+    let letters = findings(&world, "dead letters").await;
+    assert_eq!(letters[0]["place"], "projection hostile_async");
+    assert!(letters[0]["what"].as_str().unwrap().starts_with("1 events were given up"));
+    assert_eq!(findings(&world, "outbox").await, [Value::Null; 0]);
+    deeds(&world.store().await, &good(3)).await;
+    world.execute("UPDATE eventfabric.outbox SET created_at = now() - interval '1 hour'").await;
+    let waits = findings(&world, "outbox").await;
+    assert!(waits[0]["what"].as_str().unwrap().starts_with("3 rows wait, the oldest since"));
+    assert_eq!(waits[0]["severity"], "problem");
+}
+
+#[tokio::test]
+async fn work_that_nobody_does_is_told_with_the_transaction_in_the_way() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    deploy_guest(&running.host, "hostile_catchup").await;
+    deeds(running.host.store(), &good(1)).await;
+    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 1).await;
+    running.stop().await;
+    for sql in [
+        "UPDATE eventfabric.projection_checkpoints SET updated_at = now() - interval '1 hour'",
+        "UPDATE eventfabric.projections SET activated_at = now() - interval '1 hour'",
+    ] {
+        world.execute(sql).await;
+    }
+    assert_eq!(findings(&world, "stalls").await, [Value::Null; 0]);
+    let old = NewEvent {
+        occurred_at: Some(Utc::now() - chrono::Duration::minutes(10)),
+        ..NewEvent::new("Deed", &json!({})).unwrap()
+    };
+    let stream = StreamId::new("Deeds", "1");
+    world.store().await.append(stream, ExpectedVersion::Any, vec![old]).await.unwrap();
+    let found = findings(&world, "stalls").await;
+    assert_eq!(found[0]["place"], "projection hostile_catchup");
+    let what = found[0]["what"].as_str().unwrap();
+    assert!(what.contains("no transaction that this role can see is in the way"), "{what}");
+    // With somebody in the way.
+    let mut other = world.db.connect().await;
+    let mut open = other.begin().await.unwrap();
+    let pid: i32 =
+        sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *open).await.unwrap();
+    sqlx::query("LOCK TABLE eventfabric.events IN ROW EXCLUSIVE MODE")
+        .execute(&mut *open)
+        .await
+        .unwrap();
+    let patient = Patient { open: Duration::ZERO, stall: Duration::ZERO, ..patient(&world).await };
+    let checked = examine(&patient).await;
+    for check in ["stalls", "transactions"] {
+        let made = checked.iter().find(|made| made.check == check).unwrap();
+        let told = made.findings.iter().any(|finding| {
+            finding.severity == Severity::Problem
+                && finding.what.contains(&format!("server process {pid}"))
+        });
+        assert!(told, "{made:?}");
+    }
+    open.rollback().await.unwrap();
+}
+
+async fn patient(world: &World) -> Patient {
+    Patient {
+        pool: world.db.pool(2).await,
+        connections: 24,
+        stall: Duration::from_secs(30),
+        open: Duration::from_secs(300),
+        foreign_lease: Duration::from_secs(60),
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_wants_more_connections_than_there_are_is_told() {
+    let world = World::new().await;
+    let checked = examine(&Patient { connections: 10_000, ..patient(&world).await }).await;
+    let settings = checked.iter().find(|made| made.check == "settings").unwrap();
+    let told = settings.findings.iter().find(|finding| finding.place == "max_connections").unwrap();
+    assert!(told.what.contains("may open 10000 connections"), "{}", told.what);
+}
