@@ -5,6 +5,7 @@ mod embedded;
 mod http;
 mod interop;
 mod migrate;
+mod migrating;
 mod operator;
 mod partitions;
 mod runners;
