@@ -32,10 +32,14 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes the directory where it is missing.
+    /// Makes the directory where it is missing. It gets an owner and a mode of its own, so one that
+    /// somebody keeps other things in is refused.
     pub(crate) fn open(dir: &Path) -> Result<Self, EmbeddedError> {
         std::fs::create_dir_all(dir).map_err(EmbeddedError::file("cannot create", dir))?;
         let dir = dir.canonicalize().map_err(EmbeddedError::file("cannot read", dir))?;
+        if !is_ours(&dir).map_err(EmbeddedError::file("cannot read", &dir))? {
+            return Err(EmbeddedError::NotOurs(dir));
+        }
         let account = Account::choose()?;
         account.can_reach(&dir)?;
         account.give(&dir, 0o700)?;
@@ -205,6 +209,24 @@ impl Cluster {
         };
         read().unwrap_or_default()
     }
+}
+
+/// Whether the directory is a private server's, or can become one: it is empty but for what a file
+/// system keeps there.
+fn is_ours(dir: &Path) -> std::io::Result<bool> {
+    // The first file that is ever made, and what a server would lose that is refused here.
+    let marks = ["start.lock", "data/PG_VERSION", "data.unfinished"];
+    if marks.iter().any(|mark| dir.join(mark).exists()) {
+        return Ok(true);
+    }
+    for entry in std::fs::read_dir(dir)? {
+        // Another program may have made the first file since we looked.
+        let name = entry?.file_name();
+        if name != "lost+found" && name != "start.lock" {
+            return Ok(dir.join("start.lock").exists());
+        }
+    }
+    Ok(true)
 }
 
 async fn run(name: &str, command: &mut Command) -> Result<(), EmbeddedError> {

@@ -44,6 +44,12 @@ pub enum EmbeddedError {
         /// The user.
         user: String,
     },
+    /// The directory holds what no private server has put there.
+    #[error(
+        "{} holds files that are not a private server's, and is left as it is; name a directory that \
+         is empty or not there yet with --embedded=DIR", .0.display()
+    )]
+    NotOurs(PathBuf),
     /// Running as root, and there is nobody else to run the server.
     #[error(
         "PostgreSQL refuses to run as root, and this machine has neither a user `postgres` nor a \

@@ -46,6 +46,8 @@ pub struct Embedded {
     /// Whether this program started it, and did not find it running.
     pub started: bool,
     password: String,
+    /// What it was started with, beside its own.
+    settings: Vec<(String, String)>,
     cluster: Cluster,
     /// Shared by all who use the server; the kernel lets go of it for a program that is killed.
     users: File,
@@ -71,13 +73,15 @@ pub async fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Embedde
     let (port, version, started) = match running(&cluster, &password).await? {
         Some((port, version)) => (port, version, false),
         None => {
-            let (port, version) = launch(&cluster, &password, settings).await?;
+            let (port, version) = launch(&cluster, &password, settings, None).await?;
             (port, version, true)
         }
     };
     let users = cluster.lock_file(USERS)?;
     users.lock_shared().map_err(EmbeddedError::file("cannot lock", &cluster.dir.join(USERS)))?;
-    Ok(Embedded { dir: cluster.dir.clone(), port, version, started, password, cluster, users })
+    let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let dir = cluster.dir.clone();
+    Ok(Embedded { dir, port, version, started, password, settings, cluster, users })
 }
 
 /// Stops the server of this directory, whoever uses it. Returns whether it was running.
@@ -145,6 +149,28 @@ impl Embedded {
 
     fn place(&self, database: &str) -> String {
         format!("127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// Starts the server again, on its port, where it has died: it does not come back by itself.
+    /// Returns whether it had to. Costs next to nothing while the server is there.
+    ///
+    /// # Errors
+    /// When it does not start; it can be tried again.
+    pub async fn revive(&self) -> Result<bool, EmbeddedError> {
+        // A port that somebody listens on can't be taken.
+        if std::net::TcpListener::bind(("127.0.0.1", self.port)).is_err() {
+            return Ok(false);
+        }
+        let _start = lock(&self.cluster).await?;
+        // Another program that uses it may have been faster.
+        if running(&self.cluster, &self.password).await?.is_some_and(|(port, _)| port == self.port)
+        {
+            return Ok(false);
+        }
+        let settings: Vec<_> =
+            self.settings.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        launch(&self.cluster, &self.password, &settings, Some(self.port)).await?;
+        Ok(true)
     }
 
     /// Stops the server when no other program uses it any more: the last one out stops it. Returns
@@ -240,6 +266,7 @@ async fn launch(
     cluster: &Cluster,
     password: &str,
     settings: &[(&str, &str)],
+    fixed: Option<u16>,
 ) -> Result<(u16, String), EmbeddedError> {
     let data = cluster.data_version();
     let binaries = binaries::find(&cluster.dir, data, &cluster.cache()).await?;
@@ -247,13 +274,15 @@ async fn launch(
         tracing::info!(dir = %cluster.dir.display(), version = binaries.version, "making a database cluster");
         cluster.init(&binaries, ADMINISTRATOR).await?;
     }
-    let mut port = cluster.free_port(None)?;
+    let mut port = fixed.map_or_else(|| cluster.free_port(None), Ok)?;
     let deadline = Instant::now() + DYING;
     loop {
         match cluster.start(&binaries, port, settings).await {
             Ok(()) => break,
             Err(EmbeddedError::Program { output, .. })
-                if Instant::now() < deadline && output.contains("Address already in use") =>
+                if fixed.is_none()
+                    && Instant::now() < deadline
+                    && output.contains("Address already in use") =>
             {
                 // Somebody took it since we looked.
                 port = cluster.free_port(Some(port))?;

@@ -8,9 +8,11 @@ use anyhow::Context as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
 use super::exit::{Exit, UNREACHABLE};
+use crate::backoff::Backoff;
 use crate::embedded::{self, Embedded};
 use crate::projection::Mode;
 use crate::runner::Host;
@@ -22,6 +24,12 @@ use crate::{db, store};
 
 /// How long a server may take to answer: longer than any that lives, shorter than who waits.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How often to look whether the private server is alive.
+const ALIVE: Duration = Duration::from_millis(500);
+
+/// How much later when it did not start.
+const REVIVE: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(30) };
 
 /// What every command is given.
 pub(super) struct Context {
@@ -137,6 +145,31 @@ impl Context {
             migrate::migrate(pool).await?;
         }
         Ok(())
+    }
+
+    /// Keeps the private server alive, where there is one, until `stop` is cancelled.
+    pub(super) async fn keep_server(&self, stop: &CancellationToken) {
+        let Some(Some(server)) = self.server.get() else { return };
+        let mut failures = 0;
+        loop {
+            let pause = if failures == 0 { ALIVE } else { ALIVE + REVIVE.delay(failures) };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            match server.revive().await {
+                Ok(false) => failures = 0,
+                Ok(true) => {
+                    failures = 0;
+                    tracing::warn!(dir = %server.dir.display(),
+                        "the private PostgreSQL had died; it was started again");
+                }
+                Err(error) => {
+                    failures += 1;
+                    tracing::error!(%error, "the private PostgreSQL has died and does not start");
+                }
+            }
+        }
     }
 
     /// Stops the private server, where this process has started it.

@@ -75,7 +75,7 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
         stop.cancel();
         ran
     };
-    let (ran, ()) = tokio::join!(own, others);
+    let (ran, (), ()) = tokio::join!(own, others, context.keep_server(&stop));
     if let Some(served) = served {
         served.await.context("the HTTP API")?;
     }

@@ -270,7 +270,7 @@ impl Registry {
             "its bytes in the database do not have its SHA-256"
         );
         self.remember(&plugin);
-        let sql = self.sandbox.plugin(&row.name).await?;
+        let sql = self.sandbox.version(&row.name, &row.version).await?;
         let (config, settings) = (self.config(&row.name), row.settings.clone());
         Ok(Active { plugin, sql, config, generation: row.generation, settings })
     }

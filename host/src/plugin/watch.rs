@@ -243,14 +243,17 @@ impl Folder {
             read(&place).map(|bytes| (Version::of(&bytes), bytes))
         })
         .await;
+        let due = self.files.get(path).and_then(|file| self.due(file));
         let Some(file) = self.files.get_mut(path) else { return true };
         file.changing = None;
+        // Not when it was read: that counts as ours.
+        let settled_at = due.map_or_else(Instant::now, |due| due.min(Instant::now()));
         let item = match read {
             Ok(Ok((sha, bytes))) => {
                 if file.sent.replace(sha) == Some(sha) {
                     return true;
                 }
-                let (path, settled_at) = (path.to_owned(), Instant::now());
+                let path = path.to_owned();
                 Item::Found(Found { path, bytes: bytes.into(), sha, settled_at })
             }
             Ok(Err(reason)) => {

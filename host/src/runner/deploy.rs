@@ -116,7 +116,9 @@ pub(super) async fn deploy_loaded(
             return Err(DeployError::ModeChanged { now, before: before.mode });
         }
     }
-    registry.sandbox().prepare(&plugin.description).await?;
+    // One that has stopped can't be broken any more.
+    let active = before.as_ref().filter(|before| !before.failed).map(|before| &*before.version);
+    registry.sandbox().prepare_beside(&plugin.description, active).await?;
     deployed.tried = on_trial(registry, plugin.clone(), canary_events).await?;
     registry.remember(&plugin);
     let by = format!("eventfabric {}", env!("CARGO_PKG_VERSION"));
@@ -154,7 +156,7 @@ async fn on_trial(
         return Ok(0);
     }
     let name = plugin.description.name.clone();
-    let sql = registry.sandbox().plugin(&name).await?;
+    let sql = registry.sandbox().version(&name, &plugin.version.full()).await?;
     let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
     let (time, stop) = (TRIAL, CancellationToken::new());

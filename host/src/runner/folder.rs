@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::sync::mpsc;
@@ -17,6 +18,8 @@ use crate::store::StoreError;
 
 /// Files that are loaded early and not settled yet, before those that went away are forgotten.
 const EARLY: usize = 16;
+/// How often to look whether one of two files with the same plugin is gone.
+const TWINS: Duration = Duration::from_secs(2);
 
 /// A folder whose components are deployed.
 pub(super) struct Folder {
@@ -29,6 +32,10 @@ pub(super) struct Folder {
     waiting: BTreeMap<PathBuf, Found>,
     /// Failed attempts at what waits.
     failures: u32,
+    /// Which file a plugin comes from.
+    homes: BTreeMap<String, PathBuf>,
+    /// Files with a plugin that another file has, too. Deployed when that one is gone.
+    twins: BTreeMap<PathBuf, Found>,
     /// Files that have changed and not settled yet, being loaded on the chance that they stay so.
     early: BTreeMap<PathBuf, (Version, JoinHandle<Option<Plugin>>)>,
 }
@@ -50,6 +57,8 @@ impl Folder {
             canary_events,
             waiting: BTreeMap::new(),
             failures: 0,
+            homes: BTreeMap::new(),
+            twins: BTreeMap::new(),
             early: BTreeMap::new(),
         })
     }
@@ -85,6 +94,12 @@ impl Folder {
                         self.deploy(found).await;
                     }
                 }
+                () = tokio::time::sleep(TWINS), if !self.twins.is_empty() => {
+                    for found in std::mem::take(&mut self.twins).into_values() {
+                        // Where the other file is there still, it is put back.
+                        self.deploy(found).await;
+                    }
+                }
             }
         }
     }
@@ -111,13 +126,33 @@ impl Folder {
                 tracing::error!("not deployed: {error}");
             }
             Item::Found(found) => {
+                self.twins.remove(&found.path);
                 self.waiting.remove(&found.path);
-                self.deploy(found).await;
+                // Told once for each content of the file.
+                if let Some((plugin, other)) = self.deploy(found).await {
+                    tracing::warn!(
+                        plugin,
+                        file = file(&other.0),
+                        active = file(&other.1),
+                        "not deployed: both files are the same plugin, and the one that was found \
+                         first stays; remove one of the two"
+                    );
+                }
             }
         }
     }
 
-    async fn load_and_deploy(&mut self, found: &Found) -> Result<Deployed, DeployError> {
+    /// The file that has this plugin already, where it is another one.
+    fn twin_of(&mut self, plugin: &str, path: &Path) -> Option<PathBuf> {
+        self.homes.retain(|name, home| name == plugin || home != path);
+        let home = self.homes.get(plugin).filter(|home| *home != path && home.exists()).cloned();
+        if home.is_none() {
+            self.homes.insert(plugin.to_owned(), path.to_owned());
+        }
+        home
+    }
+
+    async fn load_and_deploy(&mut self, found: &Found) -> Result<Outcome, DeployError> {
         let early = match self.early.remove(&found.path) {
             Some((sha, load)) if sha == found.sha => load.await.ok().flatten(),
             _ => None,
@@ -126,22 +161,35 @@ impl Folder {
             Some(plugin) => plugin,
             None => self.registry.runtime().load(found.bytes.clone()).await?,
         };
+        let name = plugin.description.name.clone();
+        if let Some(home) = self.twin_of(&name, &found.path) {
+            return Ok(Outcome::Twin(name, home));
+        }
         let (bytes, source) = (found.bytes.clone(), file(&found.path));
-        deploy_loaded(&self.registry, plugin.into(), bytes, &source, self.canary_events).await
+        deploy_loaded(&self.registry, plugin.into(), bytes, &source, self.canary_events)
+            .await
+            .map(Outcome::Deployed)
     }
 
-    async fn deploy(&mut self, found: Found) {
+    /// Deploys a file. Answers the plugin with the two files that have it, where it was refused as
+    /// the second one.
+    async fn deploy(&mut self, found: Found) -> Option<(String, (PathBuf, PathBuf))> {
         let result = self.load_and_deploy(&found).await;
         let (file, version) = (file(&found.path), found.sha);
         match result {
-            Ok(deployed) if deployed.unchanged => {
+            Ok(Outcome::Twin(plugin, home)) => {
+                let path = found.path.clone();
+                self.twins.insert(path.clone(), found);
+                return Some((plugin, (path, home)));
+            }
+            Ok(Outcome::Deployed(deployed)) if deployed.unchanged => {
                 tracing::info!(
                     plugin = deployed.name,
                     version = short(&deployed.version),
                     "active already"
                 );
             }
-            Ok(deployed) => {
+            Ok(Outcome::Deployed(deployed)) => {
                 tracing::info!(plugin = deployed.name, version = short(&deployed.version),
                     before = deployed.before.as_deref().map(short), file, tried = deployed.tried,
                     took = ?deployed.took, since_settled = ?found.settled_at.elapsed(), "deployed");
@@ -150,7 +198,7 @@ impl Folder {
                 self.failures += 1;
                 self.waiting.insert(found.path.clone(), found);
                 tracing::warn!(file, %version, "not deployed yet, it is tried again: {error}");
-                return;
+                return None;
             }
             Err(error) => {
                 tracing::error!(
@@ -161,12 +209,20 @@ impl Folder {
             }
         }
         self.failures = 0;
+        None
     }
 }
 
 fn watch(dir: &Path, stop: &CancellationToken) -> anyhow::Result<mpsc::Receiver<Item>> {
     plugin::watch(dir.to_owned(), Settle::default(), stop.clone())
         .with_context(|| format!("the plugin folder {} cannot be watched", dir.display()))
+}
+
+/// What became of a file that could be loaded.
+enum Outcome {
+    Deployed(Deployed),
+    /// Another file has this plugin.
+    Twin(String, PathBuf),
 }
 
 /// Whether the database is to blame, so that the same file can be deployed later.

@@ -230,6 +230,20 @@ pub enum SandboxError {
          being deployed, or was and did not become active. Deploy it first"
     )]
     NewerTables(String),
+    /// The migrations would break the version that is active, and goes on where this one fails.
+    /// Nothing of them was kept.
+    #[error(
+        "after the migrations of this version of `{plugin}` the active version could not go on: its \
+         statement `{statement}` fails with: {reason}. Deploy a version first that does without it"
+    )]
+    Breaks {
+        /// The plugin.
+        plugin: String,
+        /// The statement, or its beginning.
+        statement: String,
+        /// Why it fails.
+        reason: String,
+    },
     /// A statement was refused or failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -256,6 +270,12 @@ impl SandboxError {
 
 fn at(statement: &Option<String>) -> String {
     statement.as_ref().map_or(String::new(), |s| format!(", in `{s}`"))
+}
+
+/// The beginning of a statement, for an error.
+pub(super) fn beginning(statement: &str) -> String {
+    let short: String = statement.chars().take(120).collect();
+    if short.len() < statement.len() { format!("{short}…") } else { short }
 }
 
 /// Gives a database error its context.

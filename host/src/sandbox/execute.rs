@@ -55,6 +55,8 @@ pub struct PluginSql {
     control: PgPool,
     config: SandboxConfig,
     names: Names,
+    /// The version whose statements these are; none for a plugin as such.
+    version: Option<String>,
     deferred: Vec<String>,
     statements: RwLock<HashMap<String, Arc<Prepared>>>,
 }
@@ -70,13 +72,16 @@ impl PluginSql {
         control: PgPool,
         config: SandboxConfig,
         names: Names,
+        version: Option<String>,
     ) -> Result<Self, SqlError> {
         let rows = sqlx::query(
             "SELECT statement, description FROM eventfabric.plugin_statements
-             WHERE schema_name = $1 AND policy = $2",
+             WHERE schema_name = $1 AND policy = $2
+               AND ($3::text IS NULL OR pg_catalog.jsonb_exists(description -> 'versions', $3))",
         )
         .bind(&names.schema)
         .bind(policy::VERSION)
+        .bind(&version)
         .fetch_all(&control)
         .await?;
         let mut statements = HashMap::new();
@@ -94,7 +99,7 @@ impl PluginSql {
         .bind(&names.schema)
         .fetch_all(&control)
         .await?;
-        Ok(Self { control, config, names, deferred, statements: RwLock::new(statements) })
+        Ok(Self { control, config, names, version, deferred, statements: RwLock::new(statements) })
     }
 
     /// Runs a statement and tells how many rows it wrote or, where it returns rows, how many it
@@ -340,24 +345,34 @@ impl PluginSql {
         let mut tx = conn.begin().await?;
         roles::lock(&mut tx).await?;
         let sha256 = statement::sha256(text);
+        // Another version has used it, or another host: this version uses it, too.
         let found = sqlx::query_scalar(
-            "SELECT description FROM eventfabric.plugin_statements
-             WHERE schema_name = $1 AND sha256 = $2 AND policy = $3",
+            "UPDATE eventfabric.plugin_statements
+             SET description = description || pg_catalog.jsonb_build_object('versions',
+                 (SELECT coalesce(pg_catalog.jsonb_agg(DISTINCT v), '[]')
+                  FROM pg_catalog.jsonb_array_elements(coalesce(description -> 'versions', '[]')
+                       || pg_catalog.to_jsonb(pg_catalog.array_remove(ARRAY[$4], NULL))) AS u (v)))
+             WHERE schema_name = $1 AND sha256 = $2 AND policy = $3
+             RETURNING description",
         )
         .bind(&self.names.schema)
         .bind(&sha256)
         .bind(policy::VERSION)
+        .bind(&self.version)
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(sqlx::types::Json(prepared)) = found {
+            tx.commit().await?;
             return Ok(prepared);
         }
         let known: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM eventfabric.plugin_statements
-             WHERE schema_name = $1 AND sha256 <> $2",
+             WHERE schema_name = $1 AND sha256 <> $2
+               AND ($3::text IS NULL OR pg_catalog.jsonb_exists(description -> 'versions', $3))",
         )
         .bind(&self.names.schema)
         .bind(&sha256)
+        .bind(&self.version)
         .fetch_one(&mut *tx)
         .await?;
         if known >= self.config.max_statements as i64 {
@@ -374,7 +389,8 @@ impl PluginSql {
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements
                  (schema_name, sha256, statement, function_name, description, policy)
-             VALUES ($1, $2, $3, $4, $5, $6)
+             VALUES ($1, $2, $3, $4, $5 || pg_catalog.jsonb_build_object('versions',
+                 pg_catalog.array_remove(ARRAY[$7], NULL)), $6)
              ON CONFLICT (schema_name, sha256) DO UPDATE SET
                  function_name = excluded.function_name, description = excluded.description,
                  policy = excluded.policy",
@@ -385,6 +401,7 @@ impl PluginSql {
         .bind(&prepared.function)
         .bind(sqlx::types::Json(&prepared))
         .bind(policy::VERSION)
+        .bind(&self.version)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

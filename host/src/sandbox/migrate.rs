@@ -4,7 +4,7 @@ use sqlx::{
     AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
 };
 
-use super::error::{SandboxError, while_doing};
+use super::error::{SandboxError, beginning, while_doing};
 use super::judge::{self, Place, Verdict};
 use super::roles::{self, CALLS, Host, Names, ident};
 use super::{split, statement};
@@ -13,11 +13,13 @@ use crate::projection::{Description, Migration};
 /// The migrations that were applied, in order, with their numbers and names.
 pub type MigrationReport = Vec<(u32, String)>;
 
-/// Makes the plugin's schema ready for this version of it, in one transaction.
+/// Makes the plugin's schema ready for this version of it, in one transaction. `active` is the version
+/// that uses it meanwhile: its statements must stay right.
 pub(super) async fn prepare(
     conn: &mut PgConnection,
     names: &Names,
     description: &Description,
+    active: Option<&str>,
 ) -> Result<MigrationReport, SandboxError> {
     let context = "applying the migrations of a plugin";
     for (expected, migration) in (1..).zip(&description.migrations) {
@@ -31,7 +33,7 @@ pub(super) async fn prepare(
     let host = roles::ensure(&mut tx, names).await?;
     let missing = missing(&mut tx, names, description).await?;
     if !missing.is_empty() {
-        drop_functions(&mut tx, names).await.map_err(while_doing(context))?;
+        let used = drop_functions(&mut tx, names, active).await.map_err(while_doing(context))?;
         let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
         for migration in missing {
             apply(&mut tx, names, &runner, migration).await?;
@@ -40,6 +42,9 @@ pub(super) async fn prepare(
             .await
             .map_err(while_doing(context))?;
         roles::grant_use(&mut tx, names).await.map_err(while_doing(context))?;
+        for statement in &used {
+            make_again(&mut tx, host, names, statement).await?;
+        }
     }
     tx.commit().await.map_err(while_doing(context))?;
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
@@ -83,18 +88,78 @@ async fn missing<'a>(
     Ok(&known[applied.len()..])
 }
 
-/// The functions hold on to the tables. They are made again at their next use.
-pub(super) async fn drop_functions(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
-    let functions: Vec<String> = sqlx::query_scalar(
-        "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 RETURNING function_name",
+/// A statement that the active version has used.
+#[derive(sqlx::FromRow)]
+pub(super) struct Used {
+    sha256: String,
+    statement: String,
+    function_name: String,
+    description: sqlx::types::Json<serde_json::Value>,
+    policy: i32,
+    /// It is the active version's.
+    used: bool,
+}
+
+/// The functions hold on to the tables. Answers the active version's; the others are made again at
+/// their next use.
+pub(super) async fn drop_functions(
+    conn: &mut PgConnection,
+    names: &Names,
+    active: Option<&str>,
+) -> sqlx::Result<Vec<Used>> {
+    let mut known: Vec<Used> = sqlx::query_as(
+        "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1
+         RETURNING sha256, statement, function_name, description, policy,
+             coalesce(pg_catalog.jsonb_exists(description -> 'versions', $2), false) AS used",
     )
     .bind(&names.schema)
+    .bind(active)
     .fetch_all(&mut *conn)
     .await?;
-    for function in functions {
-        roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
+    for Used { function_name, .. } in &known {
+        roles::run(conn, format!("DROP FUNCTION IF EXISTS {function_name}")).await?;
     }
-    Ok(())
+    known.retain(|statement| statement.used);
+    Ok(known)
+}
+
+/// Makes the function of a statement of the active version again, which must go: that version goes on
+/// when the new one fails on trial. Where it looks different now, running hosts must not take it for
+/// the old one, and learn it anew.
+async fn make_again(
+    conn: &mut PgConnection,
+    host: Host,
+    names: &Names,
+    used: &Used,
+) -> Result<(), SandboxError> {
+    let place = statement::Place { schema: CALLS, role: &names.exec };
+    let made = statement::make(conn, host, names, place, &used.statement).await;
+    let prepared = made.map_err(|reason| SandboxError::Breaks {
+        plugin: names.plugin.clone(),
+        statement: beginning(&used.statement),
+        reason: reason.to_string(),
+    })?;
+    let keep = async {
+        roles::run(conn, "SET LOCAL search_path = ''".to_owned()).await?;
+        if !prepared.is_described_by(&used.description) {
+            return roles::run(conn, format!("DROP FUNCTION {}", prepared.function)).await;
+        }
+        sqlx::query(
+            "INSERT INTO eventfabric.plugin_statements
+                 (schema_name, sha256, statement, function_name, description, policy)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(&names.schema)
+        .bind(&used.sha256)
+        .bind(&used.statement)
+        .bind(&used.function_name)
+        .bind(&used.description)
+        .bind(used.policy)
+        .execute(&mut *conn)
+        .await
+        .map(drop)
+    };
+    keep.await.map_err(while_doing("keeping a statement of the active version"))
 }
 
 /// Makes the function that runs a migration's statements as the owner of the schema. Inside of it
@@ -126,10 +191,7 @@ async fn apply(
         plugin: names.plugin.clone(),
         number: migration.number,
         name: migration.name.clone(),
-        statement: statement.map(|s| {
-            let short: String = s.chars().take(120).collect();
-            if short.len() < s.len() { format!("{short}…") } else { short }
-        }),
+        statement: statement.map(beginning),
         reason,
     };
     let pieces = split::split(&migration.sql).map_err(|e| refused(None, e.to_string()))?;

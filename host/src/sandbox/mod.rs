@@ -95,14 +95,25 @@ impl Sandbox {
         &self,
         description: &Description,
     ) -> Result<MigrationReport, SandboxError> {
+        self.prepare_beside(description, None).await
+    }
+
+    /// The same while another version is active, the SHA-256 of which is given: the statements that
+    /// it is known to use must be right after the migrations, too.
+    pub async fn prepare_beside(
+        &self,
+        description: &Description,
+        active: Option<&str>,
+    ) -> Result<MigrationReport, SandboxError> {
         let names = self.names(&description.name).await?;
-        self.migrate(&names, description).await
+        self.migrate(&names, description, active).await
     }
 
     async fn migrate(
         &self,
         names: &Names,
         description: &Description,
+        active: Option<&str>,
     ) -> Result<MigrationReport, SandboxError> {
         let conn = self.control.acquire().await.map_err(while_doing("connecting"))?;
         // What a migration does to its session must not reach another one: the connection leaves
@@ -112,7 +123,7 @@ impl Sandbox {
             .fetch_one(&mut conn)
             .await
             .map_err(while_doing("connecting"))?;
-        let run = migrate::prepare(&mut conn, names, description);
+        let run = migrate::prepare(&mut conn, names, description, active);
         let done = tokio::time::timeout(self.config.migration_timeout, run).await;
         match done {
             Ok(done) => {
@@ -139,8 +150,22 @@ impl Sandbox {
 
     /// What the plugin of this name may do. It must have been prepared.
     pub async fn plugin(&self, name: &str) -> Result<Arc<PluginSql>, SandboxError> {
+        self.load(name, None).await
+    }
+
+    /// The same for one version of it, by its SHA-256: which statements it uses is noted.
+    pub async fn version(&self, name: &str, version: &str) -> Result<Arc<PluginSql>, SandboxError> {
+        self.load(name, Some(version.to_owned())).await
+    }
+
+    async fn load(
+        &self,
+        name: &str,
+        version: Option<String>,
+    ) -> Result<Arc<PluginSql>, SandboxError> {
         let names = self.known(name).await?;
-        Ok(Arc::new(PluginSql::load(self.control.clone(), self.config.clone(), names).await?))
+        let (control, config) = (self.control.clone(), self.config.clone());
+        Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
     }
 
     async fn names(&self, plugin: &str) -> Result<Names, SandboxError> {

@@ -41,7 +41,7 @@ impl Sandbox {
     ) -> Result<Arc<PluginSql>, SandboxError> {
         let live = self.known(&description.name).await?;
         let shadow = live.shadow();
-        self.migrate(&shadow, description).await?;
+        self.migrate(&shadow, description, None).await?;
         let mut conn =
             self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
         check(&mut conn, &live, &shadow).await?;
@@ -110,7 +110,7 @@ impl Sandbox {
         }
         // What an operator has granted until now.
         grant(conn, &live, &shadow).await.map_err(while_doing(context))?;
-        migrate::drop_functions(conn, &live).await.map_err(while_doing(context))?;
+        migrate::drop_functions(conn, &live, None).await.map_err(while_doing(context))?;
         move_functions(conn, &shadow, &live).await.map_err(while_doing(context))?;
         change_names(conn, &live, keep_old).await.map_err(while_doing(context))
     }
@@ -281,7 +281,7 @@ async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
     if !known {
         return Ok(());
     }
-    migrate::drop_functions(conn, names).await?;
+    migrate::drop_functions(conn, names, None).await?;
     roles::run(conn, format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&names.schema))).await?;
     sqlx::query("DELETE FROM eventfabric.plugin_schemas WHERE schema_name = $1")
         .bind(&names.schema)

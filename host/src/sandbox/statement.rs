@@ -72,6 +72,15 @@ pub(super) struct Prepared {
     pub select: bool,
 }
 
+impl Prepared {
+    /// Whether what is stored of a statement says the same. (Who has used it stands there, too.)
+    pub fn is_described_by(&self, stored: &serde_json::Value) -> bool {
+        let mine = serde_json::to_value(self).unwrap_or_default();
+        mine.as_object()
+            .is_some_and(|mine| mine.iter().all(|(name, value)| stored.get(name) == Some(value)))
+    }
+}
+
 pub(super) fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text))
 }

@@ -120,6 +120,23 @@ async fn a_killed_server_recovers_what_was_committed() {
 }
 
 #[tokio::test]
+async fn a_directory_with_other_things_in_it_is_left_as_it_is() {
+    let dir = Dir::new();
+    let theirs = dir.postgres();
+    std::fs::create_dir_all(&theirs).unwrap();
+    std::fs::set_permissions(&theirs, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(theirs.join("notes.txt"), "mine").unwrap();
+    let error = start(&theirs).await.unwrap_err();
+    assert!(matches!(error, EmbeddedError::NotOurs(_)), "{error}");
+    assert!(error.to_string().contains("empty"), "{error}");
+    assert_eq!(std::fs::metadata(&theirs).unwrap().permissions().mode() & 0o777, 0o755);
+    assert_eq!(std::fs::read_dir(&theirs).unwrap().count(), 1);
+    // An empty one will do.
+    std::fs::remove_file(theirs.join("notes.txt")).unwrap();
+    start(&theirs).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_initialisation_that_was_interrupted_begins_anew() {
     let dir = Dir::new();
     let unfinished = dir.postgres().join("data.unfinished");

@@ -6,6 +6,7 @@ mod health;
 mod http;
 mod interop;
 mod migrate;
+mod migrating;
 mod operator;
 mod partitions;
 mod rebuild;

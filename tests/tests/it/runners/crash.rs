@@ -58,6 +58,31 @@ async fn a_server_that_is_killed_twice_during_an_import_loses_and_repeats_nothin
 }
 
 #[tokio::test]
+async fn a_host_starts_its_private_server_again_when_that_is_killed() {
+    let place = Dir::new();
+    let embedded = format!("--embedded={}", place.postgres().display());
+    let plugins = folder(&["counter_v1"]);
+    let args = ["run", "--plugins", plugins.path().to_str().unwrap(), &embedded];
+    let mut host = Process::on("postgres://nobody@127.0.0.1:1/none", &args, &[]);
+    host.until_log("running").await;
+    for n in 1..=2 {
+        kill_server(&place.postgres());
+        until("it is started again", async || {
+            host.log().matches("it was started again").count() == n
+        })
+        .await;
+    }
+    // The host works as before.
+    let append = ["append", "--aggregate", "A", "--id", "1", "--type", "Deed", &embedded];
+    Process::on("postgres://nobody@127.0.0.1:1/none", &append, &[]).succeeded().await;
+    let wait = ["wait", "--caught-up", "--timeout", "60s", &embedded];
+    Process::on("postgres://nobody@127.0.0.1:1/none", &wait, &[]).succeeded().await;
+    host.signal("TERM");
+    host.succeeded().await;
+    assert!(!place.postgres().join("data/postmaster.pid").exists(), "the server was stopped");
+}
+
+#[tokio::test]
 async fn a_host_whose_database_is_gone_still_ends_when_it_is_told_to() {
     let place = Dir::new();
     let server = start(&place.postgres()).await.unwrap();

@@ -249,3 +249,25 @@ async fn an_event_that_is_refused_on_trial_does_not_hide_that_the_version_is_bro
     let deployed = try_it().await.unwrap();
     assert_eq!(deployed.tried, 37);
 }
+
+#[tokio::test]
+async fn of_two_files_with_one_plugin_the_first_stays_until_it_is_gone() {
+    let world = World::new().await;
+    let dir = folder(&["counter_v1"]);
+    let (first, second) = (dir.path().join("counter_v1.wasm"), dir.path().join("second.wasm"));
+    put(&second, &component("counter_v2"));
+    let host = Process::host(&world, Some(dir.path()), &[]);
+    host.until_log("both files are the same plugin").await;
+    let log = host.log();
+    assert!(log.contains("counter_v1.wasm") && log.contains("second.wasm"), "{log}");
+    assert_eq!(generation(&world).await, 1);
+    // The same after another start: they do not take turns.
+    host.signal("TERM");
+    host.succeeded().await;
+    let host = Process::host(&world, Some(dir.path()), &[]);
+    host.until_log("both files are the same plugin").await;
+    assert_eq!(generation(&world).await, 1);
+    std::fs::remove_file(&first).unwrap();
+    until("the other one is taken", async || generation(&world).await == 2).await;
+    assert_eq!(host.log().matches("both files").count(), 1);
+}
