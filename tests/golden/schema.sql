@@ -100,6 +100,15 @@ CREATE TRIGGER events_append_only BEFORE DELETE OR UPDATE ON eventfabric.events 
 CREATE TRIGGER events_no_truncate BEFORE TRUNCATE ON eventfabric.events FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
 CREATE TRIGGER events_note_dismissal AFTER UPDATE OF dismissed_at ON eventfabric.events FOR EACH ROW WHEN ((old.dismissed_at IS DISTINCT FROM new.dismissed_at)) EXECUTE FUNCTION eventfabric.note_dismissal();
 
+CREATE TABLE eventfabric.hosts (
+    host_id uuid NOT NULL,
+    name text NOT NULL,
+    version text NOT NULL,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
+);
+
 CREATE TABLE eventfabric.outbox (
     id bigint NOT NULL DEFAULT nextval('eventfabric.outbox_id_seq'::regclass),
     global_position bigint NOT NULL,
@@ -132,10 +141,16 @@ CREATE TABLE eventfabric.outbox_dead_letters (
     projection_name text,
     plugin_version text,
     first_failed_at timestamp with time zone,
+    aggregate_name text,
+    aggregate_id text,
+    error_class text,
+    sqlstate text,
+    failed_sql text,
     CONSTRAINT outbox_dead_letters_pkey PRIMARY KEY (id)
 );
 CREATE INDEX outbox_dlq_global_idx ON eventfabric.outbox_dead_letters USING btree (global_position);
 CREATE INDEX outbox_dlq_projection_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, global_position);
+CREATE INDEX outbox_dlq_stream_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position) WHERE (projection_name IS NOT NULL);
 
 CREATE TABLE eventfabric.partitioning (
     one boolean NOT NULL DEFAULT true,
@@ -191,6 +206,15 @@ CREATE TABLE eventfabric.plugin_versions (
     CONSTRAINT plugin_versions_pkey PRIMARY KEY (plugin_name, sha256)
 );
 
+CREATE TABLE eventfabric.projection_backfills (
+    projection_name text NOT NULL,
+    last_position bigint NOT NULL DEFAULT 0,
+    target bigint,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_backfills_pkey PRIMARY KEY (projection_name)
+);
+
 CREATE TABLE eventfabric.projection_checkpoints (
     projection_name text NOT NULL,
     last_global_position bigint NOT NULL DEFAULT 0,
@@ -211,9 +235,14 @@ CREATE TABLE eventfabric.projection_retries (
     first_failed_at timestamp with time zone NOT NULL DEFAULT now(),
     last_error text,
     plugin_version text,
+    aggregate_name text,
+    aggregate_id text,
+    held boolean NOT NULL DEFAULT false,
     CONSTRAINT projection_retries_pkey PRIMARY KEY (projection_name, global_position)
 );
-CREATE INDEX projection_retries_due_idx ON eventfabric.projection_retries USING btree (projection_name, next_attempt_at);
+CREATE INDEX projection_retries_due_idx ON eventfabric.projection_retries USING btree (projection_name, next_attempt_at, global_position) WHERE (NOT held);
+CREATE INDEX projection_retries_held_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position) WHERE held;
+CREATE INDEX projection_retries_stream_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position);
 
 CREATE TABLE eventfabric.projections (
     projection_name text NOT NULL,
@@ -223,9 +252,21 @@ CREATE TABLE eventfabric.projections (
     state text NOT NULL DEFAULT 'running'::text,
     last_error text,
     activated_at timestamp with time zone NOT NULL DEFAULT now(),
+    shards integer NOT NULL DEFAULT 1,
+    on_poison text NOT NULL DEFAULT 'stop'::text,
+    stream_order boolean NOT NULL DEFAULT false,
+    topics jsonb,
+    priority integer NOT NULL DEFAULT 0,
+    starts_after bigint NOT NULL DEFAULT 0,
+    paused_at timestamp with time zone,
+    paused_by text,
+    pause_reason text,
     CONSTRAINT projections_active_version_fkey FOREIGN KEY (projection_name, active_sha256) REFERENCES eventfabric.plugin_versions(plugin_name, sha256),
     CONSTRAINT projections_mode_check CHECK ((mode = ANY (ARRAY['inline'::text, 'catch-up'::text, 'async'::text]))),
+    CONSTRAINT projections_on_poison_check CHECK ((on_poison = ANY (ARRAY['stop'::text, 'set-aside'::text]))),
     CONSTRAINT projections_pkey PRIMARY KEY (projection_name),
+    CONSTRAINT projections_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
+    CONSTRAINT projections_starts_after_check CHECK ((starts_after >= 0)),
     CONSTRAINT projections_state_check CHECK ((state = ANY (ARRAY['running'::text, 'failed'::text])))
 );
 
@@ -555,10 +596,10 @@ BEGIN
         ON CONFLICT DO NOTHING;
 
         INSERT INTO eventfabric.projection_retries
-               (projection_name, global_position, tenant_id, outbox_id, topic, attempts,
-                first_failed_at, last_error, plugin_version)
-        SELECT projection_name, global_position, tenant_id, outbox_id, topic, attempts, since,
-               last_error, plugin_version
+               (projection_name, global_position, tenant_id, aggregate_name, aggregate_id,
+                outbox_id, topic, attempts, first_failed_at, last_error, plugin_version)
+        SELECT projection_name, global_position, tenant_id, NEW.aggregate_name, NEW.aggregate_id,
+               outbox_id, topic, attempts, since, last_error, plugin_version
         FROM eventfabric.dismissed_deliveries
         WHERE global_position = NEW.global_position AND projection_name <> ''
         ON CONFLICT DO NOTHING;

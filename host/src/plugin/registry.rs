@@ -45,6 +45,8 @@ pub struct Registered {
     pub settings: ProjectionSettings,
     /// Since when, by whom and why no host runs it.
     pub paused: Option<Paused>,
+    /// Async: it is still on its way through the events that were there before it.
+    pub backfilling: bool,
 }
 
 impl Registered {
@@ -72,9 +74,13 @@ impl Active {
     /// Whether an event is for this projection: by its type, by its position and, for an async one, by
     /// its topic.
     pub fn wants(&self, event: &Event) -> bool {
+        event.position > self.settings.starts_after && self.takes(event)
+    }
+
+    /// The same wherever the event is: for one that the projection was to have before.
+    pub fn takes(&self, event: &Event) -> bool {
         let description = &self.plugin.description;
-        event.position > self.settings.starts_after
-            && description.wants_type(&event.event_type)
+        description.wants_type(&event.event_type)
             && (description.mode != Mode::Async || self.topics().matches(event.topic.as_deref()))
     }
 
@@ -307,7 +313,7 @@ impl Registry {
         let new = self.new.get(name).cloned().unwrap_or_default();
         let mut tx = self.pool.begin().await?;
         let starts_after = match new.start {
-            Start::Default => 0,
+            Start::Default | Start::All => 0,
             Start::After(position) => position,
             Start::Now => {
                 let now = sqlx::query_file!("src/plugin/sql/start_now.sql");
@@ -340,7 +346,8 @@ impl Registry {
             new.stream_order,
             new.topics.as_ref().map(serde_json::to_value).transpose()? as Option<serde_json::Value>,
             new.priority,
-            starts_after
+            starts_after,
+            new.start == Start::All && plugin.description.mode == Mode::Async
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -393,6 +400,7 @@ pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Regis
                 by: row.paused_by,
                 reason: row.pause_reason,
             }),
+            backfilling: row.backfilling,
         })
         .collect())
 }

@@ -1,8 +1,10 @@
 //! What drives the projections: inline in the append's transaction, catch-up from a checkpoint,
 //! async from the outbox.
 
+mod backfill;
 mod catch_up;
 mod config;
+mod contention;
 mod deliver;
 mod deploy;
 mod fleet;
@@ -13,11 +15,12 @@ mod inline;
 mod outbox;
 mod partitions;
 mod retries;
+mod retry;
 mod status;
 mod supervisor;
 mod tenants;
 
-pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};
+pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy};
 pub use fleet::{Fleet, TenantState};
 pub use head::Head;
