@@ -25,7 +25,7 @@ WHERE e.global_position = r.global_position;
 UPDATE eventfabric.outbox_dead_letters d
 SET aggregate_name = e.aggregate_name, aggregate_id = e.aggregate_id
 FROM eventfabric.events e
-WHERE e.global_position = d.global_position;
+WHERE e.global_position = d.global_position AND d.projection_name IS NOT NULL;
 
 DROP INDEX eventfabric.projection_retries_due_idx;
 CREATE INDEX projection_retries_due_idx

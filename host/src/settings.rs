@@ -129,6 +129,7 @@ impl Settings {
                 .map(|(name, config)| (name.clone(), Arc::new(config.clone())))
                 .collect(),
             projections: self.projection.clone(),
+            topics: self.topics.clone(),
             cache_dir: self.cache_dir.clone(),
             max_connections: self.max_connections,
             group_commit: self.group_commit,

@@ -141,10 +141,16 @@ CREATE TABLE eventfabric.outbox_dead_letters (
     projection_name text,
     plugin_version text,
     first_failed_at timestamp with time zone,
+    aggregate_name text,
+    aggregate_id text,
+    error_class text,
+    sqlstate text,
+    failed_sql text,
     CONSTRAINT outbox_dead_letters_pkey PRIMARY KEY (id)
 );
 CREATE INDEX outbox_dlq_global_idx ON eventfabric.outbox_dead_letters USING btree (global_position);
 CREATE INDEX outbox_dlq_projection_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, global_position);
+CREATE INDEX outbox_dlq_stream_idx ON eventfabric.outbox_dead_letters USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position) WHERE (projection_name IS NOT NULL);
 
 CREATE TABLE eventfabric.partitioning (
     one boolean NOT NULL DEFAULT true,
@@ -198,6 +204,15 @@ CREATE TABLE eventfabric.plugin_versions (
     deployed_by text,
     source text,
     CONSTRAINT plugin_versions_pkey PRIMARY KEY (plugin_name, sha256)
+);
+
+CREATE TABLE eventfabric.projection_backfills (
+    projection_name text NOT NULL,
+    last_position bigint NOT NULL DEFAULT 0,
+    target bigint,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_backfills_pkey PRIMARY KEY (projection_name)
 );
 
 CREATE TABLE eventfabric.projection_checkpoints (
@@ -258,9 +273,14 @@ CREATE TABLE eventfabric.projection_retries (
     first_failed_at timestamp with time zone NOT NULL DEFAULT now(),
     last_error text,
     plugin_version text,
+    aggregate_name text,
+    aggregate_id text,
+    held boolean NOT NULL DEFAULT false,
     CONSTRAINT projection_retries_pkey PRIMARY KEY (projection_name, global_position)
 );
-CREATE INDEX projection_retries_due_idx ON eventfabric.projection_retries USING btree (projection_name, next_attempt_at);
+CREATE INDEX projection_retries_due_idx ON eventfabric.projection_retries USING btree (projection_name, next_attempt_at, global_position) WHERE (NOT held);
+CREATE INDEX projection_retries_held_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position) WHERE held;
+CREATE INDEX projection_retries_stream_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position);
 
 CREATE TABLE eventfabric.projections (
     projection_name text NOT NULL,
@@ -614,10 +634,10 @@ BEGIN
         ON CONFLICT DO NOTHING;
 
         INSERT INTO eventfabric.projection_retries
-               (projection_name, global_position, tenant_id, outbox_id, topic, attempts,
-                first_failed_at, last_error, plugin_version)
-        SELECT projection_name, global_position, tenant_id, outbox_id, topic, attempts, since,
-               last_error, plugin_version
+               (projection_name, global_position, tenant_id, aggregate_name, aggregate_id,
+                outbox_id, topic, attempts, first_failed_at, last_error, plugin_version)
+        SELECT projection_name, global_position, tenant_id, NEW.aggregate_name, NEW.aggregate_id,
+               outbox_id, topic, attempts, since, last_error, plugin_version
         FROM eventfabric.dismissed_deliveries
         WHERE global_position = NEW.global_position AND projection_name <> ''
         ON CONFLICT DO NOTHING;

@@ -84,7 +84,8 @@ pub(super) enum Command {
     /// Read the tables of a plugin
     Query(Query),
     /// Dead letters: events that a projection could not handle
-    Dlq(Dlq),
+    #[command(subcommand)]
+    Dlq(super::dlq::Dlq),
     /// Plugins
     Plugin(Plugin),
     /// Snapshots of aggregates
@@ -250,43 +251,6 @@ pub(super) struct Query {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Dlq {
-    #[command(subcommand)]
-    pub command: DlqCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DlqCommand {
-    /// The newest dead letters
-    List {
-        /// Only of this projection
-        #[arg(long)]
-        projection: Option<String>,
-        /// Letters, at most
-        #[arg(long, default_value_t = 100)]
-        limit: i64,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
-    /// Hand events once more to the projection that failed, and to no other
-    Requeue {
-        /// The letters
-        #[arg(value_name = "ID", required_unless_present_any = ["all", "projection"])]
-        ids: Vec<i64>,
-        /// All letters of this projection
-        #[arg(long)]
-        projection: Option<String>,
-        /// All letters
-        #[arg(long, conflicts_with = "ids")]
-        all: bool,
-        /// Answer in JSON
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,17 +1,21 @@
-//! `GET /v1/dead-letters`, `POST /v1/dead-letters/requeue`
+//! `GET /v1/dead-letters`, `GET /v1/dead-letters/{letter}`, `POST /v1/dead-letters/requeue`,
+//! `POST /v1/dead-letters/purge`
 
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::PAGE;
-use super::extract::{Json, Tenant};
+use super::event_body::EventBody;
+use super::extract::{Json, LetterId, Tenant, check_name};
 use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{BodyProblems, ReadProblems, json};
 use super::state::Api;
+use crate::projection::ErrorClass;
 use crate::store::{self, DeadLetter, LetterFilter};
 
 /// An event that a projection could not handle.
@@ -28,10 +32,20 @@ pub(super) struct LetterBody {
     position: i64,
     /// The tenant of the event.
     tenant: String,
+    /// Its label in the outbox.
+    topic: Option<String>,
     /// How often it was tried.
     attempts: i32,
     /// Why it failed last.
     error: Option<String>,
+    /// What kind of failure that was.
+    error_class: Option<ClassBody>,
+    /// What the database said of the statement that failed, where one did.
+    sqlstate: Option<String>,
+    /// That statement.
+    failed_sql: Option<String>,
+    /// The first failure.
+    first_failed_at: Option<DateTime<Utc>>,
     /// When it was given up.
     dead_lettered_at: DateTime<Utc>,
     /// The type of the event.
@@ -40,6 +54,46 @@ pub(super) struct LetterBody {
     aggregate: Option<String>,
     /// Its aggregate.
     aggregate_id: Option<String>,
+    /// Its place in its stream.
+    version: Option<i32>,
+}
+
+/// What kind of failure made a dead letter.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = ErrorClass)]
+pub(super) enum ClassBody {
+    /// The plugin, or the database, refused the event.
+    Poison,
+    /// The plugin is wrong, for every event.
+    Fatal,
+    /// What could have passed did not, as often as it was tried.
+    Retry,
+    /// The plugin was stopped: it panicked, or went beyond a limit.
+    Trap,
+}
+
+impl From<ErrorClass> for ClassBody {
+    fn from(class: ErrorClass) -> Self {
+        match class {
+            ErrorClass::Poison => Self::Poison,
+            ErrorClass::Fatal => Self::Fatal,
+            ErrorClass::Retry => Self::Retry,
+            ErrorClass::Trap => Self::Trap,
+        }
+    }
+}
+
+impl ClassBody {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Poison => ErrorClass::Poison,
+            Self::Fatal => ErrorClass::Fatal,
+            Self::Retry => ErrorClass::Retry,
+            Self::Trap => ErrorClass::Trap,
+        }
+        .as_str()
+    }
 }
 
 impl From<DeadLetter> for LetterBody {
@@ -50,14 +104,24 @@ impl From<DeadLetter> for LetterBody {
             plugin_version: letter.plugin_version,
             position: letter.position,
             tenant: letter.tenant,
+            topic: letter.topic,
             attempts: letter.attempts,
             error: letter.error,
+            error_class: class(letter.error_class.as_deref()),
+            sqlstate: letter.sqlstate,
+            failed_sql: letter.failed_sql,
+            first_failed_at: letter.first_failed_at,
             dead_lettered_at: letter.dead_lettered_at,
             event_type: letter.event_type,
             aggregate: letter.aggregate,
             aggregate_id: letter.aggregate_id,
+            version: letter.version,
         }
     }
+}
+
+fn class(name: Option<&str>) -> Option<ClassBody> {
+    name?.parse().ok().map(ErrorClass::into)
 }
 
 /// Dead letters, newest first.
@@ -79,6 +143,14 @@ pub(super) struct LettersBody {
     tag = "operation",
     params(
         ("projection" = Option<String>, Query, description = "Only of this projection"),
+        ("error_class" = Option<ClassBody>, Query, description = "Only of this class of errors"),
+        ("from_position" = Option<i64>, Query, minimum = 1,
+            description = "Only of events from this position on"),
+        ("to_position" = Option<i64>, Query, minimum = 1,
+            description = "Only of events up to this position"),
+        ("since" = Option<DateTime<Utc>>, Query,
+            description = "Only those given up at this time or later"),
+        ("until" = Option<DateTime<Utc>>, Query, description = "Only those given up before this time"),
         ("before" = Option<i64>, Query, minimum = 0, description = "Only those older than this one"),
         ("limit" = Option<i64>, Query, minimum = 1, maximum = 1000,
             description = "Letters, at most [default: 100]"),
@@ -90,13 +162,27 @@ pub(super) async fn list(
     tenant: Tenant,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["projection", "before", "limit"])?;
+    params.only(&[
+        "projection",
+        "error_class",
+        "from_position",
+        "to_position",
+        "since",
+        "until",
+        "before",
+        "limit",
+    ])?;
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
     let filter = LetterFilter {
         ids: None,
         projection: params.one("projection")?,
         tenant: Some(&tenant.0.tenant),
         before: params.number("before", 0, i64::MAX)?,
+        error_class: params.parsed::<ErrorClass>("error_class")?.map(ErrorClass::as_str),
+        from_position: params.number("from_position", 1, i64::MAX)?,
+        to_position: params.number("to_position", 1, i64::MAX)?,
+        since: params.time("since")?,
+        until: params.time("until")?,
     };
     let letters = store::dead_letters(tenant.0.store.pool(), &filter, limit).await;
     let letters = letters.map_err(|error| Problem::of_database(&error))?;
@@ -106,40 +192,102 @@ pub(super) async fn list(
     Ok(json(&LettersBody { dead_letters, before }))
 }
 
-/// Which letters to requeue: one of the three.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case", try_from = "RequeueFields")]
-#[schema(as = Requeue)]
-pub(super) enum RequeueBody {
-    /// These.
-    Ids(Vec<i64>),
-    /// All of this projection.
-    Projection(String),
-    /// All of the tenant: `true`.
-    All(bool),
+/// A dead letter and its event.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterWithEvent)]
+pub(super) struct ShownBody {
+    dead_letter: LetterBody,
+    /// Null where it is no longer in the log.
+    event: Option<EventBody>,
 }
 
-/// The same as it is sent, for errors that say what is wrong.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RequeueFields {
+/// Read a dead letter
+///
+/// With its event, and the statement that failed.
+#[utoipa::path(
+    get,
+    path = "/dead-letters/{letter}",
+    operation_id = "getDeadLetter",
+    tag = "operation",
+    params(("letter" = i64, Path, minimum = 1, description = "The letter")),
+    responses((status = 200, description = "The letter", body = ShownBody), ReadProblems),
+)]
+pub(super) async fn get(
+    tenant: Tenant,
+    LetterId(id): LetterId,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    let home = &tenant.0;
+    let found = store::dead_letter(home.store.pool(), id, Some(&home.tenant)).await;
+    match found.map_err(|error| Problem::of_store(&error, &home.tenant))? {
+        Some((letter, event)) => {
+            Ok(json(&ShownBody { dead_letter: letter.into(), event: event.map(Into::into) }))
+        }
+        None => Err(not_there()),
+    }
+}
+
+/// Which letters: those that all the fields speak of, which are given. To mean all of a tenant's, give
+/// `all` and nothing else.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = WhichDeadLetters)]
+pub(super) struct WhichBody {
+    /// These.
+    #[schema(nullable = false, min_items = 1)]
     ids: Option<Vec<i64>>,
+    /// Of this projection.
+    #[schema(nullable = false, min_length = 1)]
     projection: Option<String>,
+    /// Of this class of errors.
+    #[schema(nullable = false)]
+    error_class: Option<ClassBody>,
+    /// Of events from this position on.
+    #[schema(nullable = false)]
+    from_position: Option<i64>,
+    /// Of events up to this position.
+    #[schema(nullable = false)]
+    to_position: Option<i64>,
+    /// Given up at this time or later.
+    #[schema(nullable = false)]
+    since: Option<DateTime<Utc>>,
+    /// Given up before this time.
+    #[schema(nullable = false)]
+    until: Option<DateTime<Utc>>,
+    /// All of the tenant: `true`.
+    #[schema(nullable = false)]
     all: Option<bool>,
 }
 
-impl TryFrom<RequeueFields> for RequeueBody {
-    type Error = &'static str;
-
-    fn try_from(fields: RequeueFields) -> Result<Self, Self::Error> {
-        match fields {
-            RequeueFields { ids: Some(ids), projection: None, all: None } => Ok(Self::Ids(ids)),
-            RequeueFields { ids: None, projection: Some(name), all: None } => {
-                Ok(Self::Projection(name))
-            }
-            RequeueFields { ids: None, projection: None, all: Some(all) } => Ok(Self::All(all)),
-            _ => Err("give one of `ids`, `projection` and `all`"),
+impl WhichBody {
+    /// The same, checked, for the letters of one tenant.
+    fn filter<'a>(&'a self, tenant: &'a str, page: i64) -> Result<LetterFilter<'a>, Problem> {
+        let invalid = |detail: String| Err(Problem::new(Code::InvalidBody, detail));
+        let filter = LetterFilter {
+            ids: self.ids.as_deref(),
+            projection: self.projection.as_deref(),
+            tenant: None,
+            before: None,
+            error_class: self.error_class.map(ClassBody::as_str),
+            from_position: self.from_position,
+            to_position: self.to_position,
+            since: self.since,
+            until: self.until,
+        };
+        match (filter == LetterFilter::ALL, self.all) {
+            (false, None) | (true, Some(true)) => {}
+            (true, None) => return invalid("say which ones, or `\"all\": true`".to_owned()),
+            (_, Some(false)) => return invalid("all: it is true, or left out".to_owned()),
+            (false, Some(true)) => return invalid("all: it stands alone".to_owned()),
         }
+        if filter.ids.is_some_and(|ids| ids.is_empty() || ids.len() as i64 > page) {
+            return invalid(format!("ids: from 1 to {page} of them"));
+        }
+        if let Some(name) = filter.projection {
+            check_name("projection", name)?;
+        }
+        Ok(LetterFilter { tenant: Some(tenant), ..filter })
     }
 }
 
@@ -153,49 +301,70 @@ pub(super) struct RequeuedBody {
 
 /// Requeue dead letters
 ///
-/// Hands events of one tenant once more to the projection that failed, and to no other.
+/// Hands events of one tenant once more to the projection that failed, and to no other, in the order of
+/// their streams.
 #[utoipa::path(
     post,
     path = "/dead-letters/requeue",
     operation_id = "requeueDeadLetters",
     tag = "operation",
-    request_body = RequeueBody,
+    request_body = WhichBody,
     responses((status = 200, description = "How many went back", body = RequeuedBody), BodyProblems),
 )]
 pub(super) async fn requeue(
     State(api): State<Api>,
     tenant: Tenant,
-    Json(body): Json<RequeueBody>,
+    Json(body): Json<WhichBody>,
 ) -> Result<Response, Problem> {
-    let mut filter = LetterFilter { tenant: Some(&tenant.0.tenant), ..LetterFilter::default() };
-    match &body {
-        RequeueBody::Ids(ids) if ids.is_empty() || ids.len() as i64 > api.limits.page => {
-            return Err(Problem::new(
-                Code::InvalidBody,
-                format!("ids: from 1 to {} of them", api.limits.page),
-            ));
-        }
-        RequeueBody::Ids(ids) => filter.ids = Some(ids),
-        RequeueBody::Projection(name) => {
-            super::extract::check_name("projection", name)?;
-            filter.projection = Some(name);
-        }
-        RequeueBody::All(true) => {}
-        RequeueBody::All(false) => {
-            return Err(Problem::new(Code::InvalidBody, "all: it is true, or left out"));
-        }
-    }
+    let filter = body.filter(&tenant.0.tenant, api.limits.page)?;
     let pool = tenant.0.store.pool();
-    let refused = |error| Problem::of_database(&error);
-    let requeued = store::requeue(pool, &filter).await.map_err(refused)?;
-    if requeued == 0 && filter.ids.is_some() {
-        return Err(Problem::new(
-            Code::DeadLetterNotFound,
-            "none of them is there; see /v1/dead-letters",
-        ));
+    let requeued = store::requeue(pool, &filter).await.map_err(|e| Problem::of_database(&e))?;
+    done(pool, requeued, &filter).await?;
+    Ok(json(&RequeuedBody { requeued }))
+}
+
+/// How many are gone.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Purged)]
+pub(super) struct PurgedBody {
+    /// Letters that were deleted.
+    purged: i64,
+}
+
+/// Purge dead letters
+///
+/// Deletes letters of one tenant for good: their projections never get these events.
+#[utoipa::path(
+    post,
+    path = "/dead-letters/purge",
+    operation_id = "purgeDeadLetters",
+    tag = "operation",
+    request_body = WhichBody,
+    responses((status = 200, description = "How many are gone", body = PurgedBody), BodyProblems),
+)]
+pub(super) async fn purge(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Json(body): Json<WhichBody>,
+) -> Result<Response, Problem> {
+    let filter = body.filter(&tenant.0.tenant, api.limits.page)?;
+    let pool = tenant.0.store.pool();
+    let purged = store::purge(pool, &filter).await.map_err(|e| Problem::of_database(&e))?;
+    done(pool, purged, &filter).await?;
+    Ok(json(&PurgedBody { purged }))
+}
+
+/// Tells the hosts of what has changed; letters that were named and are not there are an error.
+async fn done(pool: &PgPool, number: i64, filter: &LetterFilter<'_>) -> Result<(), Problem> {
+    if number == 0 && filter.ids.is_some() {
+        return Err(not_there());
     }
     if let Err(error) = store::notify_events(pool).await {
         tracing::debug!(%error, "retries will be found by polling");
     }
-    Ok(json(&RequeuedBody { requeued }))
+    Ok(())
+}
+
+fn not_there() -> Problem {
+    Problem::new(Code::DeadLetterNotFound, "none of them is there; see /v1/dead-letters")
 }

@@ -106,6 +106,21 @@ impl FromRequestParts<Api> for Name {
     }
 }
 
+/// The number of a dead letter in the path.
+pub(super) struct LetterId(pub(super) i64);
+
+impl FromRequestParts<Api> for LetterId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let text = names(parts).await?.remove("letter").unwrap_or_default();
+        match text.parse::<i64>() {
+            Ok(id) if id > 0 => Ok(Self(id)),
+            _ => Err(Problem::invalid("the number of a dead letter is a whole number from 1")),
+        }
+    }
+}
+
 async fn names(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> {
     Path::<BTreeMap<String, String>>::from_request_parts(parts, &())
         .await

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
@@ -64,6 +65,24 @@ impl Params {
     /// All values of a parameter that may be given many times.
     pub(super) fn many(&self, name: &str) -> Vec<String> {
         self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A value that says by itself what it may be.
+    pub(super) fn parsed<T>(&self, name: &str) -> Result<Option<T>, Problem>
+    where
+        T: FromStr<Err: std::fmt::Display>,
+    {
+        let parse =
+            |text: &str| text.parse().map_err(|error| Problem::invalid(format!("{name}: {error}")));
+        self.one(name)?.map(parse).transpose()
+    }
+
+    /// A time as RFC 3339 writes it.
+    pub(super) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| Problem::invalid(format!("{name} is a time (RFC 3339)")))
+        };
+        self.one(name)?.map(parse).transpose()
     }
 
     /// A whole number from `least` to `greatest`.

@@ -37,7 +37,9 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(plugins::list))
         .routes(routes!(tenants::list))
         .routes(routes!(dead_letters::list))
-        .routes(routes!(dead_letters::requeue));
+        .routes(routes!(dead_letters::get))
+        .routes(routes!(dead_letters::requeue))
+        .routes(routes!(dead_letters::purge));
     [(Scope::Append, append), (Scope::Read, read), (Scope::Admin, admin)]
 }
 

@@ -46,6 +46,8 @@ pub struct Registered {
     pub settings: ProjectionSettings,
     /// Since when, by whom and why no host runs it.
     pub paused: Option<Paused>,
+    /// Async: it is still on its way through the events that were there before it.
+    pub backfilling: bool,
 }
 
 impl Registered {
@@ -73,9 +75,13 @@ impl Active {
     /// Whether an event is for this projection: by its type, by its position and, for an async one, by
     /// its topic.
     pub fn wants(&self, event: &Event) -> bool {
+        event.position > self.settings.starts_after && self.takes(event)
+    }
+
+    /// The same wherever the event is: for one that the projection was to have before.
+    pub fn takes(&self, event: &Event) -> bool {
         let description = &self.plugin.description;
-        event.position > self.settings.starts_after
-            && description.wants_type(&event.event_type)
+        description.wants_type(&event.event_type)
             && (description.mode != Mode::Async || self.topics().matches(event.topic.as_deref()))
     }
 
@@ -332,7 +338,8 @@ impl Registry {
             new.stream_order,
             new.topics.as_ref().map(serde_json::to_value).transpose()? as Option<serde_json::Value>,
             new.priority,
-            starts_after
+            starts_after,
+            new.start == Start::All && plugin.description.mode == Mode::Async
         )
         .fetch_one(&mut *tx)
         .await?;
@@ -392,6 +399,7 @@ pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Regis
                 by: row.paused_by,
                 reason: row.pause_reason,
             }),
+            backfilling: row.backfilling,
         })
         .collect())
 }

@@ -83,6 +83,10 @@ pub enum Start {
     /// A catch-up projection at the beginning of the log, an async one at what is in the outbox.
     #[default]
     Default,
+    /// At the beginning of the log, an async one, too: it is given what was there before it, each event
+    /// once, and then what is in the outbox. What is there of topics is what the settings say of
+    /// aggregates.
+    All,
     /// With the events that are appended from now on.
     Now,
     /// After this position.
@@ -118,12 +122,13 @@ impl FromStr for Start {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "beginning" => Ok(Self::Default),
+            "all" => Ok(Self::All),
             "now" => Ok(Self::Now),
             text => match (text.parse::<i64>(), text.parse::<DateTime<Utc>>()) {
                 (Ok(position), _) if position > 0 => Ok(Self::After(position - 1)),
                 (_, Ok(time)) => Ok(Self::Time(time)),
                 _ => {
-                    Err("give `beginning`, `now`, the first position (from 1), or the time of the \
+                    Err("give `beginning`, `all`, `now`, the first position (from 1), or the time of the \
                           first event (RFC 3339)"
                         .to_owned())
                 }
@@ -325,6 +330,7 @@ mod tests {
     fn a_start_is_a_word_a_position_or_a_time() {
         assert_eq!("beginning".parse::<Start>(), Ok(Start::Default));
         assert_eq!("now".parse(), Ok(Start::Now));
+        assert_eq!("all".parse(), Ok(Start::All));
         assert_eq!("1".parse(), Ok(Start::After(0)));
         let time = "2026-01-01T00:00:00Z";
         assert_eq!(time.parse(), Ok(Start::Time(time.parse().unwrap())));

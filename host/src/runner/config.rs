@@ -117,6 +117,18 @@ impl Default for CatchUpConfig {
     }
 }
 
+/// What of an async batch is one transaction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionMode {
+    /// All of it: by far the fastest.
+    #[default]
+    Batch,
+    /// Each event: locks are held for as short as can be, so other programs that write to the same rows
+    /// wait for one event and not for hundreds. Costs a commit an event.
+    Row,
+}
+
 /// How async projections work.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -125,6 +137,8 @@ pub struct AsyncConfig {
     pub workers: usize,
     /// Rows in a batch, at most.
     pub batch: i64,
+    /// What of a batch is one transaction.
+    pub transaction_mode: TransactionMode,
     /// Attempts at an event that fails by itself before it becomes a dead letter.
     pub max_attempts: i32,
     /// The same for an event that fails for reasons which can pass: locks, races, time-outs, and what
@@ -137,11 +151,22 @@ pub struct AsyncConfig {
     pub foreign_lease: Duration,
 }
 
+impl AsyncConfig {
+    /// Events in one transaction, where more than `most` are never wanted.
+    pub(super) fn transaction(&self, most: i64) -> i64 {
+        match self.transaction_mode {
+            TransactionMode::Batch => self.batch.min(most),
+            TransactionMode::Row => 1,
+        }
+    }
+}
+
 impl Default for AsyncConfig {
     fn default() -> Self {
         Self {
             workers: 1,
             batch: 500,
+            transaction_mode: TransactionMode::Batch,
             max_attempts: 8,
             max_retries: 50,
             backoff: Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(300) },

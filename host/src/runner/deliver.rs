@@ -14,12 +14,24 @@ use crate::store::Cause;
 /// Set before each try; only one is open at a time.
 const SAVEPOINT: &str = "eventfabric_delivery";
 
+/// So often in a row a deadlock interrupts a transaction. It says nothing of any event, and soon the
+/// deliveries take turns (see `contention.rs`), so this is a number that is not reached.
+const DEADLOCKS: u32 = 20;
+
+/// Whether a failure is that of transactions that can't go on beside each other.
+pub(super) fn is_deadlock(failure: &Failure) -> bool {
+    matches!(failure.sqlstate.as_deref(), Some("40P01" | "40001"))
+}
+
 /// What became of the events that were handed to a projection.
 pub(super) struct Delivery {
     /// The transaction, good to go on with.
     pub tx: Tx,
     /// Indexes of the events that failed alone, with why.
     pub failed: Vec<(usize, Failure)>,
+    /// Indexes of the events that were not tried, because an earlier one of their stream failed; only
+    /// where the order of streams is kept.
+    pub behind: Vec<usize>,
     /// Indexes of the events that were not tried to the end, and why: the plugin is wrong for every
     /// event ([`FailureKind::Fatal`]), or its failures took too long for a transaction that others
     /// wait for.
@@ -28,9 +40,13 @@ pub(super) struct Delivery {
 
 /// How a delivery is bounded.
 pub(super) struct Bounds<'a> {
-    /// A failure that can pass (a deadlock) interrupts the whole transaction, because the locks that
-    /// it holds are part of the trouble; otherwise the events count as failed.
-    pub give_way: bool,
+    /// How often in a row this was interrupted.
+    pub interrupted: u32,
+    /// So often a failure that can pass (a lock that was not free) interrupts the whole transaction,
+    /// because the locks that it holds are part of the trouble; then the events count as failed.
+    pub give_way: u32,
+    /// Later events of a stream are not tried once one has failed.
+    pub order: bool,
     /// After a failure beyond this time, or after the host was told to stop, the rest is left.
     pub time: Duration,
     /// The host is told to stop.
@@ -41,7 +57,12 @@ pub(super) struct Bounds<'a> {
 #[derive(Debug)]
 pub(super) enum Interrupted {
     /// A lock or a race: the whole transaction is to be tried again.
-    Retry(Failure),
+    Retry {
+        /// The projection that met it.
+        projection: String,
+        /// What happened.
+        failure: Failure,
+    },
     /// The connection is gone, and the projection that had it, if one did.
     Lost {
         /// Its name.
@@ -79,12 +100,24 @@ pub(super) async fn deliver(
         let projection = Some(active.plugin.description.name.clone());
         (None, Interrupted::Lost { projection, message })
     };
-    let mut failed = Vec::new();
+    let mut failed: Vec<(usize, Failure)> = Vec::new();
+    let mut behind = Vec::new();
     // Ranges still to do, the first one last.
     let mut todo = vec![(0, events.len())];
     while let Some((from, to)) = todo.pop() {
         if from == to {
             continue;
+        }
+        if bounds.order && !failed.is_empty() {
+            let is_behind = |event: &Event| {
+                failed.iter().any(|(index, _)| events[*index].stream == event.stream)
+            };
+            if let Some(at) = (from..to).find(|at| is_behind(&events[*at])) {
+                behind.push(at);
+                todo.push((at + 1, to));
+                todo.push((from, at));
+                continue;
+            }
         }
         if let Err(error) = tx.savepoint(SAVEPOINT).await {
             return Err((None, error.into()));
@@ -113,8 +146,13 @@ pub(super) async fn deliver(
         }
         // Where the plugin itself asks for a retry of one event, no lock of this transaction is to
         // blame.
-        if failure.kind == FailureKind::Retry && failure.index.is_none() && bounds.give_way {
-            return Err((Some(tx), Interrupted::Retry(failure)));
+        let give_way = if is_deadlock(&failure) { DEADLOCKS } else { bounds.give_way };
+        if failure.kind == FailureKind::Retry
+            && failure.index.is_none()
+            && bounds.interrupted < give_way
+        {
+            let projection = active.plugin.description.name.clone();
+            return Err((Some(tx), Interrupted::Retry { projection, failure }));
         }
         // Undone, and forgotten: savepoints of the same name would pile up.
         let undone = async {
@@ -134,7 +172,7 @@ pub(super) async fn deliver(
             let from = if found { to } else { from };
             let mut left: Vec<usize> = (from..to).collect();
             left.extend(todo.iter().rev().flat_map(|(from, to)| *from..*to));
-            return Ok(Delivery { tx, failed, left: Some((left, failure)) });
+            return Ok(Delivery { tx, failed, behind, left: Some((left, failure)) });
         }
         if found {
             continue;
@@ -154,5 +192,5 @@ pub(super) async fn deliver(
             }
         }
     }
-    Ok(Delivery { tx, failed, left: None })
+    Ok(Delivery { tx, failed, behind, left: None })
 }

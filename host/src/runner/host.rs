@@ -1,6 +1,6 @@
 //! A host: everything that runs on one database in one process.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
 use super::config::RunnerConfig;
+use super::contention::Contention;
 use super::folder::Folder;
 use super::head::{self, Head, Hints};
 use super::idle::IdleMoves;
@@ -21,6 +22,7 @@ use super::membership::Membership;
 use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
+use super::retry::Beside;
 use super::stall::{Stall, StallWatch};
 use super::supervisor::{Supervisor, TaskHealth, supervise};
 use super::tail::Tail;
@@ -48,6 +50,9 @@ pub struct HostConfig {
     pub plugins: HashMap<String, PluginConfig>,
     /// How projections begin that are new, by name.
     pub projections: HashMap<String, NewProjection>,
+    /// The label of an aggregate's events in the outbox: what is taken to be the topic of an event that
+    /// is no longer there.
+    pub topics: BTreeMap<String, String>,
     /// Where compiled plugins are kept; without it each start compiles anew.
     pub cache_dir: Option<PathBuf>,
     /// Connections for appends and runners, at most.
@@ -72,6 +77,7 @@ impl Default for HostConfig {
             sandbox: SandboxConfig::default(),
             plugins: HashMap::new(),
             projections: HashMap::new(),
+            topics: BTreeMap::new(),
             cache_dir: None,
             max_connections: 20,
             group_commit: true,
@@ -105,6 +111,9 @@ const CONTROL_CONNECTIONS: u32 = 4;
 
 /// After the time of a batch, how long a transaction in which nothing happens is left alone.
 const LEASE_GRACE: Duration = Duration::from_secs(5);
+
+/// Projections for which work beside the queue is done at the same time, at most.
+const RETRY_LANES: usize = 4;
 
 /// A host with fewer would wait for itself.
 pub(super) const LEAST_CONNECTIONS: u32 = 5;
@@ -367,14 +376,18 @@ impl Host {
             .run()
         });
 
+        let contention = Arc::new(Contention::default());
+        self.start_retries(supervisor, &shared, &contention, stop);
         for worker in 0..self.config.runner.r#async.workers {
             let (host, shared, token) = (self.parts(), shared.clone(), stop.clone());
+            let contention = contention.clone();
             supervisor.start(format!("outbox {worker}"), move || {
                 OutboxWorker {
                     store: host.store.clone(),
                     registry: host.registry.clone(),
                     hints: shared.hints.subscribe(),
                     retries: shared.retries.clone(),
+                    contention: contention.clone(),
                     config: host.runner.r#async.clone(),
                     poll: host.runner.poll,
                     stop: token.clone(),
@@ -385,7 +398,37 @@ impl Host {
         shared
     }
 
-    /// Starts a task for each projection, those that come later included, until cancelled.
+    /// Starts what is done beside the queue: attempts at what failed, events of before.
+    fn start_retries(
+        &self,
+        supervisor: &mut Supervisor,
+        shared: &Shared,
+        contention: &Arc<Contention>,
+        stop: &CancellationToken,
+    ) {
+        let beside = Arc::new(Beside {
+            store: self.store.clone(),
+            registry: self.registry.clone(),
+            config: self.config.runner.r#async.clone(),
+            topics: self.config.topics.clone(),
+            contention: contention.clone(),
+            stop: stop.clone(),
+        });
+        let lanes = (self.config.max_connections as usize / 5).clamp(1, RETRY_LANES);
+        let shared = shared.clone();
+        supervisor.start("retries", move || {
+            Retries {
+                beside: beside.clone(),
+                hints: shared.hints.subscribe(),
+                added: shared.retries.subscribe(),
+                head: shared.head.subscribe(),
+                lanes,
+            }
+            .run()
+        });
+    }
+
+    /// Starts a task for each catch-up projection, those that come later included, until cancelled.
     async fn start_projections(
         &self,
         supervisor: &mut Supervisor,
@@ -397,12 +440,11 @@ impl Host {
         loop {
             for (name, registered) in &self.registry.snapshot().registered {
                 let shards = match registered.mode {
-                    Mode::Inline => 0,
+                    Mode::Inline | Mode::Async => 0,
                     Mode::CatchUp => registered.settings.shards,
-                    Mode::Async => 1,
                 };
                 for shard in (0..shards).filter(|shard| started.insert((name.clone(), *shard))) {
-                    self.start_projection(supervisor, shared, stop, name, shard, registered.mode);
+                    self.start_catch_up(supervisor, shared, stop, name, shard);
                 }
             }
             tokio::select! {
@@ -412,48 +454,32 @@ impl Host {
         }
     }
 
-    fn start_projection(
+    fn start_catch_up(
         &self,
         supervisor: &mut Supervisor,
         shared: &Shared,
         stop: &CancellationToken,
         name: &str,
         shard: i32,
-        mode: Mode,
     ) {
         let (host, shared, token, name) =
             (self.parts(), shared.clone(), stop.clone(), name.to_owned());
-        match mode {
-            Mode::Inline => {}
-            Mode::CatchUp => supervisor.start(format!("catch-up {name} {shard}"), move || {
-                CatchUp {
-                    name: name.clone(),
-                    shard,
-                    store: host.store.clone(),
-                    registry: host.registry.clone(),
-                    head: shared.head.subscribe(),
-                    tail: shared.tail.clone(),
-                    idle: shared.idle.clone(),
-                    members: shared.members.clone(),
-                    config: host.runner.catch_up.clone(),
-                    poll: host.runner.poll,
-                    stop: token.clone(),
-                }
-                .run()
-            }),
-            Mode::Async => supervisor.start(format!("retries {name}"), move || {
-                Retries {
-                    name: name.clone(),
-                    store: host.store.clone(),
-                    registry: host.registry.clone(),
-                    hints: shared.hints.subscribe(),
-                    added: shared.retries.subscribe(),
-                    config: host.runner.r#async.clone(),
-                    stop: token.clone(),
-                }
-                .run()
-            }),
-        }
+        supervisor.start(format!("catch-up {name} {shard}"), move || {
+            CatchUp {
+                name: name.clone(),
+                shard,
+                store: host.store.clone(),
+                registry: host.registry.clone(),
+                head: shared.head.subscribe(),
+                tail: shared.tail.clone(),
+                idle: shared.idle.clone(),
+                members: shared.members.clone(),
+                config: host.runner.catch_up.clone(),
+                poll: host.runner.poll,
+                stop: token.clone(),
+            }
+            .run()
+        });
     }
 
     fn parts(&self) -> Parts {

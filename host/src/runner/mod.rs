@@ -1,8 +1,10 @@
 //! What drives the projections: inline in the append's transaction, catch-up from a checkpoint,
 //! async from the outbox.
 
+mod backfill;
 mod catch_up;
 mod config;
+mod contention;
 mod deliver;
 mod deploy;
 pub mod doctor;
@@ -19,13 +21,14 @@ mod partitions;
 mod rebuild;
 mod reset;
 mod retries;
+mod retry;
 mod stall;
 mod status;
 mod supervisor;
 mod tail;
 mod tenants;
 
-pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig};
+pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy};
 pub use fleet::{Fleet, TenantState};
 pub use head::Head;

@@ -1,6 +1,6 @@
 //! Async projections: claims rows of the outbox, hands them to every async projection that wants
 //! them, and acknowledges them in the same transaction. What one projection could not handle
-//! becomes a retry of its own.
+//! becomes a retry of its own, and with the order of streams, so does what comes after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::config::AsyncConfig;
-use super::deliver::{Bounds, Interrupted, deliver};
+use super::contention::Contention;
+use super::deliver::{Bounds, Interrupted, deliver, is_deadlock};
 use super::head::{Hints, RECONNECT};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
@@ -25,7 +26,7 @@ const LOSSES: u32 = 5;
 /// How long the search for a projection's bad events may keep the other projections waiting; it
 /// goes on among the retries, where it is alone.
 const HOLD: Duration = Duration::from_secs(1);
-/// Times that a batch gives way to a deadlock before its events are put aside.
+/// Times that a batch gives way to a lock before its events are put aside.
 const GIVE_WAY: u32 = 5;
 /// Before the queue is looked at with a registry that was read anew.
 const BEHIND: Duration = Duration::from_millis(5);
@@ -37,8 +38,9 @@ pub(super) struct OutboxWorker {
     pub store: EventStore,
     pub registry: Arc<Registry>,
     pub hints: watch::Receiver<Hints>,
-    /// Told when a retry was added.
+    /// Told when a retry was added, or can have got something that it waited for.
     pub retries: watch::Sender<u64>,
+    pub contention: Arc<Contention>,
     pub config: AsyncConfig,
     pub poll: Duration,
     pub stop: CancellationToken,
@@ -51,6 +53,15 @@ enum Step {
     Idle,
     /// Other projections are registered than this host knew of.
     Behind,
+}
+
+/// What became of the rows that one projection wanted.
+struct Delivered {
+    tx: Tx,
+    /// What is to be put aside for it.
+    aside: Vec<Aside>,
+    /// Why it must stop, if it must.
+    fatal: Option<Failure>,
 }
 
 impl OutboxWorker {
@@ -84,11 +95,17 @@ impl OutboxWorker {
                     interrupted += 1;
                     let delay = RECONNECT.delay(interrupted);
                     match why {
-                        Interrupted::Retry(failure) => tracing::info!(
-                            ?delay,
-                            error = failure.message,
-                            "a batch gave way and is tried again"
-                        ),
+                        Interrupted::Retry { projection, failure } => {
+                            if is_deadlock(&failure) {
+                                self.contention.met(&projection);
+                            }
+                            tracing::info!(
+                                projection,
+                                ?delay,
+                                error = failure.message,
+                                "a batch gave way and is tried again"
+                            );
+                        }
                         Interrupted::Lost { projection, message } => {
                             tracing::warn!(
                                 ?delay,
@@ -129,7 +146,8 @@ impl OutboxWorker {
         let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
-        let batch = store::claim(tx.conn(), self.config.batch, lease, epoch).await?;
+        let limit = self.config.transaction(self.config.batch);
+        let batch = store::claim(tx.conn(), limit, lease, epoch).await?;
         let claimed = batch.rows;
         if claimed.is_empty() {
             let now = store::async_epoch(&mut *tx.conn()).await?;
@@ -137,31 +155,36 @@ impl OutboxWorker {
             if now == epoch {
                 return Ok(Step::Idle);
             }
-            if let Err(error) = self.registry.sync().await {
-                tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
-            }
-            return Ok(Step::Behind);
+            return Ok(self.behind().await);
         }
-        let give_way = interrupted < GIVE_WAY;
-        let mut put_aside = false;
-        let mut fatal = Vec::new();
+        let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
+        let (mut put_aside, mut ordered, mut fatal) = (false, false, Vec::new());
         for (registered, active) in projections {
             let wanted = wanted(&claimed, active);
             if wanted.is_empty() {
                 continue;
             }
+            ordered |= registered.settings.stream_order;
             // A projection that costs the connection again and again must not cost the others theirs.
             let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
             let usable = active.filter(|_| registered.runs() && !costly);
             let (back, aside) = match usable {
+                _ if registered.backfilling => {
+                    if !store::share_backfill(tx.conn(), &registered.name).await? {
+                        // It has come to the end: what is its own has changed.
+                        tx.rollback().await?;
+                        return Ok(self.behind().await);
+                    }
+                    let held = |row| Aside { held: true, ..waiting(row, None) };
+                    (tx, wanted.into_iter().map(held).collect())
+                }
                 Some(active) => {
-                    let (back, aside, failure) =
-                        self.hand_over(tx, active, &wanted, give_way).await?;
-                    fatal.extend(failure.map(|failure| (active.clone(), failure)));
-                    (back, aside)
+                    let delivered = self.hand_over(tx, active, wanted, &ids, interrupted).await?;
+                    fatal.extend(delivered.fatal.map(|failure| (active.clone(), failure)));
+                    (delivered.tx, delivered.aside)
                 }
                 // Not loaded in this host, or stopped: its events wait for it.
-                None => (tx, wanted.iter().map(|row| waiting(row, None)).collect()),
+                None => (tx, wanted.into_iter().map(|row| waiting(row, None)).collect()),
             };
             tx = back;
             put_aside |= !aside.is_empty();
@@ -169,30 +192,53 @@ impl OutboxWorker {
                 .map_or_else(|| registered.version.clone(), |active| active.plugin.version.full());
             store::put_aside(tx.conn(), &registered.name, &version, &aside).await?;
         }
-        let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
         store::acknowledge(tx.conn(), &ids).await?;
         tx.commit().await?;
         for (active, failure) in fatal {
             stop(&self.registry, &active, &failure).await;
         }
-        if put_aside {
+        if put_aside || ordered {
             self.retries.send_modify(|n| *n += 1);
         }
         tracing::debug!(rows = claimed.len(), "outbox batch delivered");
         Ok(if batch.full { Step::Again } else { Step::Idle })
     }
 
-    /// Delivers to one projection. Answers what is to be put aside for it, and why it must stop, if
-    /// it must.
+    /// Reads the registry anew.
+    async fn behind(&self) -> Step {
+        if let Err(error) = self.registry.sync().await {
+            tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
+        }
+        Step::Behind
+    }
+
+    /// Delivers to one projection, of the rows `ids` that were claimed, those that it wants.
     async fn hand_over(
         &self,
-        tx: Tx,
+        mut tx: Tx,
         active: &Arc<Active>,
-        wanted: &[&Claimed],
-        give_way: bool,
-    ) -> Result<(Tx, Vec<Aside>, Option<Failure>), Interrupted> {
+        mut wanted: Vec<&Claimed>,
+        ids: &[i64],
+        interrupted: u32,
+    ) -> Result<Delivered, Interrupted> {
+        let name = &active.plugin.description.name;
+        let order = active.settings.stream_order;
+        let mut aside = Vec::new();
+        if order {
+            wanted.sort_by_key(|row| row.event.position);
+            let events: Vec<&Event> = wanted.iter().map(|row| &row.event).collect();
+            let blocked = store::blocked(tx.conn(), name, &events, ids, &[]).await?;
+            let (held, free): (Vec<_>, Vec<_>) =
+                wanted.into_iter().partition(|row| blocked.contains(&row.event.position));
+            aside.extend(held.into_iter().map(|row| Aside { held: true, ..waiting(row, None) }));
+            wanted = free;
+        }
+        if self.contention.takes_turns(name) {
+            store::await_turn(tx.conn(), name).await?;
+        }
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
-        let bounds = Bounds { give_way, time: HOLD, stop: &self.stop };
+        let bounds =
+            Bounds { interrupted, give_way: GIVE_WAY, order, time: HOLD, stop: &self.stop };
         let delivery = match deliver(tx, active, &events, &bounds).await {
             Ok(delivery) => delivery,
             Err((tx, why)) => {
@@ -202,24 +248,22 @@ impl OutboxWorker {
                 return Err(why);
             }
         };
-        let mut aside: Vec<Aside> = delivery
-            .failed
-            .iter()
-            .map(|(index, failure)| {
-                log_failure(active, &events[*index], 1, failure);
-                Aside {
-                    attempts: 1,
-                    delay: self.config.backoff.delay(1),
-                    ..waiting(wanted[*index], Some(&failure.message))
-                }
-            })
-            .collect();
+        aside.extend(delivery.failed.iter().map(|(index, failure)| {
+            log_failure(active, &events[*index], 1, failure);
+            Aside {
+                attempts: 1,
+                delay: self.config.backoff.delay(1),
+                ..waiting(wanted[*index], Some(&failure.message))
+            }
+        }));
+        let behind = delivery.behind.iter().map(|index| wanted[*index]);
+        aside.extend(behind.map(|row| Aside { held: true, ..waiting(row, None) }));
         let mut fatal = None;
         if let Some((left, failure)) = delivery.left {
             aside.extend(left.iter().map(|index| waiting(wanted[*index], Some(&failure.message))));
             fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
         }
-        Ok((delivery.tx, aside, fatal))
+        Ok(Delivered { tx: delivery.tx, aside, fatal })
     }
 
     /// Says once when another program's workers own the queue, and when they have stopped.
@@ -253,16 +297,22 @@ fn wanted<'a>(claimed: &'a [Claimed], active: Option<&Arc<Active>>) -> Vec<&'a C
         .collect()
 }
 
-/// An event that waits for its projection, without a failed attempt.
+/// A row that waits for its projection, without a failed attempt.
 fn waiting(row: &Claimed, error: Option<&str>) -> Aside {
+    Aside { outbox_id: row.outbox_id, ..untried(&row.event, error) }
+}
+
+/// An event of the log that waits for its projection, without a failed attempt.
+pub(super) fn untried(event: &Event, error: Option<&str>) -> Aside {
     Aside {
-        outbox_id: row.outbox_id,
-        position: row.event.position,
-        tenant: row.event.stream.tenant.clone(),
-        topic: row.event.topic.clone(),
+        outbox_id: 0,
+        position: event.position,
+        stream: event.stream.clone(),
+        topic: event.topic.clone(),
         attempts: 0,
         delay: Duration::ZERO,
         error: error.map(str::to_owned),
+        held: false,
     }
 }
 

@@ -1,189 +1,311 @@
-//! Second and later attempts at events that an async projection could not handle, and their end as
-//! dead letters.
+//! When the work beside the queue is done: second and later attempts, and the events that were there
+//! before a projection. One task asks for all projections of a host at once, and runs what is due for
+//! several of them at the same time.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 
-use super::config::AsyncConfig;
-use super::deliver::{Bounds, Interrupted, cause, deliver};
-use super::head::{Hints, RECONNECT};
-use super::outbox::{log_failure, stop};
+use super::deliver::{Interrupted, is_deadlock};
+use super::head::{Head, Hints, RECONNECT};
+use super::retry::{Beside, Pace, Step};
 use super::supervisor::unless_stopped;
-use crate::db::Tx;
-use crate::event::Event;
-use crate::plugin::{Active, Registered, Registry};
-use crate::projection::{Failure, FailureKind};
-use crate::store::{self, EventStore, Retry};
+use crate::backoff::Backoff;
+use crate::projection::Mode;
+use crate::store;
 
-/// Retries in one transaction.
-const BATCH: i64 = 100;
-/// Due rows that another host is working on: look again after this time.
-const BUSY: Duration = Duration::from_millis(50);
-/// Connections lost in a row under one event alone before that counts as its failed attempt.
-const LOSSES: u32 = 5;
-/// The host's own statements in this transaction.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Without a hint, retries that another host or `dlq requeue` added are found after this time.
 const LOOK: Duration = Duration::from_secs(1);
+/// Hints of new events mostly concern others: for them, no two looks are closer together.
+const GAP: Duration = Duration::from_millis(100);
+/// Rows that are due, or held, and could not be had: look again after this time.
+const BUSY: Backoff = Backoff { base: Duration::from_millis(50), cap: LOOK };
 
-/// Retries the events of one async projection until cancelled.
+/// Does the work beside the queue, for all projections of a host, until cancelled.
 pub(super) struct Retries {
-    pub name: String,
-    pub store: EventStore,
-    pub registry: Arc<Registry>,
+    pub beside: Arc<Beside>,
     pub hints: watch::Receiver<Hints>,
+    /// Told when a retry was added, or can have got something that it waited for.
     pub added: watch::Receiver<u64>,
-    pub config: AsyncConfig,
-    pub stop: CancellationToken,
+    pub head: watch::Receiver<Head>,
+    /// Transactions at the same time.
+    pub lanes: usize,
+}
+
+/// Work of one kind for one projection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Job {
+    Retry { projection: String, held: bool },
+    Backfill { projection: String },
+}
+
+impl Job {
+    /// What can't be done twice at the same time.
+    fn key(&self) -> (String, bool) {
+        match self {
+            Self::Retry { projection, .. } => (projection.clone(), false),
+            Self::Backfill { projection } => (projection.clone(), true),
+        }
+    }
+}
+
+/// What is known of the work of one kind for one projection.
+#[derive(Debug, Default)]
+struct Lane {
+    pace: Pace,
+    /// Waits for a place, or runs.
+    taken: bool,
+    /// Not before.
+    rests_until: Option<Instant>,
+    /// Rests in a row.
+    rests: u32,
+    /// It rests because of an error, which no hint mends.
+    failing: bool,
+}
+
+type Ended = (Job, Pace, Result<Step, Interrupted>);
+
+/// What the task has in hand.
+#[derive(Default)]
+struct Work {
+    lanes: HashMap<(String, bool), Lane>,
+    ready: VecDeque<Job>,
+    running: JoinSet<Ended>,
+    jobs: HashMap<Id, Job>,
 }
 
 impl Retries {
     pub(super) async fn run(mut self) {
-        let mut changes = self.registry.changes();
-        let mut interrupted = 0;
-        let mut batch = BATCH;
-        while !self.stop.is_cancelled() {
-            let wait = match self.step(interrupted, &mut batch).await {
-                Ok(wait) => {
-                    interrupted = 0;
-                    wait
+        let stop = self.beside.stop.clone();
+        let mut changes = self.beside.registry.changes();
+        let mut work = Work::default();
+        let mut errors = 0;
+        let (mut looked, mut look_at) = (Instant::now(), Instant::now());
+        while !stop.is_cancelled() {
+            if Instant::now() >= look_at {
+                looked = Instant::now();
+                match self.look(&mut work).await {
+                    Ok(next) => {
+                        errors = 0;
+                        look_at = looked + next.min(LOOK);
+                    }
+                    Err(error) => {
+                        errors += 1;
+                        let delay = RECONNECT.delay(errors);
+                        tracing::warn!(%error, ?delay, "cannot look for retries");
+                        look_at = looked + delay;
+                    }
                 }
-                Err(why) => {
-                    interrupted += 1;
-                    // One at a time, until it is known which one is to blame.
-                    batch = 1;
-                    let delay = RECONNECT.delay(interrupted);
-                    tracing::warn!(
-                        projection = self.name,
-                        ?delay,
-                        ?why,
-                        "retries were interrupted; they are tried again"
-                    );
-                    delay
+            }
+            self.begin(&mut work);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = work.running.join_next_with_id() => {
+                    if self.ended(&mut work, ended) {
+                        look_at = look_at.min(Instant::now());
+                    }
+                }
+                _ = self.added.changed(), if errors == 0 => {
+                    work.wake();
+                    look_at = look_at.min(Instant::now());
+                }
+                _ = self.hints.changed(), if errors == 0 => {
+                    work.wake();
+                    look_at = look_at.min(looked + GAP);
+                }
+                _ = changes.changed() => {
+                    work.wake();
+                    look_at = look_at.min(Instant::now());
+                }
+                () = tokio::time::sleep_until(look_at) => {}
+            }
+        }
+        // What has begun is finished.
+        while work.running.join_next().await.is_some() {}
+    }
+
+    /// Asks, in one statement, what is due for any projection. Answers when to ask again.
+    async fn look(&self, work: &mut Work) -> sqlx::Result<Duration> {
+        let snapshot = self.beside.registry.snapshot();
+        let mut names = Vec::new();
+        let mut next = LOOK;
+        for registered in snapshot.registered.values() {
+            let name = &registered.name;
+            if registered.mode == Mode::Inline
+                || !registered.runs()
+                || snapshot.current(name).is_none()
+            {
+                continue;
+            }
+            if registered.backfilling {
+                next = next.min(work.offer(Job::Backfill { projection: name.clone() }));
+            }
+            if !work.lanes.get(&(name.clone(), false)).is_some_and(|lane| lane.taken) {
+                names.push(name.clone());
+            }
+        }
+        work.lanes.retain(|(name, _), lane| lane.taken || snapshot.registered.contains_key(name));
+        if names.is_empty() {
+            return Ok(next);
+        }
+        let due = store::due_retries(self.beside.store.pool(), &names);
+        for due in unless_stopped(&self.beside.stop, due).await? {
+            let backfilling =
+                snapshot.registered.get(&due.projection).is_some_and(|known| known.backfilling);
+            // What is held until the end of a backfill waits for that alone.
+            let held = due.held && !backfilling;
+            match due.next {
+                Some(wait) if wait.is_zero() => {}
+                _ if held => {}
+                Some(wait) => {
+                    next = next.min(wait);
+                    continue;
+                }
+                None => continue,
+            }
+            next = next.min(work.offer(Job::Retry { projection: due.projection, held }));
+        }
+        Ok(next)
+    }
+
+    /// Begins what is ready, as far as there is room.
+    fn begin(&self, work: &mut Work) {
+        while work.running.len() < self.lanes {
+            let Some(job) = work.ready.pop_front() else { return };
+            let beside = self.beside.clone();
+            let mut pace = work.lane(&job).pace;
+            let head = self.head.borrow().position;
+            let task = {
+                let job = job.clone();
+                async move {
+                    let result = match &job {
+                        Job::Retry { projection, held } => {
+                            beside.retry(projection, *held, &mut pace).await
+                        }
+                        Job::Backfill { projection } => {
+                            beside.backfill(projection, head, &mut pace).await
+                        }
+                    };
+                    (job, pace, result)
                 }
             };
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                _ = self.added.changed(), if interrupted == 0 => {}
-                _ = self.hints.changed(), if interrupted == 0 => {}
-                _ = changes.changed() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            let id = work.running.spawn(task).id();
+            work.jobs.insert(id, job);
         }
     }
 
-    /// Handles what is due. Answers how long to wait for more.
-    async fn step(&self, interrupted: u32, batch: &mut i64) -> Result<Duration, Interrupted> {
-        let snapshot = self.registry.snapshot();
-        let runs = snapshot.registered.get(&self.name).is_some_and(Registered::runs);
-        let Some(active) = snapshot.current(&self.name).filter(|_| runs) else {
-            return Ok(LOOK);
+    /// Notes how a job ended. Answers whether it is time for a look.
+    fn ended(&self, work: &mut Work, ended: Result<(Id, Ended), JoinError>) -> bool {
+        let (job, pace, result) = match ended {
+            Ok((id, ended)) => {
+                work.jobs.remove(&id);
+                ended
+            }
+            Err(error) => {
+                let Some(job) = work.jobs.remove(&error.id()) else { return true };
+                tracing::error!(?job, %error, "a task beside the queue failed");
+                let failure = error.to_string();
+                let pace = work.lane(&job).pace;
+                (job, pace, Err(Interrupted::Lost { projection: None, message: failure }))
+            }
         };
-        let next = store::next_retry(self.store.pool(), &self.name);
-        match unless_stopped(&self.stop, next).await? {
-            None => return Ok(LOOK),
-            Some(wait) if !wait.is_zero() => return Ok(wait.min(LOOK)),
-            Some(_) => {}
-        }
-        let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
-        let mut tx = unless_stopped(&self.stop, begin).await?;
-        let claimed =
-            store::claim_retries(tx.conn(), &self.name, *batch, active.generation).await?;
-        if claimed.is_empty() {
-            tx.commit().await?;
-            return Ok(BUSY);
-        }
-        if let ([only], true) = (claimed.as_slice(), interrupted >= LOSSES) {
-            let message = "the connection was lost each time that this event was handled";
-            let failure = Failure::new(FailureKind::Poison, message);
-            self.failed(&mut tx, active, only, &failure).await?;
-            tx.commit().await?;
-            return Ok(Duration::ZERO);
-        }
-        let wanted: Vec<&Retry> = claimed
-            .iter()
-            .filter(|retry| retry.event.dismissed_at.is_none())
-            .filter(|retry| active.wants(&retry.event))
-            .collect();
-        let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
-        let time = active.plugin.limits().batch;
-        let bounds = Bounds { give_way: interrupted < 2, time, stop: &self.stop };
-        let delivery = match deliver(tx, active, &events, &bounds).await {
-            Ok(delivery) => delivery,
-            Err((tx, why)) => {
-                if let Some(tx) = tx {
-                    tx.rollback().await?;
+        let lane = work.lane(&job);
+        lane.taken = false;
+        lane.pace = pace;
+        match result {
+            Ok(step) => {
+                lane.pace.interrupted = 0;
+                lane.failing = false;
+                match step {
+                    Step::Again => {
+                        lane.rest_is_over();
+                        work.offer(job);
+                        false
+                    }
+                    Step::Done => {
+                        lane.rest_is_over();
+                        true
+                    }
+                    Step::Busy => {
+                        let wait = lane.rest(BUSY);
+                        tracing::trace!(?job, ?wait, "nothing to be had");
+                        true
+                    }
                 }
-                return Err(why);
             }
-        };
-        let mut tx = delivery.tx;
-        let mut open: Vec<i64> = Vec::new();
-        for (index, failure) in &delivery.failed {
-            open.push(events[*index].position);
-            self.failed(&mut tx, active, wanted[*index], failure).await?;
-        }
-        let mut fatal = None;
-        match delivery.left {
-            Some((left, failure)) => {
-                open.extend(left.iter().map(|index| events[*index].position));
-                *batch = 1;
-                fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
+            Err(why) => {
+                lane.pace.interrupted += 1;
+                // One at a time, until it is known which one is to blame.
+                lane.pace.batch = 1;
+                lane.failing = true;
+                let delay = lane.rest(RECONNECT);
+                match why {
+                    Interrupted::Retry { projection, failure } => {
+                        if is_deadlock(&failure) {
+                            self.beside.contention.met(&projection);
+                        }
+                        tracing::info!(
+                            projection,
+                            ?delay,
+                            error = failure.message,
+                            "retries gave way and are tried again"
+                        );
+                    }
+                    Interrupted::Lost { message, .. } => tracing::warn!(
+                        ?job,
+                        ?delay,
+                        error = message,
+                        "retries were interrupted; they are tried again"
+                    ),
+                }
+                true
             }
-            None => *batch = (*batch * 2).min(BATCH),
         }
-        let done: Vec<i64> = claimed
-            .iter()
-            .map(|retry| retry.event.position)
-            .filter(|position| !open.contains(position))
-            .collect();
-        store::retry_done(tx.conn(), &self.name, &done).await?;
-        tx.commit().await?;
-        if let Some(failure) = fatal {
-            stop(&self.registry, active, &failure).await;
-        }
-        Ok(Duration::ZERO)
+    }
+}
+
+impl Work {
+    fn lane(&mut self, job: &Job) -> &mut Lane {
+        self.lanes.entry(job.key()).or_default()
     }
 
-    async fn failed(
-        &self,
-        tx: &mut Tx,
-        active: &Active,
-        retry: &Retry,
-        failure: &Failure,
-    ) -> Result<(), sqlx::Error> {
-        let attempts = retry.attempts + 1;
-        let (name, position) = (&self.name, retry.event.position);
-        let version = &active.plugin.version.full();
-        log_failure(active, &retry.event, attempts, failure);
-        let allowed = match failure.kind {
-            FailureKind::Retry => self.config.max_retries,
-            FailureKind::Poison | FailureKind::Fatal => self.config.max_attempts,
-        };
-        if attempts < allowed {
-            let delay = self.config.backoff.delay(attempts.unsigned_abs());
-            store::retry_later(
-                tx.conn(),
-                name,
-                position,
-                attempts,
-                delay,
-                &failure.message,
-                version,
-            )
-            .await
-        } else {
-            tracing::error!(
-                projection = name,
-                position,
-                attempts,
-                error = failure.message,
-                "an event became a dead letter (see `eventfabric dlq list`)"
-            );
-            store::bury(tx.conn(), name, version, position, attempts, &cause(failure)).await
+    /// Has a job done unless it is being done, or rests. Answers when to look again for its sake.
+    fn offer(&mut self, job: Job) -> Duration {
+        let lane = self.lane(&job);
+        if lane.taken {
+            return LOOK;
         }
+        let now = Instant::now();
+        if let Some(at) = lane.rests_until.filter(|at| *at > now) {
+            return at - now;
+        }
+        lane.taken = true;
+        self.ready.push_back(job);
+        LOOK
+    }
+
+    /// There may be something new: what rests because it got nothing looks again.
+    fn wake(&mut self) {
+        for lane in self.lanes.values_mut().filter(|lane| !lane.failing) {
+            lane.rest_is_over();
+        }
+    }
+}
+
+impl Lane {
+    fn rest(&mut self, backoff: Backoff) -> Duration {
+        self.rests += 1;
+        let delay = backoff.delay(self.rests);
+        self.rests_until = Some(Instant::now() + delay);
+        delay
+    }
+
+    fn rest_is_over(&mut self) {
+        self.rests = 0;
+        self.rests_until = None;
     }
 }

@@ -224,7 +224,10 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
         roles::run(conn, format!("ALTER FUNCTION {before} RENAME TO {name}")).await?;
         let prepared = prepared.moved(&shadow.schema, &live.schema, function);
         sqlx::query(
-            "UPDATE eventfabric.plugin_statements SET function_name = $3, description = $4
+            "UPDATE eventfabric.plugin_statements
+             SET function_name = $3,
+                 description = $4 || pg_catalog.jsonb_strip_nulls(
+                     pg_catalog.jsonb_build_object('versions', description -> 'versions'))
              WHERE schema_name = $1 AND sha256 = $2",
         )
         .bind(&shadow.schema)

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::StoreError;
+use super::read::{LogFilter, log_page};
 use crate::event::Event;
 
 /// A dead letter.
@@ -26,6 +28,13 @@ pub struct DeadLetter {
     pub attempts: i32,
     /// Why it failed last.
     pub error: Option<String>,
+    /// What kind of failure that was: `poison`, `fatal`, `retry` or `trap`; none in a letter of the
+    /// TypeScript library.
+    pub error_class: Option<String>,
+    /// What the database said of the statement that failed, where one did.
+    pub sqlstate: Option<String>,
+    /// That statement.
+    pub failed_sql: Option<String>,
     /// The first failure.
     pub first_failed_at: Option<DateTime<Utc>>,
     /// When it was given up.
@@ -36,10 +45,12 @@ pub struct DeadLetter {
     pub aggregate: Option<String>,
     /// Its aggregate.
     pub aggregate_id: Option<String>,
+    /// Its place in its stream.
+    pub version: Option<i32>,
 }
 
 /// Which dead letters; the default is all of them.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LetterFilter<'a> {
     /// Only these.
     pub ids: Option<&'a [i64]>,
@@ -49,6 +60,31 @@ pub struct LetterFilter<'a> {
     pub tenant: Option<&'a str>,
     /// Only those that are older than this one.
     pub before: Option<i64>,
+    /// Only those of this class of errors.
+    pub error_class: Option<&'a str>,
+    /// Only those of events from this position on.
+    pub from_position: Option<i64>,
+    /// Only those of events up to this position.
+    pub to_position: Option<i64>,
+    /// Only those that were given up at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only those that were given up before this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
+impl LetterFilter<'_> {
+    /// All letters.
+    pub const ALL: Self = LetterFilter {
+        ids: None,
+        projection: None,
+        tenant: None,
+        before: None,
+        error_class: None,
+        from_position: None,
+        to_position: None,
+        since: None,
+        until: None,
+    };
 }
 
 /// The newest dead letters that match.
@@ -57,31 +93,82 @@ pub async fn dead_letters(
     filter: &LetterFilter<'_>,
     limit: i64,
 ) -> sqlx::Result<Vec<DeadLetter>> {
-    let LetterFilter { ids, projection, tenant, before } = *filter;
     sqlx::query_file_as!(
         DeadLetter,
         "src/store/sql/dead_letters.sql",
-        ids,
-        projection,
-        tenant,
-        before,
+        filter.ids,
+        filter.projection,
+        filter.tenant,
+        filter.before,
+        filter.error_class,
+        filter.from_position,
+        filter.to_position,
+        filter.since,
+        filter.until,
         limit
     )
     .fetch_all(executor)
     .await
 }
 
-/// Gives dead letters back to the projection that failed, and to no other. Answers how many.
+/// One dead letter with its event, where that is still in the log; of this tenant, where one is named.
+pub async fn dead_letter(
+    pool: &PgPool,
+    id: i64,
+    tenant: Option<&str>,
+) -> Result<Option<(DeadLetter, Option<Event>)>, StoreError> {
+    let filter = LetterFilter { ids: Some(&[id]), tenant, ..LetterFilter::ALL };
+    let Some(letter) = dead_letters(pool, &filter, 1).await?.pop() else { return Ok(None) };
+    let place = LogFilter {
+        after: letter.position - 1,
+        until: Some(letter.position),
+        dismissed: true,
+        ..LogFilter::default()
+    };
+    let event = log_page(pool, &place, 1).await?.events.pop();
+    Ok(Some((letter, event)))
+}
+
+/// Gives dead letters back to the projection that failed, and to no other. Those of one stream are tried
+/// in its order. Answers how many.
 pub async fn requeue(
     executor: impl PgExecutor<'_>,
     filter: &LetterFilter<'_>,
 ) -> sqlx::Result<i64> {
-    let LetterFilter { ids, projection, tenant, before } = *filter;
-    let row =
-        sqlx::query_file!("src/store/sql/dead_letter_requeue.sql", ids, projection, tenant, before)
-            .fetch_one(executor)
-            .await?;
+    let row = sqlx::query_file!(
+        "src/store/sql/dead_letter_requeue.sql",
+        filter.ids,
+        filter.projection,
+        filter.tenant,
+        filter.before,
+        filter.error_class,
+        filter.from_position,
+        filter.to_position,
+        filter.since,
+        filter.until
+    )
+    .fetch_one(executor)
+    .await?;
     Ok(row.requeued)
+}
+
+/// Deletes dead letters for good: their projections never get these events. Answers how many.
+pub async fn purge(executor: impl PgExecutor<'_>, filter: &LetterFilter<'_>) -> sqlx::Result<i64> {
+    let done = sqlx::query_file!(
+        "src/store/sql/dead_letter_purge.sql",
+        filter.ids,
+        filter.projection,
+        filter.tenant,
+        filter.before,
+        filter.error_class,
+        filter.from_position,
+        filter.to_position,
+        filter.since,
+        filter.until
+    )
+    .execute(executor)
+    .await?;
+    Ok(done.rows_affected().cast_signed())
 }
 
 /// Why an event is given up.

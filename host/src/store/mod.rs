@@ -2,6 +2,7 @@
 //! `sql/`. It never knows that plugins exist.
 
 mod append;
+mod backfill;
 mod blockers;
 mod checkpoint;
 mod confined;
@@ -11,6 +12,7 @@ mod error;
 mod inline;
 mod load;
 pub mod migrate;
+mod order;
 mod outbox;
 pub mod partition;
 mod payload;
@@ -33,6 +35,9 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 pub use append::{APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, InTransaction};
+pub use backfill::{
+    Backfill, drop_passed, end_backfill, lock_backfill, save_backfill, share_backfill,
+};
 pub use blockers::{Blocker, blockers};
 pub use checkpoint::{
     Checkpoint, IdleMove, Layout, Mover, Place, change_layout, checkpoints, create_checkpoint,
@@ -40,16 +45,21 @@ pub use checkpoint::{
     save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
-pub use dead_letter::{Cause, DeadLetter, LetterFilter, bury, bury_new, dead_letters, requeue};
+pub use dead_letter::{
+    Cause, DeadLetter, LetterFilter, bury, bury_new, dead_letter, dead_letters, purge, requeue,
+};
 pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
 pub use inline::{Epoch, Inline, InlineFailure};
+pub use order::{await_turn, blocked, hold, release, take_order_turn};
 pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
 pub use query::{Dismissed, Query};
 pub use read::{Direction, LogFilter, Page, log_page};
-pub use retry::{Aside, Retry, claim_retries, next_retry, put_aside, retry_done, retry_later};
+pub use retry::{
+    Aside, Due, Retry, claim_retries, due_retries, put_aside, retry_done, retry_later,
+};
 pub use safe_head::{Look, SafeHead};
 pub use snapshot::{
     NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,

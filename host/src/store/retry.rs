@@ -7,17 +7,17 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::row::event_of;
-use crate::event::Event;
+use crate::event::{Event, StreamId};
 
 /// An event to put aside for one projection.
 #[derive(Debug, Clone)]
 pub struct Aside {
-    /// The row of the outbox that it came from.
+    /// The row of the outbox that it came from; 0: it was read from the log.
     pub outbox_id: i64,
     /// The place of the event in the log.
     pub position: i64,
-    /// Its tenant.
-    pub tenant: String,
+    /// Its stream.
+    pub stream: StreamId,
     /// Its topic.
     pub topic: Option<String>,
     /// Attempts so far.
@@ -26,6 +26,20 @@ pub struct Aside {
     pub delay: Duration,
     /// Why it failed; `None` when it was not tried.
     pub error: Option<String>,
+    /// It waits for something else than time: an earlier event of its stream, or the end of a
+    /// [backfill](super::lock_backfill).
+    pub held: bool,
+}
+
+/// What there is to try again for a projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    /// The projection.
+    pub projection: String,
+    /// How long until the next retry is due; zero when one is; `None` when there is none.
+    pub next: Option<Duration>,
+    /// Some are held.
+    pub held: bool,
 }
 
 /// A due retry that the transaction has locked, with its event.
@@ -57,25 +71,30 @@ pub async fn put_aside(
         version,
         &events.iter().map(|e| e.outbox_id).collect::<Vec<_>>(),
         &events.iter().map(|e| e.position).collect::<Vec<_>>(),
-        &events.iter().map(|e| e.tenant.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|e| e.stream.tenant.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|e| e.stream.aggregate.clone()).collect::<Vec<_>>(),
+        &events.iter().map(|e| e.stream.id.clone()).collect::<Vec<_>>(),
         &events.iter().map(|e| e.topic.clone()).collect::<Vec<_>>() as &[Option<String>],
         &events.iter().map(|e| e.attempts).collect::<Vec<_>>(),
         &events.iter().map(|e| e.delay.as_secs_f64()).collect::<Vec<_>>(),
         &events.iter().map(|e| e.error.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &events.iter().map(|e| e.held).collect::<Vec<_>>(),
     )
     .execute(conn)
     .await?;
     Ok(())
 }
 
-/// Claims due retries of a projection; none when `generation` is no longer its activation.
+/// Claims due retries of a projection; none when `generation` is no longer its activation. `from_log`:
+/// only those that were read from the log, for a projection that is still on its way there.
 pub async fn claim_retries(
     conn: &mut PgConnection,
     projection: &str,
     limit: i64,
     generation: i64,
+    from_log: bool,
 ) -> sqlx::Result<Vec<Retry>> {
-    sqlx::query_file!("src/store/sql/retry_claim.sql", projection, limit, generation)
+    sqlx::query_file!("src/store/sql/retry_claim.sql", projection, limit, generation, from_log)
         .fetch_all(conn)
         .await?
         .into_iter()
@@ -124,13 +143,16 @@ pub async fn retry_later(
     Ok(())
 }
 
-/// How long until the next retry of a projection is due; zero when one is; `None` when there is
-/// none.
-pub async fn next_retry(
+/// What there is to try again for each of these projections.
+pub async fn due_retries(
     executor: impl PgExecutor<'_>,
-    projection: &str,
-) -> sqlx::Result<Option<Duration>> {
-    let row =
-        sqlx::query_file!("src/store/sql/retry_next.sql", projection).fetch_one(executor).await?;
-    Ok(row.seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
+    projections: &[String],
+) -> sqlx::Result<Vec<Due>> {
+    let rows = sqlx::query_file!("src/store/sql/retry_due.sql", projections);
+    let rows = rows.fetch_all(executor).await?;
+    let due = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    Ok(rows
+        .into_iter()
+        .map(|row| Due { projection: row.projection, next: row.seconds.map(due), held: row.held })
+        .collect())
 }

@@ -1,11 +1,12 @@
 -- Takes due retries of a projection for the length of the transaction: $1 projection, $2 how many,
--- $3 the activation that the caller has loaded; under another one nothing is taken. Rows whose event
--- is gone (taken out of the log by hand) are dropped.
+-- $3 the activation that the caller has loaded; under another one nothing is taken. $4: only what was
+-- read from the log. Rows whose event is gone (taken out of the log by hand) are dropped.
 -- Uses projection_retries_due_idx.
 WITH claimed AS (
     SELECT r.global_position, r.topic, r.outbox_id, r.attempts, r.first_failed_at
     FROM eventfabric.projection_retries r
-    WHERE r.projection_name = $1 AND r.next_attempt_at <= now()
+    WHERE r.projection_name = $1 AND NOT r.held AND r.next_attempt_at <= now()
+      AND (NOT $4 OR r.outbox_id = 0)
       AND EXISTS (SELECT FROM eventfabric.projections p
                   WHERE p.projection_name = $1 AND p.generation = $3)
     ORDER BY r.next_attempt_at, r.global_position

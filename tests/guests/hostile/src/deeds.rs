@@ -32,6 +32,8 @@ pub enum Deed {
     Poison,
     /// `fatal`: fails, blaming itself.
     Fatal,
+    /// `nul`: fails with words that PostgreSQL can't store.
+    Nul,
     /// `sql_error`: a statement about a table that does not exist.
     SqlError,
     /// `swallow_sql_error`: the same, but goes on and reports success.
@@ -79,6 +81,7 @@ impl Deed {
             "retry" => Self::Retry,
             "poison" => Self::Poison,
             "fatal" => Self::Fatal,
+            "nul" => Self::Nul,
             "sql_error" => Self::SqlError,
             "swallow_sql_error" => Self::SwallowSqlError,
             "constraint" => Self::Constraint,
@@ -114,6 +117,7 @@ impl Deed {
             Self::Retry => return Err((FailureKind::Retry, "the event asked for a retry".into())),
             Self::Poison => return Err((FailureKind::Poison, "the event says poison".into())),
             Self::Fatal => return Err((FailureKind::Fatal, "the event says fatal".into())),
+            Self::Nul => return Err((FailureKind::Poison, "before \0 after".into())),
             Self::SqlError => drop(exec(tx, "INSERT INTO missing VALUES (1)", &[])?),
             Self::SwallowSqlError => {
                 let swallowed = exec(tx, "INSERT INTO missing VALUES (1)", &[]).is_err();

@@ -119,7 +119,20 @@ async fn dead_letters_are_listed_and_requeued_within_a_tenant() {
     assert_eq!((&acme["tenant"], &acme["event_type"]), (&json!("acme"), &json!("Deed")));
     let older = format!("/v1/tenants/acme/dead-letters?before={}", acme["id"]);
     assert_eq!(letters(&older).await, json!([]));
+    let one = format!("/v1/tenants/acme/dead-letters/{}", acme["id"]);
+    let shown = ask(api.get(&one)).await.is(200).body;
+    assert_eq!(shown["dead_letter"], acme);
+    assert_eq!(shown["dead_letter"]["error_class"], "poison");
+    assert_eq!(shown["event"]["payload"]["do"], "poison");
+    assert_eq!(letters("/v1/tenants/acme/dead-letters?error_class=trap").await, json!([]));
+    for wrong in ["error_class=other", "since=yesterday", "from_position=0", "class=trap"] {
+        let refused = ask(api.get(&format!("/v1/dead-letters?{wrong}"))).await;
+        refused.problem(400, "invalid-request");
+    }
     // A letter of another tenant is none.
+    let foreign = ask(api.get(&format!("/v1/dead-letters/{}", acme["id"]))).await;
+    foreign.problem(404, "dead-letter-not-found");
+    ask(api.get("/v1/dead-letters/x")).await.problem(400, "invalid-request");
     let of_acme = json!({"ids": [acme["id"]]});
     let refused = ask(api.post("/v1/dead-letters/requeue", &of_acme)).await;
     refused.problem(404, "dead-letter-not-found");
@@ -127,14 +140,29 @@ async fn dead_letters_are_listed_and_requeued_within_a_tenant() {
     assert_eq!(requeued.body["requeued"], 1);
     let all = ask(api.post("/v1/dead-letters/requeue", &json!({"all": true}))).await.is(200);
     assert_eq!(all.body["requeued"], 1);
+    until("both are dead again", async || {
+        let own = letters("/v1/dead-letters").await.as_array().unwrap().len();
+        own + letters("/v1/tenants/acme/dead-letters").await.as_array().unwrap().len() == 2
+    })
+    .await;
+    let which = json!({"error_class": "poison", "projection": "hostile_async"});
+    let purged = ask(api.post("/v1/dead-letters/purge", &which)).await.is(200);
+    assert_eq!(purged.body["purged"], 1, "of this tenant alone");
+    let none = json!({"ids": [acme["id"]]});
+    ask(api.post("/v1/dead-letters/purge", &none)).await.problem(404, "dead-letter-not-found");
     for wrong in [
         json!({}),
         json!({"ids": []}),
         json!({"all": false}),
         json!({"ids": ["x"]}),
         json!({"ids": [1], "all": true}),
+        json!({"error_class": "other"}),
+        json!({"class": "trap"}),
     ] {
-        ask(api.post("/v1/dead-letters/requeue", &wrong)).await.problem(422, "invalid-body");
+        for what in ["requeue", "purge"] {
+            let path = format!("/v1/dead-letters/{what}");
+            ask(api.post(&path, &wrong)).await.problem(422, "invalid-body");
+        }
     }
     api.stop().await;
 }

@@ -45,7 +45,7 @@ async fn depart(host: &Host, payloads: &[Value]) -> Vec<i64> {
 }
 
 const HOSTILE: LetterFilter<'static> =
-    LetterFilter { ids: None, projection: Some("hostile_async"), tenant: None, before: None };
+    LetterFilter { projection: Some("hostile_async"), ..LetterFilter::ALL };
 
 #[tokio::test]
 async fn one_poison_event_becomes_a_dead_letter_and_nothing_else_is_repeated() {

@@ -1,6 +1,10 @@
 //! The runners, as an operator meets them: hosts in this process or in processes of their own, on a
 //! real database. Plugins are the examples and the guests of `tests/guests`.
 
+mod async_letters;
+mod async_order;
+mod async_start;
+mod async_workers;
 mod crash;
 mod deploy;
 mod dismissal;

@@ -1,0 +1,219 @@
+//! Second and later attempts at what one projection could not handle, and their end as dead letters:
+//! one transaction of them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::config::AsyncConfig;
+use super::contention::Contention;
+use super::deliver::{Bounds, Interrupted, cause, deliver};
+use super::outbox::{log_failure, stop};
+use super::supervisor::unless_stopped;
+use crate::db::Tx;
+use crate::event::{Event, StreamId};
+use crate::plugin::{Active, Registered, Registry};
+use crate::projection::{Failure, FailureKind, Mode};
+use crate::store::{self, EventStore, Retry};
+
+/// Retries in one transaction, at most.
+pub(super) const BATCH: i64 = 100;
+/// Times that a batch gives way to a lock before its events count as failed.
+const GIVE_WAY: u32 = 2;
+/// Connections lost in a row under one event alone before that counts as its failed attempt.
+const LOSSES: u32 = 5;
+/// The host's own statements in this transaction.
+pub(super) const STATEMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// What the work beside the queue needs, for whichever projection.
+pub(super) struct Beside {
+    pub store: EventStore,
+    pub registry: Arc<Registry>,
+    pub config: AsyncConfig,
+    /// The label of an aggregate's events in the outbox.
+    pub topics: BTreeMap<String, String>,
+    pub contention: Arc<Contention>,
+    pub stop: CancellationToken,
+}
+
+/// How the work for one projection goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How often in a row it was interrupted.
+    pub interrupted: u32,
+    /// Events in the next transaction.
+    pub batch: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { interrupted: 0, batch: BATCH }
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There may be more.
+    Again,
+    /// What was due is done.
+    Done,
+    /// Nothing could be done now, though there is something: another host is at it, or it waits for
+    /// something.
+    Busy,
+}
+
+impl Beside {
+    /// Tries what is due for a projection. `held`: something of it was held.
+    pub(super) async fn retry(
+        &self,
+        name: &str,
+        held: bool,
+        pace: &mut Pace,
+    ) -> Result<Step, Interrupted> {
+        let snapshot = self.registry.snapshot();
+        let Some(registered) = snapshot.registered.get(name).filter(|known| known.runs()) else {
+            return Ok(Step::Busy);
+        };
+        let Some(active) = snapshot.current(name) else { return Ok(Step::Busy) };
+        let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
+        let order = keeps_order(registered);
+        // One at a time, so that what is held and let go does not change under it.
+        if order && !store::take_order_turn(tx.conn(), name).await? {
+            tx.rollback().await?;
+            return Ok(Step::Busy);
+        }
+        let released = match (order || held) && !registered.backfilling {
+            true => store::release(tx.conn(), name, order).await?,
+            false => 0,
+        };
+        let limit = self.config.transaction(pace.batch);
+        let (generation, from_log) = (active.generation, registered.backfilling);
+        let claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
+        if claimed.is_empty() {
+            tx.commit().await?;
+            return Ok(if released > 0 { Step::Again } else { Step::Busy });
+        }
+        if let ([only], true) = (claimed.as_slice(), pace.interrupted >= LOSSES) {
+            let message = "the connection was lost each time that this event was handled";
+            let failure = Failure::new(FailureKind::Poison, message);
+            self.failed(&mut tx, active, only, &failure).await?;
+            tx.commit().await?;
+            return Ok(Step::Again);
+        }
+        let (tx, fatal) = self.try_again(tx, active, order, &claimed, pace).await?;
+        tx.commit().await?;
+        if let Some(failure) = fatal {
+            stop(&self.registry, active, &failure).await;
+        }
+        Ok(if claimed.len() as i64 == limit { Step::Again } else { Step::Done })
+    }
+
+    /// Delivers what was claimed. Answers why the projection must stop, if it must.
+    async fn try_again(
+        &self,
+        mut tx: Tx,
+        active: &Arc<Active>,
+        order: bool,
+        claimed: &[Retry],
+        pace: &mut Pace,
+    ) -> Result<(Tx, Option<Failure>), Interrupted> {
+        let name = &active.plugin.description.name;
+        let mut wanted: Vec<&Retry> = claimed
+            .iter()
+            .filter(|retry| retry.event.dismissed_at.is_none() && active.takes(&retry.event))
+            .collect();
+        // Positions that stay among the retries, and where what is behind them begins.
+        let mut open: HashSet<i64> = HashSet::new();
+        let mut hold: Vec<(i64, &StreamId)> = Vec::new();
+        if order {
+            let events: Vec<&Event> = wanted.iter().map(|retry| &retry.event).collect();
+            let positions: Vec<i64> = claimed.iter().map(|retry| retry.event.position).collect();
+            open = store::blocked(tx.conn(), name, &events, &[], &positions).await?;
+            hold.extend(
+                events
+                    .iter()
+                    .filter(|event| open.contains(&event.position))
+                    .map(|event| (event.position, &event.stream)),
+            );
+            wanted.retain(|retry| !open.contains(&retry.event.position));
+        }
+        if self.contention.takes_turns(name) {
+            store::await_turn(tx.conn(), name).await?;
+        }
+        let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
+        let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
+        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, time, stop: &self.stop };
+        let delivery = match deliver(tx, active, &events, &bounds).await {
+            Ok(delivery) => delivery,
+            Err((tx, why)) => {
+                if let Some(tx) = tx {
+                    tx.rollback().await?;
+                }
+                return Err(why);
+            }
+        };
+        let mut tx = delivery.tx;
+        for (index, failure) in &delivery.failed {
+            let event = &events[*index];
+            open.insert(event.position);
+            if order {
+                hold.push((event.position + 1, &event.stream));
+            }
+            self.failed(&mut tx, active, wanted[*index], failure).await?;
+        }
+        open.extend(delivery.behind.iter().map(|index| events[*index].position));
+        let mut fatal = None;
+        match delivery.left {
+            Some((left, failure)) => {
+                open.extend(left.iter().map(|index| events[*index].position));
+                pace.batch = 1;
+                fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
+            }
+            None => pace.batch = (pace.batch * 2).min(BATCH),
+        }
+        let handled = claimed.iter().map(|retry| retry.event.position);
+        let done: Vec<i64> = handled.filter(|position| !open.contains(position)).collect();
+        store::retry_done(tx.conn(), name, &done).await?;
+        store::hold(tx.conn(), name, &hold).await?;
+        Ok((tx, fatal))
+    }
+
+    async fn failed(
+        &self,
+        tx: &mut Tx,
+        active: &Active,
+        retry: &Retry,
+        failure: &Failure,
+    ) -> Result<(), sqlx::Error> {
+        let attempts = retry.attempts + 1;
+        let (name, position) = (&active.plugin.description.name, retry.event.position);
+        let version = &active.plugin.version.full();
+        log_failure(active, &retry.event, attempts, failure);
+        let allowed = match failure.kind {
+            FailureKind::Retry => self.config.max_retries,
+            FailureKind::Poison | FailureKind::Fatal => self.config.max_attempts,
+        };
+        if attempts < allowed {
+            let delay = self.config.backoff.delay(attempts.unsigned_abs());
+            let (conn, error) = (tx.conn(), &failure.message);
+            store::retry_later(conn, name, position, attempts, delay, error, version).await
+        } else {
+            tracing::error!(
+                projection = name,
+                position,
+                attempts,
+                error = failure.message,
+                "an event became a dead letter (see `eventfabric dlq list`)"
+            );
+            store::bury(tx.conn(), name, version, position, attempts, &cause(failure)).await
+        }
+    }
+}
+
+/// Whether later events of a stream wait behind one that failed.
+pub(super) fn keeps_order(registered: &Registered) -> bool {
+    registered.mode == Mode::Async && registered.settings.stream_order
+}

@@ -1,0 +1,12 @@
+-- When the next retry of each of these projections is due ($1), in seconds from now, negative when it
+-- is overdue; and whether there are some that are held. One look into an index for each.
+-- Uses projection_retries_due_idx, projection_retries_held_idx.
+SELECT p.name AS "projection!",
+       (SELECT extract(epoch FROM r.next_attempt_at - now())::float8
+        FROM eventfabric.projection_retries r
+        WHERE r.projection_name = p.name AND NOT r.held
+        ORDER BY r.next_attempt_at
+        LIMIT 1) AS seconds,
+       EXISTS (SELECT FROM eventfabric.projection_retries h
+               WHERE h.projection_name = p.name AND h.held) AS "held!"
+FROM unnest($1::text[]) AS p (name)

@@ -1,0 +1,70 @@
+//! Several workers on the queue: hot rows, deadlocks, a transaction an event.
+
+use eventfabric::runner::{Host, TransactionMode};
+use serde_json::json;
+
+use super::rig::{Running, World, deeds, deploy_guest, good, quick};
+
+const SEEN: &str = "SELECT count(*) FROM hostile_async.seen WHERE position > 0";
+
+/// Notes every row that comes to the retries.
+const WATCH: &str = "
+    CREATE TABLE public.moved (position bigint);
+    CREATE FUNCTION public.note_moved() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+    $$ BEGIN INSERT INTO public.moved VALUES (NEW.global_position); RETURN NULL; END $$;
+    CREATE TRIGGER note_moved AFTER INSERT ON eventfabric.projection_retries
+        FOR EACH ROW EXECUTE FUNCTION public.note_moved();";
+
+#[tokio::test]
+async fn workers_that_deadlock_on_hot_rows_take_turns_and_no_event_is_moved_to_the_retries() {
+    let world = World::new().await;
+    let mut config = quick();
+    config.runner.r#async.workers = 4;
+    config.runner.r#async.batch = 2;
+    let deployer = Host::open(world.db.options(), quick(), None).await.unwrap();
+    deploy_guest(&deployer, "hostile_async").await;
+    world.execute("INSERT INTO hostile_async.seen VALUES (-1, ''), (-2, '')").await;
+    sqlx::raw_sql(WATCH).execute(&world.eyes).await.unwrap();
+    // Each batch takes both rows, and every second one in the other order; the work between makes the
+    // workers meet.
+    let hot = |row: i64| {
+        let sql = "UPDATE seen SET note = (length(note) + n)::text
+                   FROM (SELECT count(*) AS n FROM generate_series(1, 20000)) AS work
+                   WHERE position = $1";
+        json!({"do": "exec", "sql": sql, "params": [row]})
+    };
+    let store = world.store().await;
+    let rows = [-1, -2, -2, -1];
+    let events: Vec<_> = rows.into_iter().cycle().take(120).map(hot).collect();
+    deeds(&store, &events).await;
+    let running = Running::start(&world, config).await;
+    world.until_number(SEEN, 120).await;
+    world.until_number("SELECT count(*) FROM eventfabric.outbox", 0).await;
+    assert_eq!(world.number("SELECT count(*) FROM public.moved").await, 0);
+    running.stop().await;
+}
+
+/// Notes the transaction of every row that is written.
+const TRANSACTIONS: &str = "
+    CREATE TABLE public.transactions (id xid8);
+    CREATE FUNCTION public.note_transaction() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
+    $$ BEGIN INSERT INTO public.transactions VALUES (pg_current_xact_id()); RETURN NULL; END $$;
+    CREATE TRIGGER note_transaction AFTER INSERT ON hostile_async.seen
+        FOR EACH ROW EXECUTE FUNCTION public.note_transaction();";
+
+#[tokio::test]
+async fn in_row_mode_each_event_is_a_transaction_and_in_batch_mode_all_are_one() {
+    for (mode, wanted) in [(TransactionMode::Row, 10), (TransactionMode::Batch, 1)] {
+        let (world, mut config) = (World::new().await, quick());
+        let host = Host::open(world.db.options(), config.clone(), None).await.unwrap();
+        deploy_guest(&host, "hostile_async").await;
+        sqlx::raw_sql(TRANSACTIONS).execute(&world.eyes).await.unwrap();
+        deeds(host.store(), &good(10)).await;
+        config.runner.r#async.transaction_mode = mode;
+        let running = Running::start(&world, config).await;
+        world.until_number(SEEN, 10).await;
+        let transactions = "SELECT count(DISTINCT id) FROM public.transactions";
+        assert_eq!(world.number(transactions).await, wanted, "{mode:?}");
+        running.stop().await;
+    }
+}
