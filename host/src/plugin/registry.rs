@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 
-use super::settings::{NewProjection, Paused, ProjectionSettings};
+use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
 use crate::db;
 use crate::event::Event;

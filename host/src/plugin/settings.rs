@@ -102,7 +102,7 @@ impl Start {
     /// The database's.
     pub async fn position(self, executor: impl PgExecutor<'_>) -> sqlx::Result<i64> {
         Ok(match self {
-            Self::Default => 0,
+            Self::Default | Self::All => 0,
             Self::After(position) => position,
             Self::Now => {
                 let now = sqlx::query_file!("src/plugin/sql/start_now.sql");

@@ -120,9 +120,10 @@ pub(super) async fn lock(conn: &mut PgConnection) -> Result<(), SqlError> {
     taken.map_err(|error| {
         let mut error = SqlError::from(error);
         if error.sqlstate == "55P03" {
-            error.message = "another deploy, or a statement that a plugin uses for the first time, \
+            error.message =
+                "another deploy, or a statement that a plugin uses for the first time, \
                              keeps this one waiting for more than 10 s"
-                .to_owned();
+                    .to_owned();
             error.hint = Some(
                 "try again; if it lasts, look in pg_stat_activity for a migration that waits for a \
                  lock"

@@ -85,7 +85,8 @@ impl CatchUp {
         }
         let (version, name) = (active.plugin.version.full(), &self.name);
         let (attempts, failing) = state.attempts();
-        store::bury_new(tx.conn(), name, &version, event, attempts, failing, &cause(failure)).await?;
+        store::bury_new(tx.conn(), name, &version, event, attempts, failing, &cause(failure))
+            .await?;
         store::save_checkpoint(tx.conn(), place, event.position, self.mover(&version)).await?;
         tx.commit().await?;
         tracing::error!(projection = name, version = %active.plugin.version, tenant = place.tenant,
