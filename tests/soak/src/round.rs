@@ -40,7 +40,7 @@ pub async fn deliver(host: Host, eyes: &PgPool, first: i64, events: i64) -> anyh
                     return anyhow::Ok(());
                 }
                 let stream =
-                    StreamId::new("Soak", &(from / EVENTS_OF_AN_APPEND % STREAMS).to_string());
+                    StreamId::new("Soak", (from / EVENTS_OF_AN_APPEND % STREAMS).to_string());
                 let new = (from..to).map(event).collect::<Result<Vec<_>, _>>()?;
                 store.append(stream, ExpectedVersion::Any, new).await?;
                 if from / EVENTS_OF_AN_APPEND % 50 == 0 {
@@ -52,7 +52,7 @@ pub async fn deliver(host: Host, eyes: &PgPool, first: i64, events: i64) -> anyh
     while let Some(written) = writers.join_next().await {
         written.context("a writer")??;
     }
-    until(&eyes, LEFT, |left| left == 0).await?;
+    until(eyes, LEFT, |left| left == 0).await?;
     stop.cancel();
     run.await.context("the host")??;
     host.close().await;
