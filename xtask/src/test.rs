@@ -7,6 +7,7 @@ use anyhow::bail;
 use crate::plugins;
 use crate::prepare;
 use crate::run::{cargo, command, has, run, testdb};
+use crate::torture;
 
 /// Runs every step, the later ones also when one fails, and sums up.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -28,6 +29,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));
+    steps.run("torture, a short one", torture::short);
     steps.run("documentation tests", || run(&mut cargo(&["test", "--doc", "--workspace"])));
     steps.sum_up()
 }
