@@ -8,6 +8,7 @@ use crate::bank;
 use crate::plugins;
 use crate::prepare;
 use crate::run::{cargo, command, has, run, testdb};
+use crate::torture;
 
 /// Runs every step, the later ones also when one fails, and sums up.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -37,6 +38,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));
     steps.run("the bank example", bank::bank);
+    steps.run("torture, a short one", torture::short);
     steps.run("documentation tests", || run(&mut cargo(&["test", "--doc", "--workspace"])));
     steps.sum_up()
 }

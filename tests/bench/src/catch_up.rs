@@ -82,12 +82,7 @@ async fn hosted(db: &Database, way: &str) -> anyhow::Result<f64> {
     let config = host::config(guest::CATCH_UP, 1, way);
     let end = db.number("SELECT max(global_position) FROM eventfabric.events").await?;
     let running = Running::start(db, config).await?;
-    let rate = host::rate(
-        db,
-        "SELECT min(last_global_position) FROM eventfabric.projection_checkpoints",
-        end,
-    )
-    .await?;
+    let rate = host::rate(db, host::CHECKPOINTS, end).await?;
     running.stop().await?;
     Ok(rate)
 }

@@ -85,9 +85,7 @@ async fn catch_up(db: &Database, count: usize, way: &str) -> anyhow::Result<(f64
     db.execute("CHECKPOINT").await?;
     let end = db.number("SELECT max(global_position) FROM eventfabric.events").await?;
     let running = Running::start(db, host::config(guest::CATCH_UP, count, way)).await?;
-    let progress =
-        "SELECT sum(last_global_position)::bigint FROM eventfabric.projection_checkpoints";
-    let rate = host::rate(db, progress, end * count as i64).await?;
+    let rate = host::rate(db, host::CHECKPOINTS, end * count as i64).await?;
     let mebibytes = process::memory()?;
     running.stop().await?;
     Ok((rate, mebibytes))

@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// How far the catch-up projections are, all together.
+pub const CHECKPOINTS: &str =
+    "SELECT sum(last_global_position)::bigint FROM eventfabric.projection_checkpoints";
+
 /// The default settings, and guests whose way is set.
 pub fn config(guest: &str, count: usize, way: &str) -> HostConfig {
     let way: PluginConfig = Arc::new(BTreeMap::from([("way".to_owned(), way.to_owned())]));

@@ -58,12 +58,7 @@ async fn one(db: &Database, count: usize, time: Duration) -> anyhow::Result<[f64
     let running = Running::start(db, host::config(guest::CATCH_UP, count, "nothing")).await?;
     let mebibytes = (process::memory()? - before) / count as f64;
     let end = db.number("SELECT max(global_position) FROM eventfabric.events").await?;
-    host::until(
-        db,
-        "SELECT sum(last_global_position)::bigint FROM eventfabric.projection_checkpoints",
-        end * count as i64,
-    )
-    .await?;
+    host::until(db, host::CHECKPOINTS, end * count as i64).await?;
     let transactions = "SELECT xact_commit + xact_rollback FROM pg_stat_database
                         WHERE datname = current_database()";
     // What the catching up leaves behind is no part of it.

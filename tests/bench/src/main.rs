@@ -8,6 +8,7 @@
 mod append;
 mod async_workers;
 mod catch_up;
+mod emmett;
 mod growth;
 mod guest;
 mod host;
@@ -19,6 +20,7 @@ mod native;
 mod place;
 mod plugin;
 mod process;
+mod rebuild;
 mod table;
 mod week;
 
@@ -45,6 +47,9 @@ struct Arguments {
     /// The folder of the built guests
     #[arg(long, hide = true)]
     guests: PathBuf,
+    /// The eventfabric program, for what only its commands do
+    #[arg(long, hide = true)]
+    program: Option<PathBuf>,
 }
 
 /// The lines of the table.
@@ -68,6 +73,12 @@ enum Line {
     /// Loading, hot reload, instances, calls, crossings
     #[value(alias = "f")]
     Plugin,
+    /// Rebuilding a projection in one shard and in two
+    #[value(alias = "g")]
+    Rebuild,
+    /// Beside @event-driven-io/emmett-postgresql
+    #[value(alias = "h")]
+    Emmett,
     /// Longer logs, more projections
     Growth,
     /// Projections that have nothing to do
@@ -78,6 +89,7 @@ enum Line {
 struct Bench {
     place: Place,
     guests: PathBuf,
+    program: Option<PathBuf>,
     quick: bool,
 }
 
@@ -105,6 +117,8 @@ impl Bench {
             Line::Inline => inline::measure(self).await,
             Line::Latency => latency::measure(self).await,
             Line::Plugin => plugin::measure(self).await,
+            Line::Rebuild => rebuild::measure(self).await,
+            Line::Emmett => emmett::measure(self).await,
             Line::Growth => growth::measure(self).await,
             Line::Idle => idle::measure(self).await,
         }
@@ -114,8 +128,12 @@ impl Bench {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let bench =
-        Bench { place: Place::find().await?, guests: arguments.guests, quick: arguments.quick };
+    let bench = Bench {
+        place: Place::find().await?,
+        guests: arguments.guests,
+        program: arguments.program,
+        quick: arguments.quick,
+    };
     println!("{}, {} cores", bench.place.version, cores());
     let mut table = Vec::new();
     for line in Line::value_variants() {

@@ -14,6 +14,7 @@ const OWNER: &str = "eventfabric";
 /// A durable server, with its default settings.
 pub struct Place {
     administrator: PgConnectOptions,
+    url: String,
     /// Its name and number.
     pub version: String,
 }
@@ -22,6 +23,7 @@ pub struct Place {
 pub struct Database {
     name: String,
     administrator: PgConnectOptions,
+    url: String,
     /// How a host connects: as the owner, who is no superuser.
     pub owner: PgConnectOptions,
     /// A superuser's connections, for what is done between the measurements.
@@ -38,7 +40,7 @@ impl Place {
         let version: String =
             sqlx::query_scalar("SHOW server_version").fetch_one(&mut conn).await?;
         conn.close().await?;
-        Ok(Self { administrator, version: format!("PostgreSQL {version}") })
+        Ok(Self { administrator, url, version: format!("PostgreSQL {version}") })
     }
 
     /// A new database.
@@ -57,11 +59,27 @@ impl Place {
             .max_connections(4)
             .acquire_timeout(Duration::from_secs(30))
             .connect_lazy_with(self.administrator.clone().database(&name));
-        Ok(Database { name, administrator: self.administrator.clone(), owner, eyes })
+        let url =
+            owner_url(&self.url, &name).context("DATABASE_URL names user, password and host")?;
+        Ok(Database { name, administrator: self.administrator.clone(), url, owner, eyes })
     }
 }
 
+/// The same server's URL for another user with the same password, and another database.
+fn owner_url(url: &str, database: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let (user, place) = rest.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    let (host, _) = place.split_once('/')?;
+    Some(format!("postgres://{OWNER}:{password}@{host}/{database}"))
+}
+
 impl Database {
+    /// How other programs connect as the owner.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Runs statements.
     pub async fn execute(&self, sql: &str) -> anyhow::Result<()> {
         let done = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.eyes).await;

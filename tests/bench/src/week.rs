@@ -85,9 +85,15 @@ pub async fn fill(db: &Database, events: i64) -> anyhow::Result<()> {
 }
 
 fn read() -> anyhow::Result<Vec<Line>> {
+    let lines = lines(usize::MAX)?;
+    lines.iter().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// The first lines of the week, as they are.
+pub fn lines(most: usize) -> anyhow::Result<Vec<String>> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/flights-2013-01-week1.ndjson.gz");
     let file = std::fs::File::open(&path).with_context(|| path.display().to_string())?;
     let lines = BufReader::new(flate2::read::GzDecoder::new(file)).lines();
-    lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+    Ok(lines.take(most).collect::<Result<_, _>>()?)
 }

@@ -8,16 +8,14 @@ use anyhow::Context as _;
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
+use crate::guests::{self, Guest};
 use crate::proxy::Proxy;
 use crate::world::{World, signal};
-
-/// The guests that the hosts run.
-const GUESTS: [&str; 2] = ["torture_async", "torture_catchup"];
 
 /// What makes trouble pass quickly. Only poison counts its attempts.
 const SETTINGS: &[(&str, &str)] = &[
     ("EVENTFABRIC_RUNNER__POLL", "100ms"),
-    ("EVENTFABRIC_RUNNER__CATCH_UP__MAX_ATTEMPTS", "1000000"),
+    ("EVENTFABRIC_RUNNER__CATCH_UP__MAX_ATTEMPTS", "4"),
     ("EVENTFABRIC_RUNNER__CATCH_UP__BACKOFF", "{base=\"20ms\",cap=\"500ms\"}"),
     ("EVENTFABRIC_RUNNER__ASYNC__WORKERS", "2"),
     ("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "4"),
@@ -30,7 +28,9 @@ pub struct Hosts {
     hosts: Vec<Mutex<Host>>,
     /// The ways of the hosts to the server.
     pub proxies: Vec<Proxy>,
-    guests: PathBuf,
+    /// What they run.
+    pub guests: Vec<Guest>,
+    components: PathBuf,
 }
 
 struct Host {
@@ -55,12 +55,13 @@ impl Hosts {
     pub async fn start(
         world: &World,
         program: &Path,
-        guests: &Path,
+        components: &Path,
+        guests: Vec<Guest>,
         count: usize,
     ) -> anyhow::Result<Self> {
-        for guest in GUESTS {
-            let file = format!("{guest}.wasm");
-            std::fs::copy(guests.join(&file), world.plugins().join(&file))
+        for guest in &guests {
+            let file = format!("{}.wasm", guest.name);
+            std::fs::copy(components.join(&file), world.plugins().join(&file))
                 .with_context(|| format!("{file} is not built"))?;
         }
         let (mut hosts, mut proxies) = (Vec::new(), Vec::new());
@@ -76,7 +77,7 @@ impl Hosts {
             hosts.push(Mutex::new(Host { number, start, child, surprises: Vec::new() }));
             proxies.push(proxy);
         }
-        Ok(Self { hosts, proxies, guests: guests.to_owned() })
+        Ok(Self { hosts, proxies, guests, components: components.to_owned() })
     }
 
     /// How many there are.
@@ -117,9 +118,9 @@ impl Hosts {
     }
 
     /// Puts a guest into the folder whose code is another version of the same.
-    pub fn swap(&self, world: &World, which: usize, version: u8) -> anyhow::Result<()> {
-        let file = format!("{}.wasm", GUESTS[which % GUESTS.len()]);
-        let mut bytes = std::fs::read(self.guests.join(&file))?;
+    pub fn swap(&self, world: &World, guest: Guest, version: u8) -> anyhow::Result<()> {
+        let file = format!("{}.wasm", guest.name);
+        let mut bytes = std::fs::read(self.components.join(&file))?;
         // A custom section at the end changes the hash and nothing else.
         bytes.extend([0, 6, 4, b't', b'e', b's', b't', version]);
         let beside = world.plugins().join(format!("{file}.part"));
@@ -169,7 +170,7 @@ impl Start {
             .arg(&self.plugins)
             .env("EVENTFABRIC_DATABASE_URL", &self.database_url)
             .env("XDG_CACHE_HOME", eventfabric_testdb::target_dir().join("it-cache"))
-            .envs(SETTINGS.iter().copied())
+            .envs(SETTINGS.iter().chain(guests::SETTINGS).copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -8,9 +8,11 @@
 #![forbid(unsafe_code)]
 
 mod checker;
+mod guests;
 mod hosts;
 mod nemesis;
 mod proxy;
+mod stores;
 mod world;
 mod writers;
 
@@ -24,7 +26,9 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
 
+use crate::guests::Extra;
 use crate::hosts::Hosts;
+use crate::stores::Stores;
 use crate::world::World;
 use crate::writers::Ledger;
 
@@ -46,6 +50,9 @@ struct Arguments {
     /// Runs of this length one after the other, each with the next seed
     #[arg(long, default_value_t = 1)]
     runs: u64,
+    /// Projections beyond one of each mode
+    #[arg(long, value_enum, value_delimiter = ',')]
+    with: Vec<Extra>,
     /// The eventfabric program
     #[arg(long)]
     program: std::path::PathBuf,
@@ -82,29 +89,34 @@ async fn main() -> anyhow::Result<ExitCode> {
 async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<String>> {
     println!("seed {seed}: {} s, {} hosts", arguments.seconds, arguments.hosts);
     let world = Arc::new(World::new(seed).await?);
-    let hosts = Hosts::start(&world, &arguments.program, &arguments.guests, arguments.hosts).await;
+    let guests = guests::chosen(&arguments.with);
+    let hosts =
+        Hosts::start(&world, &arguments.program, &arguments.guests, guests, arguments.hosts).await;
     let hosts = Arc::new(hosts?);
+    let stores = Stores::open(&world, hosts.guests.len()).await?;
 
     let stop = CancellationToken::new();
     let mut writing = tokio::task::JoinSet::new();
     for number in 0..arguments.writers {
         let chance = chance(seed, 100 + number as u64);
-        writing.spawn(writers::write(world.clone(), chance, number, stop.clone()));
+        writing.spawn(writers::write(stores.clone(), chance, number, stop.clone()));
     }
-    let nemesis =
-        tokio::spawn(nemesis::rage(world.clone(), hosts.clone(), chance(seed, 1), stop.clone()));
-
-    tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
-    stop.cancel();
-    let deeds = nemesis.await.context("the nemesis")??;
+    let nemesis = nemesis::rage(world.clone(), hosts.clone(), chance(seed, 1), stop.clone());
+    let end = async {
+        tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
+        stop.cancel();
+    };
+    let (deeds, ()) = tokio::join!(nemesis, end);
+    let deeds = deeds.context("the nemesis")?;
     let mut ledger = Ledger::default();
     while let Some(written) = writing.join_next().await {
         ledger.add(written.context("a writer")??);
     }
     println!("  {}; {deeds}", ledger.summary());
 
+    stores.close().await;
     let mut findings = checker::settle(&world, &hosts).await?;
-    findings.extend(checker::check(&world, &ledger).await?);
+    findings.extend(checker::check(&world, &hosts.guests, &ledger).await?);
     findings.extend(hosts.findings().await?);
     hosts.stop().await;
     if findings.is_empty() {

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eventfabric::plugin::{self, SettingsChange, SettingsError};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
+use crate::guests::Guest;
 use crate::hosts::Hosts;
 use crate::world::World;
 
@@ -29,62 +31,100 @@ pub async fn rage(
             () = tokio::time::sleep(pause) => {}
         }
         let which = chance.random_range(0..hosts.count());
+        let guest = hosts.guests[chance.random_range(0..hosts.guests.len())];
         let short = Duration::from_millis(chance.random_range(100..1_500));
         let long = Duration::from_millis(chance.random_range(1_000..8_000));
         let deed = match chance.random_range(0..100) {
-            0..20 => {
+            0..16 => {
                 hosts.kill(which).await?;
                 "kills of hosts"
             }
-            20..32 => {
+            16..28 => {
                 hosts.pause(which, long).await?;
                 "pauses of hosts"
             }
-            32..47 => {
+            28..42 => {
                 world.number(BACKENDS).await?;
                 "killed backends"
             }
-            47..52 => {
-                world.crash().await?;
+            42..46 => {
+                world.restart("KILL").await?;
                 "crashes of the server"
             }
-            52..65 => {
+            46..49 => {
+                world.restart("QUIT").await?;
+                "immediate restarts of the server"
+            }
+            49..51 => {
+                world.restart("INT").await?;
+                "fast restarts of the server"
+            }
+            51..61 => {
                 hosts.proxies[which].cut();
                 "cut connections"
             }
-            65..73 => {
+            61..67 => {
                 hosts.proxies[which].flow(false);
                 tokio::time::sleep(long).await;
-                hosts.proxies[which].cut();
                 hosts.proxies[which].flow(true);
                 "silences of the network"
             }
-            73..90 => {
-                let (guest, words): (_, &[_]) = if chance.random_bool(0.5) {
-                    ("torture_async", &["retry"])
-                } else {
-                    ("torture_catchup", &["retry", "trap", "sql"])
-                };
-                let word = words[chance.random_range(0..words.len())];
+            67..80 => {
+                let word = guest.moods[chance.random_range(0..guest.moods.len())];
                 mood(&world, guest, Some(word)).await;
                 tokio::time::sleep(short).await;
                 mood(&world, guest, None).await;
+                world.resume().await?;
                 "bad moods"
+            }
+            80..86 => {
+                let change = match guest.shards {
+                    true => SettingsChange {
+                        shards: Some(chance.random_range(1..5)),
+                        ..SettingsChange::default()
+                    },
+                    false => SettingsChange {
+                        priority: Some(chance.random_range(0..9)),
+                        ..SettingsChange::default()
+                    },
+                };
+                persist(async || plugin::change(&world.eyes, guest.name, &change).await).await?;
+                "changed settings"
+            }
+            86..91 if !guest.inline => {
+                let by = Some("the nemesis");
+                persist(async || plugin::pause(&world.eyes, guest.name, by, None).await).await?;
+                tokio::time::sleep(short).await;
+                persist(async || plugin::resume(&world.eyes, guest.name).await).await?;
+                "paused projections"
             }
             _ => {
                 version = version.wrapping_add(1);
-                hosts.swap(&world, which, version)?;
+                hosts.swap(&world, guest, version)?;
                 "swaps of plugins"
             }
         };
         *deeds.entry(deed).or_default() += 1;
         hosts.supervise().await?;
     }
-    for guest in ["torture_async", "torture_catchup"] {
-        mood(&world, guest, None).await;
+    for guest in &hosts.guests {
+        mood(&world, *guest, None).await;
     }
     let deeds = deeds.iter().map(|(deed, n)| format!("{n} {deed}"));
     Ok(deeds.collect::<Vec<_>>().join(", "))
+}
+
+/// Changes what hosts do, however often the server is away. (A change whose answer was lost is there
+/// already: nothing else is refused here, but before a guest's first deployment.)
+async fn persist(mut change: impl AsyncFnMut() -> Result<(), SettingsError>) -> anyhow::Result<()> {
+    for _ in 0..50 {
+        match change().await {
+            Err(SettingsError::Database(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(SettingsError::Value(message)) => anyhow::bail!("{message}"),
+            Ok(()) | Err(_) => return Ok(()),
+        }
+    }
+    anyhow::bail!("the server does not come back")
 }
 
 /// Ends some connections of the hosts, chosen by the server.
@@ -95,7 +135,8 @@ const BACKENDS: &str = "
         ORDER BY md5(pid::text || clock_timestamp()::text) LIMIT 3) AS chosen";
 
 /// Sets the mood of a guest. Its table is not there before the guest's first deployment.
-async fn mood(world: &World, guest: &str, word: Option<&str>) {
+async fn mood(world: &World, guest: Guest, word: Option<&str>) {
+    let guest = guest.name;
     let sql = match word {
         Some(word) => format!("INSERT INTO {guest}.mood VALUES ('{word}')"),
         None => format!("DELETE FROM {guest}.mood"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use eventfabric::plugin::SettingsError;
 use eventfabric_embedded::{Embedded, start, stop};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -64,16 +65,35 @@ impl World {
         self.owner.get_port()
     }
 
-    /// Kills the server as a power cut would, and starts it again on the same port.
-    pub async fn crash(&self) -> anyhow::Result<()> {
+    /// Ends the server and starts it again on the same port. By SIGKILL it ends as in a power cut,
+    /// by SIGQUIT at once (`immediate`), by SIGINT with its transactions rolled back (`fast`).
+    pub async fn restart(&self, name: &str) -> anyhow::Result<()> {
         let mut server = self.server.lock().await;
-        let pid = std::fs::read_to_string(self.dir.join("postgres/data/postmaster.pid"))?;
+        let file = self.dir.join("postgres/data/postmaster.pid");
+        let pid = std::fs::read_to_string(&file)?;
         let pid = pid.lines().next().context("postmaster.pid is empty")?.to_owned();
-        signal(&pid, "KILL")?;
+        signal(&pid, name)?;
         drop(server.take());
+        // Its own process is the last to go. (SIGKILL takes effect before the next signal arrives.)
+        while name != "KILL" && file.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         let started = start(&self.dir.join("postgres")).await?;
         anyhow::ensure!(started.port == self.port(), "the server came back on another port");
         *server = Some(started);
+        Ok(())
+    }
+
+    /// Has those go on that a bad mood has stopped. What else has stopped one is a finding.
+    pub async fn resume(&self) -> anyhow::Result<()> {
+        let stopped = "SELECT projection_name FROM eventfabric.projections
+                       WHERE state = 'failed' AND last_error ~ 'mood|division by zero'";
+        for name in self.texts(stopped).await? {
+            match eventfabric::plugin::resume(&self.eyes, &name).await {
+                Ok(()) | Err(SettingsError::Runs(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
     }
 
@@ -91,10 +111,18 @@ impl World {
         }
     }
 
-    /// The first column of a query, as text.
+    /// The first column of a query, as text. Tries again while the server is away.
     pub async fn texts(&self, sql: &str) -> anyhow::Result<Vec<String>> {
-        let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
-        rows.fetch_all(&self.eyes).await.with_context(|| sql.to_owned())
+        let mut tries = 0;
+        loop {
+            let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
+            match rows.fetch_all(&self.eyes).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) if tries < 50 && !is_wrong(&error) => tries += 1,
+                Err(error) => return Err(error).context(sql.to_owned()),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Stops the server and takes away what it leaves.

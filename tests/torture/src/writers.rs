@@ -1,7 +1,6 @@
 //! Those who append: by the library, and by plain SQL as another program would.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
@@ -10,11 +9,10 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::stores::Stores;
 
 /// Few streams, so that the writers meet.
 const STREAMS: u32 = 40;
@@ -52,35 +50,24 @@ impl Ledger {
 
 /// One writer, until it is told to stop.
 pub async fn write(
-    world: Arc<World>,
+    stores: Stores,
     mut chance: StdRng,
     number: usize,
     stop: CancellationToken,
 ) -> anyhow::Result<Ledger> {
     let mut ledger = Ledger::default();
-    let mut store = EventStore::new(eventfabric::db::pool(world.owner(), 4));
-    if number.is_multiple_of(2) {
-        store = store.with_group_commit();
-    }
-    let plain = PgPoolOptions::new().max_connections(2).connect_lazy_with(world.owner());
-    // The hosts make the schema.
-    while sqlx::query("SELECT FROM eventfabric.projections").execute(&plain).await.is_err() {
-        if stop.is_cancelled() {
-            anyhow::bail!("the hosts have not made the schema");
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let (store, plain) = (stores.of(number), &stores.plain);
     while !stop.is_cancelled() {
         let stream = some_stream(&mut chance);
-        let events = some_events(&mut chance);
+        let by_library = chance.random_bool(0.7);
+        let events = some_events(&mut chance, by_library);
         let ids: Vec<Uuid> = events.iter().filter_map(|event| event.id).collect();
-        let fate = match chance.random_range(0..100) {
-            0..70 => by_library(&store, &mut chance, stream, events, &stop).await,
-            70..92 => by_sql(&plain, &mut chance, stream, events, Duration::ZERO).await,
-            _ => {
-                let hold = Duration::from_millis(chance.random_range(50..4_000));
-                by_sql(&plain, &mut chance, stream, events, hold).await
-            }
+        let fate = if by_library {
+            append(&store, &mut chance, stream, events, &stop).await
+        } else {
+            let slow = chance.random_bool(0.25);
+            let hold = if slow { chance.random_range(50..4_000) } else { 0 };
+            by_sql(plain, &mut chance, stream, events, Duration::from_millis(hold)).await
         };
         match fate {
             Fate::Written => ledger.written.extend(ids),
@@ -103,15 +90,18 @@ fn some_stream(chance: &mut StdRng) -> StreamId {
     StreamId::new("Torture", id).in_tenant(TENANTS[chance.random_range(0..TENANTS.len())])
 }
 
-fn some_events(chance: &mut StdRng) -> Vec<NewEvent> {
+fn some_events(chance: &mut StdRng, by_library: bool) -> Vec<NewEvent> {
     let count = if chance.random_bool(0.1) { chance.random_range(1..60) } else { 1 };
     let mut one = |_| {
         let fate = match chance.random_range(0..1_000) {
             0..3 => "poison",
             3..5 => "trap",
+            5..8 if by_library => "inline poison",
+            8..10 if by_library => "inline trap",
             _ => "",
         };
-        let payload = json!({"type": "Deed", "version": 1, "fate": fate});
+        let by = if by_library { "library" } else { "sql" };
+        let payload = json!({"type": "Deed", "version": 1, "fate": fate, "by": by});
         let mut event = NewEvent::new("Deed", &payload).expect("an object is JSON");
         event.id = Some(Uuid::from_u128(chance.random()));
         event
@@ -120,7 +110,7 @@ fn some_events(chance: &mut StdRng) -> Vec<NewEvent> {
 }
 
 /// An append that is made again with the same ids until its fate is known.
-async fn by_library(
+async fn append(
     store: &EventStore,
     chance: &mut StdRng,
     stream: StreamId,
@@ -137,6 +127,8 @@ async fn by_library(
         match store.append(stream.clone(), expected, events.clone()).await {
             Ok(_) => return Fate::Written,
             Err(StoreError::Conflict { .. }) => return Fate::Refused,
+            // An inline plugin is asked only when the events are not in the log yet.
+            Err(StoreError::Inline(failure)) if !failure.retryable => return Fate::Refused,
             Err(_) if stop.is_cancelled() && unknown => return Fate::Unknown,
             Err(_) => unknown = true,
         }

@@ -1,7 +1,8 @@
-//! The guest of the torture test as a projection of the mode `async`. See [`torture`].
+//! The guest of the torture test as a projection of the mode `async`.
+//! See [`torture`].
 
 use eventfabric_sdk::prelude::*;
-use torture::Deed;
+use torture::{Deed, Kind};
 
 /// The projection.
 pub struct Torture;
@@ -18,7 +19,7 @@ impl Projection for Torture {
     }
 
     fn handle_batch(tx: &Tx, events: &[Event<Deed>]) -> Result<()> {
-        torture::handle(tx, events, false)
+        torture::handle(tx, events, Kind::Async)
     }
 }
 

@@ -1,7 +1,8 @@
-//! The guest of the torture test as a projection of the mode `catch-up`. See [`torture`].
+//! The guest of the torture test as a projection of the mode `catch-up`.
+//! See [`torture`].
 
 use eventfabric_sdk::prelude::*;
-use torture::Deed;
+use torture::{Deed, Kind};
 
 /// The projection.
 pub struct Torture;
@@ -18,7 +19,7 @@ impl Projection for Torture {
     }
 
     fn handle_batch(tx: &Tx, events: &[Event<Deed>]) -> Result<()> {
-        torture::handle(tx, events, true)
+        torture::handle(tx, events, Kind::CatchUp)
     }
 }
 
