@@ -51,6 +51,17 @@ async fn plan(conn: &mut PgConnection, statement: &str, parameters: &str) -> Vec
 }
 
 #[tokio::test]
+async fn the_server_compiles_none_of_the_hosts_statements() {
+    let (_db, store) = store().await;
+    let jit = sqlx::query_scalar::<_, String>("SHOW jit").fetch_one(store.pool()).await.unwrap();
+    assert_eq!(jit, "off");
+    let from = "SELECT source FROM pg_catalog.pg_settings WHERE name = 'jit'";
+    let from = sqlx::query_scalar::<_, String>(from).fetch_one(store.pool()).await.unwrap();
+    // By the host itself, whatever the server has as its default.
+    assert_eq!(from, "client");
+}
+
+#[tokio::test]
 async fn what_has_an_index_is_found_by_it_and_the_log_is_not_read_for_it() {
     let (db, _store) = store().await;
     let mut conn = db.connect().await;
