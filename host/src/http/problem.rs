@@ -43,6 +43,8 @@ pub(super) enum Code {
     UnknownTenant,
     /// The stream has never had an event.
     StreamNotFound,
+    /// Events of the stream that were asked for are in a partition that was taken out of the log.
+    EventsDetached,
     /// There is no such projection.
     ProjectionNotFound,
     /// There is no such dead letter.
@@ -88,6 +90,7 @@ impl Code {
             Self::TenantForbidden => "The token is for other tenants",
             Self::UnknownTenant => "There is no such tenant",
             Self::StreamNotFound => "There is no such stream",
+            Self::EventsDetached => "Events of the stream are not in the log now",
             Self::ProjectionNotFound => "There is no such projection",
             Self::DeadLetterNotFound => "There is no such dead letter",
             Self::ExpectedVersionConflict => "The stream is not at the expected version",
@@ -116,7 +119,9 @@ impl Code {
             | Self::DeadLetterNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReceiveTimeOut => StatusCode::REQUEST_TIMEOUT,
-            Self::ExpectedVersionConflict | Self::DuplicateEvent => StatusCode::CONFLICT,
+            Self::EventsDetached | Self::ExpectedVersionConflict | Self::DuplicateEvent => {
+                StatusCode::CONFLICT
+            }
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidBody
@@ -226,6 +231,9 @@ impl Problem {
             }
             StoreError::Inline(_) => Self::new(Code::RefusedByProjection, error.to_string()),
             StoreError::InlineUnavailable(_) => Self::new(Code::Busy, error.to_string()),
+            StoreError::Database(_) if error.is_detached() => {
+                Self::new(Code::EventsDetached, error.to_string())
+            }
             StoreError::Database(_) if error.is_bad_data() => {
                 Self::new(Code::InvalidEvent, error.to_string())
             }

@@ -43,6 +43,9 @@ const BODY: &[(u16, &str)] = &[
     (422, "The body is JSON, but can't be used"),
 ];
 
+const STREAM: &[(u16, &str)] =
+    &[(409, "Events that were asked for are in a partition that was taken out of the log")];
+
 const APPEND: &[(u16, &str)] = &[
     (409, "The stream is not at `expected_version`, or an event id is taken"),
     (412, "The stream is not as `If-Match` or `If-None-Match` has it"),
@@ -50,6 +53,8 @@ const APPEND: &[(u16, &str)] = &[
 
 /// The problems of an operation that reads.
 pub(super) struct ReadProblems;
+/// The problems of reading one stream.
+pub(super) struct StreamProblems;
 /// The problems of a subscription.
 pub(super) type SubscribeProblems = ReadProblems;
 /// The problems of an operation with a body.
@@ -60,6 +65,12 @@ pub(super) struct AppendProblems;
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         documented(&[ALWAYS])
+    }
+}
+
+impl IntoResponses for StreamProblems {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        documented(&[ALWAYS, STREAM])
     }
 }
 

@@ -10,7 +10,7 @@ use super::event_body::{EventBody, StreamBody};
 use super::extract::{StreamName, Tenant};
 use super::params::Params;
 use super::problem::{Code, Problem};
-use super::responses::{ReadProblems, json};
+use super::responses::{StreamProblems, json};
 use super::state::Api;
 use super::{PAGE, version_tag};
 use crate::event::{DEFAULT_TENANT, MAX_VERSION, StreamId};
@@ -55,7 +55,7 @@ pub(super) struct StreamPage {
     responses(
         (status = 200, description = "A page of the stream", body = StreamPage,
             headers(("ETag" = String, description = "The version of the stream, in quotes"))),
-        ReadProblems,
+        StreamProblems,
     ),
 )]
 pub(super) async fn read_stream(

@@ -1,5 +1,6 @@
 //! Reading a stream and the log.
 
+use eventfabric::store::partition::{attach, detach, enable};
 use serde_json::{Value, json};
 
 use super::super::runners::rig::until;
@@ -51,6 +52,29 @@ async fn a_stream_is_read_in_pages_forward_and_backward() {
     ] {
         ask(api.get(&format!("{STREAM}?{wrong}"))).await.problem(400, "invalid-request");
     }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_in_a_detached_partition_is_a_problem_of_its_own_and_not_empty() {
+    let api = Api::start(open()).await;
+    let pool = api.host.store().pool();
+    enable(pool, Some(10), 10, |_| {}).await.unwrap();
+    ask(api.post(STREAM, &events(1))).await.is(201);
+    ask(api.post("/v1/streams/Account/43/events", &events(40))).await.is(201);
+    detach(pool, "events_p1", true).await.unwrap();
+    for query in ["", "?from_version=1&limit=1", "?direction=backward"] {
+        let answer =
+            ask(api.get(&format!("{STREAM}{query}"))).await.problem(409, "events-detached");
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("partitions attach events_p1"), "{detail}");
+    }
+    // What does not need them is answered as ever: later versions, appends.
+    ask(api.get(&format!("{STREAM}?from_version=2"))).await.is(200);
+    ask(api.post(STREAM, &events(1)).header("if-match", "\"1\"")).await.is(201);
+    attach(pool, "events_p1").await.unwrap();
+    let page = ask(api.get(STREAM)).await.is(200);
+    assert_eq!(each(&page.body["events"], "version"), [1, 2]);
     api.stop().await;
 }
 
