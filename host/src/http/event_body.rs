@@ -44,6 +44,10 @@ pub(super) struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     causation_id: Option<String>,
+    /// When it was dismissed; such events are given where they are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dismissed_at: Option<DateTime<Utc>>,
 }
 
 /// Names a stream.
@@ -79,6 +83,7 @@ impl From<Event> for EventBody {
             occurred_at: event.occurred_at,
             correlation_id: event.correlation_id,
             causation_id: event.causation_id,
+            dismissed_at: event.dismissed_at,
         }
     }
 }
@@ -93,4 +98,16 @@ pub(super) enum DirectionBody {
     Forward,
     /// Newest first.
     Backward,
+}
+
+/// What a read does with dismissed events.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = Dismissed)]
+#[expect(dead_code, reason = "it is here for the document; the parameter is read in params.rs")]
+pub(super) enum DismissedBody {
+    /// They are left out.
+    Excluded,
+    /// They are among the others, with `dismissed_at`.
+    Included,
 }

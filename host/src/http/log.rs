@@ -27,7 +27,7 @@ const SEARCH: Duration = Duration::from_secs(2);
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogPage)]
 pub(super) struct LogPage {
-    /// In the order of positions. Dismissed events are left out.
+    /// In the order of positions. Dismissed events are left out unless they were asked for.
     events: Vec<EventBody>,
     /// Where to go on: everything that matches up to here is in this page or in earlier ones. Not
     /// less than the position that was given.
@@ -57,6 +57,8 @@ pub(super) struct LogPage {
                            after a search of 2 s"),
         ("type" = Option<Vec<String>>, Query, description = "Only these types"),
         ("aggregate" = Option<Vec<String>>, Query, description = "Only these kinds of aggregate"),
+        ("dismissed" = Option<super::event_body::DismissedBody>, Query,
+            description = "[default: excluded]"),
     ),
     responses(
         (status = 200, description = "A page of the log", body = LogPage),
@@ -68,11 +70,12 @@ pub(super) async fn read_log(
     tenant: Tenant,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["after", "limit", FILTERS[0], FILTERS[1]])?;
+    params.only(&["after", "limit", FILTERS[0], FILTERS[1], "dismissed"])?;
+    let dismissed = params.dismissed()?;
     let after = params.number("after", 0, i64::MAX)?.unwrap_or(0);
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
     let appended = tenant.0.appended();
-    let mut reader = LogReader::new(tenant.0, &params, after);
+    let mut reader = LogReader::new(tenant.0, &params, after).with_dismissed(dismissed);
     // Where a transaction in progress holds the head back, the page is what is safe.
     let _ = tokio::time::timeout(OWN_APPENDS, reader.until_head(appended)).await;
     let (started, mut events, mut more) = (Instant::now(), Vec::new(), true);

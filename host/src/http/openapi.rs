@@ -23,7 +23,11 @@ const SCHEME: &str = "token";
             otherwise. After a 503, wait for `Retry-After` and try again; an append with an \
             `Idempotency-Key` can be repeated after anything.",
     ),
-    components(schemas(super::problem::Problem, super::event_body::DirectionBody)),
+    components(schemas(
+        super::problem::Problem,
+        super::event_body::DirectionBody,
+        super::event_body::DismissedBody,
+    )),
     tags(
         (name = "streams", description = "The events of one aggregate"),
         (name = "log", description = "All events of a tenant, in the order of their positions"),

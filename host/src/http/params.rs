@@ -81,6 +81,17 @@ impl Params {
     }
 }
 
+impl Params {
+    /// Whether dismissed events are asked for, too.
+    pub(super) fn dismissed(&self) -> Result<bool, Problem> {
+        match self.one("dismissed")? {
+            None | Some("excluded") => Ok(false),
+            Some("included") => Ok(true),
+            Some(_) => Err(Problem::invalid("dismissed is `excluded` or `included`")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

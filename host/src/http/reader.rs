@@ -42,6 +42,12 @@ impl LogReader {
         Self { home, filter }
     }
 
+    /// Also dismissed events, or not.
+    pub(super) fn with_dismissed(mut self, dismissed: bool) -> Self {
+        self.filter.dismissed = dismissed;
+        self
+    }
+
     /// Everything that matches up to here has been read.
     pub(super) fn position(&self) -> i64 {
         self.filter.after
@@ -98,7 +104,8 @@ impl LogReader {
         };
         let types = self.filter.types.iter().map(|value| ("type", value));
         let aggregates = self.filter.aggregates.iter().map(|value| ("aggregate", value));
-        types.chain(aggregates).map(encode).collect()
+        let dismissed = if self.filter.dismissed { "&dismissed=included" } else { "" };
+        types.chain(aggregates).map(encode).chain([dismissed.to_owned()]).collect()
     }
 
     pub(super) fn problem(&self, error: &StoreError) -> Problem {

@@ -26,7 +26,7 @@ pub(super) struct StreamPage {
     stream: StreamBody,
     /// The version of the stream's last event, to expect in an append; also in `ETag`.
     version: i32,
-    /// In the order that was asked for. Dismissed events are left out.
+    /// In the order that was asked for. Dismissed events are left out unless they were asked for.
     events: Vec<EventBody>,
     /// Where the next page is; null after the last one.
     next: Option<String>,
@@ -51,6 +51,8 @@ pub(super) struct StreamPage {
             description = "Events, at most [default: 100]. A page also ends at some 16 MiB"),
         ("direction" = Option<super::event_body::DirectionBody>, Query,
             description = "[default: forward]"),
+        ("dismissed" = Option<super::event_body::DismissedBody>, Query,
+            description = "[default: excluded]"),
     ),
     responses(
         (status = 200, description = "A page of the stream", body = StreamPage,
@@ -64,7 +66,8 @@ pub(super) async fn read_stream(
     name: StreamName,
     params: Params,
 ) -> Result<Response, Problem> {
-    params.only(&["from_version", "limit", "direction"])?;
+    params.only(&["from_version", "limit", "direction", "dismissed"])?;
+    let dismissed = params.dismissed()?;
     let limit = params.number("limit", 1, api.limits.page)?.unwrap_or(PAGE.min(api.limits.page));
     let direction = match params.one("direction")? {
         None | Some("forward") => Direction::Forward,
@@ -87,7 +90,8 @@ pub(super) async fn read_stream(
         Direction::Forward => from.unwrap_or(1),
         Direction::Backward => from.unwrap_or(MAX_VERSION).min(version),
     };
-    let page = store.stream_page(&stream, direction, from, limit).await.map_err(refused)?;
+    let page = store.stream_page(&stream, direction, from, limit, dismissed).await;
+    let page = page.map_err(refused)?;
     let last = page.events.last().map(|event| event.version);
     let next = last.filter(|_| page.full).and_then(|last| match direction {
         Direction::Forward => Some(last + 1).filter(|next| *next <= version),
@@ -98,7 +102,8 @@ pub(super) async fn read_stream(
             Direction::Forward => "",
             Direction::Backward => "&direction=backward",
         };
-        link(&stream, &format!("from_version={next}&limit={limit}{direction}"))
+        let dismissed = if dismissed { "&dismissed=included" } else { "" };
+        link(&stream, &format!("from_version={next}&limit={limit}{direction}{dismissed}"))
     });
     let events = page.events.into_iter().filter(|event| event.version <= version);
     let events = events.map(EventBody::from).collect();

@@ -43,6 +43,8 @@ pub(super) struct Parts {
 #[derive(Debug, Clone)]
 pub(super) struct Context {
     pub(super) tenant: String,
+    /// Loads see dismissed events, too.
+    pub(super) dismissed: bool,
     pub(super) correlation_id: Option<String>,
     pub(super) causation_id: Option<String>,
     pub(super) metadata: Map<String, Value>,
@@ -89,6 +91,15 @@ impl SessionFactory {
     #[must_use]
     pub fn in_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.context.tenant = tenant.into();
+        self
+    }
+
+    /// Loads apply dismissed events as if they had not been dismissed: to see what an aggregate would be,
+    /// or was. They read all events and no snapshot, and no snapshot is made of what they give. What is
+    /// saved is appended as ever.
+    #[must_use]
+    pub fn with_dismissed(mut self) -> Self {
+        self.context.dismissed = true;
         self
     }
 
@@ -226,6 +237,7 @@ impl Builder {
         }
         let context = Context {
             tenant: DEFAULT_TENANT.to_owned(),
+            dismissed: false,
             correlation_id: None,
             causation_id: None,
             metadata: Map::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::{TryStreamExt as _, pin_mut};
+use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
 
 use super::aggregate::Aggregate;
 use super::error::SessionError;
@@ -13,17 +13,21 @@ use crate::event::StreamId;
 use crate::store::{Direction, EventStore, Snapshot};
 use crate::upcast::Upcasters;
 
-/// Loads an aggregate; `None` for a stream that was never started. Dismissed events are left out.
+/// Loads an aggregate; `None` for a stream that was never started. With `dismissed` events it is made
+/// of all events, for snapshots leave those out.
 pub(super) async fn load<A: Aggregate>(
     store: &EventStore,
     upcasters: &Upcasters,
     setup: &Arc<AggregateSetup<A>>,
     stream: StreamId,
+    dismissed: bool,
 ) -> Result<Option<Tracked<A>>, SessionError> {
-    let Some(head) = store.stream_head(&stream, setup.snapshots.is_some()).await? else {
+    let snapshots = setup.snapshots.is_some() && !dismissed;
+    let Some(head) = store.stream_head(&stream, snapshots).await? else {
         return Ok(None);
     };
     let mut tracked = Tracked::new(stream, setup.clone());
+    tracked.dismissed = dismissed;
     if let Some(snapshot) = &head.snapshot {
         tracked.restore(head.version, snapshot);
     }
@@ -72,8 +76,13 @@ impl<A: Aggregate> Tracked<A> {
         version: i32,
     ) -> Result<(), SessionError> {
         if self.version < version {
-            let events =
-                store.read_stream(self.stream.clone(), Direction::Forward, Some(self.version + 1));
+            let (stream, from) = (self.stream.clone(), Some(self.version + 1));
+            let events = match self.dismissed {
+                true => {
+                    store.read_stream_with_dismissed(stream, Direction::Forward, from).left_stream()
+                }
+                false => store.read_stream(stream, Direction::Forward, from).right_stream(),
+            };
             pin_mut!(events);
             while let Some(event) = events.try_next().await? {
                 let at = event.version;

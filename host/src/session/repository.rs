@@ -40,7 +40,9 @@ impl<A: Aggregate> Repository<A> {
     pub async fn find(&self, id: &str) -> Result<Option<(A, i32)>, SessionError> {
         let parts = &self.factory.parts;
         let stream = self.factory.stream::<A>(id);
-        let loaded = load(&parts.store, &parts.upcasters, &parts.setup::<A>()?, stream).await?;
+        let setup = parts.setup::<A>()?;
+        let dismissed = self.factory.context.dismissed;
+        let loaded = load(&parts.store, &parts.upcasters, &setup, stream, dismissed).await?;
         Ok(loaded.map(|tracked| (tracked.state, tracked.version)))
     }
 

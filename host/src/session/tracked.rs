@@ -38,6 +38,8 @@ pub(super) struct Tracked<A: Aggregate> {
     pub(super) last_snapshot: LastSnapshot,
     /// The state was made without a snapshot.
     pub(super) whole: bool,
+    /// The state holds dismissed events; no snapshot is made of it.
+    pub(super) dismissed: bool,
     pending: Vec<(Uuid, A::Event)>,
 }
 
@@ -50,6 +52,7 @@ impl<A: Aggregate> Tracked<A> {
             version: 0,
             last_snapshot: LastSnapshot::default(),
             whole: true,
+            dismissed: false,
             pending: Vec::new(),
         }
     }
@@ -111,7 +114,7 @@ impl<A: Aggregate> Slot for Tracked<A> {
         let setup = self.setup.snapshots.as_ref()?;
         let version = self.next_version();
         let due = setup.policy.is_due(version, &self.last_snapshot, now);
-        if version == 0 || !(due || self.last_snapshot.wanted) {
+        if version == 0 || self.dismissed || !(due || self.last_snapshot.wanted) {
             return None;
         }
         match (setup.write)(&self.state) {

@@ -111,7 +111,8 @@ impl Session {
         }
         self.check_unused(&stream)?;
         let setup = self.parts.setup::<A>()?;
-        let loaded = load(&self.parts.store, &self.parts.upcasters, &setup, stream).await?;
+        let (store, upcasters) = (&self.parts.store, &self.parts.upcasters);
+        let loaded = load(store, upcasters, &setup, stream, self.context.dismissed).await?;
         Ok(loaded.map(|tracked| self.track(tracked)))
     }
 

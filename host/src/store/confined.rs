@@ -105,6 +105,17 @@ impl TenantStore {
         self.held(self.store.read_stream(stream.of(&self.tenant), direction, from))
     }
 
+    /// The same with dismissed events. See [`EventStore::read_stream_with_dismissed`].
+    pub fn read_stream_with_dismissed(
+        &self,
+        stream: StreamName,
+        direction: Direction,
+        from: Option<i32>,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        let stream = stream.of(&self.tenant);
+        self.held(self.store.read_stream_with_dismissed(stream, direction, from))
+    }
+
     /// Reads the tenant's part of the log. See [`EventStore::read_log`]. A filter for another
     /// tenant answers [`StoreError::OtherTenant`] and nothing else.
     pub fn read_log(

@@ -59,6 +59,26 @@ impl EventStore {
         direction: Direction,
         from: Option<i32>,
     ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        self.stream_from(stream, direction, from, false)
+    }
+
+    /// The same with dismissed events, which [`Event::dismissed_at`] tells from the others.
+    pub fn read_stream_with_dismissed(
+        &self,
+        stream: StreamId,
+        direction: Direction,
+        from: Option<i32>,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
+        self.stream_from(stream, direction, from, true)
+    }
+
+    fn stream_from(
+        &self,
+        stream: StreamId,
+        direction: Direction,
+        from: Option<i32>,
+        dismissed: bool,
+    ) -> impl Stream<Item = Result<Event, StoreError>> + Send + 'static {
         let pool = self.pool.clone();
         let start = from.unwrap_or(match direction {
             Direction::Forward => 1,
@@ -67,7 +87,7 @@ impl EventStore {
         pages(Some(start), move |from: i32| {
             let (pool, stream) = (pool.clone(), stream.clone());
             async move {
-                let page = stream_page(&pool, &stream, direction, from, PAGE).await?;
+                let page = stream_page(&pool, &stream, direction, from, PAGE, dismissed).await?;
                 let next = page.events.last().and_then(|event| match direction {
                     Direction::Forward => event.version.checked_add(1),
                     Direction::Backward => Some(event.version - 1).filter(|version| *version > 0),
@@ -77,7 +97,8 @@ impl EventStore {
         })
     }
 
-    /// One page of a stream, from a version on: at most `limit` events, and some 16 MiB of payload.
+    /// One page of a stream, from a version on: at most `limit` events, and some 16 MiB of payload;
+    /// `dismissed` ones among them or not.
     ///
     /// # Errors
     /// The database's.
@@ -87,8 +108,9 @@ impl EventStore {
         direction: Direction,
         from: i32,
         limit: i64,
+        dismissed: bool,
     ) -> Result<Page, StoreError> {
-        stream_page(&self.pool, stream, direction, from, limit).await
+        stream_page(&self.pool, stream, direction, from, limit, dismissed).await
     }
 
     /// The version of a stream's last event; none where it was never appended to.
@@ -150,6 +172,7 @@ async fn stream_page(
     direction: Direction,
     from: i32,
     limit: i64,
+    dismissed: bool,
 ) -> Result<Page, StoreError> {
     match direction {
         Direction::Forward => {
@@ -161,7 +184,7 @@ async fn stream_page(
                 stream.id,
                 from,
                 limit,
-                false
+                dismissed
             );
             page_of(rows.fetch(pool), limit).await
         }
@@ -174,7 +197,7 @@ async fn stream_page(
                 stream.id,
                 from,
                 limit,
-                false
+                dismissed
             );
             page_of(rows.fetch(pool), limit).await
         }

@@ -79,6 +79,32 @@ async fn a_stream_in_a_detached_partition_is_a_problem_of_its_own_and_not_empty(
 }
 
 #[tokio::test]
+async fn dismissed_events_are_left_out_unless_they_are_asked_for() {
+    let api = Api::start(open()).await;
+    let appended = ask(api.post(STREAM, &events(3))).await.is(201);
+    let positions = each(&appended.body["events"], "position");
+    api.host.store().dismiss(&[positions[1].into()], "booked twice", "ada").await.unwrap();
+    for (path, query) in [(STREAM, "?"), (STREAM, "?direction=backward&"), ("/v1/events", "?")] {
+        let read = async |dismissed: &str| {
+            let pages = pages(&api, &format!("{path}{query}limit=1{dismissed}")).await;
+            let mut versions: Vec<i64> = versions(&pages).concat();
+            versions.sort_unstable();
+            (versions, pages)
+        };
+        assert_eq!(read("").await.0, [1, 3], "{path}{query}");
+        assert_eq!(read("&dismissed=excluded").await.0, [1, 3], "{path}{query}");
+        let (all, pages) = read("&dismissed=included").await;
+        assert_eq!(all, [1, 2, 3], "{path}{query}");
+        for event in pages.iter().flat_map(|page| page.body["events"].as_array().unwrap()) {
+            assert_eq!(event.get("dismissed_at").is_some(), event["version"] == 2, "{event}");
+        }
+        let wrong = ask(api.get(&format!("{path}{query}dismissed=yes"))).await;
+        wrong.problem(400, "invalid-request");
+    }
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn names_of_a_stream_may_hold_anything_but_nul() {
     let api = Api::start(open()).await;
     for (name, path) in [

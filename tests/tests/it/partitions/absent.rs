@@ -37,9 +37,9 @@ async fn a_stream_wholly_in_a_detached_partition_is_not_taken_for_an_empty_one()
             let read = store.read_stream(stream.clone(), direction, None);
             is_absent(read.try_collect::<Vec<_>>().await, 1);
         }
-        let page = store.stream_page(&stream, Direction::Forward, 2, 100).await;
+        let page = store.stream_page(&stream, Direction::Forward, 2, 100, false).await;
         is_absent(page.map(|page| page.events), 2);
-        let page = store.stream_page(&stream, Direction::Backward, 2, 1).await;
+        let page = store.stream_page(&stream, Direction::Backward, 2, 1, true).await;
         is_absent(page.map(|page| page.events), 1);
         let query = || store.query().of_stream(stream.clone());
         is_absent(query().load().await, 1);

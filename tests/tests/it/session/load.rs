@@ -1,11 +1,12 @@
 //! What a load gives back.
 
 use eventfabric::event::{ExpectedVersion, NewEvent};
-use eventfabric::session::{DecodeError, SessionError};
+use eventfabric::session::{DecodeError, SessionError, SessionFactory, SnapshotPolicy};
 use serde_json::json;
 use sqlx::Executor as _;
 
-use super::{Account, bank, opened, stream};
+use super::{Account, bank, factory, opened, stream};
+use crate::store::all;
 
 #[tokio::test]
 async fn the_same_aggregate_twice_is_the_same_object() {
@@ -95,4 +96,38 @@ fn a_handle_of_another_session_is_refused() {
         other.start_stream::<Account>("1").unwrap();
         other[handle].deposit(1);
     });
+}
+
+#[tokio::test]
+async fn dismissed_events_are_loaded_where_they_are_asked_for_and_no_snapshot_holds_them() {
+    let (db, store) = crate::store::store().await;
+    let factory = factory(store.clone(), |account| account.snapshots(SnapshotPolicy::every(1), 1));
+    opened(&factory, "1", 3).await;
+    let second = all(&store, &stream("1")).await[1].position;
+    store.dismiss(&[second.into()], "booked twice", "ada").await.unwrap();
+    let cents = async |factory: &SessionFactory| {
+        let mut session = factory.session();
+        let account = session.load::<Account>("1").await.unwrap();
+        session[account].cents
+    };
+    let with_dismissed = factory.clone().with_dismissed();
+    assert_eq!((cents(&factory).await, cents(&with_dismissed).await), (2, 3));
+    let (account, version) = with_dismissed.repository::<Account>().load("1").await.unwrap();
+    assert_eq!((account.cents, version), (3, 4));
+    // Saved from there, with a snapshot due: it must not hold what was dismissed.
+    let mut session = with_dismissed.session();
+    let account = session.load::<Account>("1").await.unwrap();
+    session[account].deposit(10);
+    session.snapshot(account);
+    assert!(session.save().await.unwrap().snapshots.is_empty());
+    let snapshots = "SELECT count(*) FROM eventfabric.snapshots";
+    assert_eq!(crate::store::number(&mut db.connect().await, snapshots).await, 0);
+    assert_eq!((cents(&factory).await, cents(&with_dismissed).await), (12, 13));
+    // And where there is a snapshot, it is not taken for the whole.
+    let mut session = factory.session();
+    let account = session.load::<Account>("1").await.unwrap();
+    session.snapshot(account);
+    session.save().await.unwrap();
+    assert_eq!(crate::store::number(&mut db.connect().await, snapshots).await, 1);
+    assert_eq!((cents(&factory).await, cents(&with_dismissed).await), (12, 13));
 }
