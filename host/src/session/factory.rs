@@ -14,8 +14,8 @@ use super::event::{DomainEvent as _, EventType};
 use super::retry::Retry;
 use super::setup::AggregateSetup;
 use super::unit::Session;
-use crate::event::{DEFAULT_TENANT, Event, StreamId};
-use crate::store::EventStore;
+use crate::event::{DEFAULT_TENANT, Event, StreamId, TenantId};
+use crate::store::{EventStore, StoreError, TenantStore};
 use crate::upcast::{StepError, Upcasters};
 
 /// Makes sessions that know the aggregates of a program. Cheap to clone.
@@ -31,7 +31,6 @@ pub struct SessionFactory {
 
 /// What is the same for all sessions.
 pub(super) struct Parts {
-    pub(super) store: EventStore,
     pub(super) upcasters: Upcasters,
     pub(super) inline: Vec<InlineClosure>,
     /// By the names of aggregates.
@@ -39,9 +38,12 @@ pub(super) struct Parts {
     setups: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
-/// What a session adds to each of its events.
-#[derive(Debug, Clone)]
+/// What a session works on, and what it adds to each of its events.
+#[derive(Clone)]
 pub(super) struct Context {
+    pub(super) store: EventStore,
+    /// The one tenant that it is confined to, and what keeps the tenant's store open.
+    own: Option<(TenantId, Option<Arc<dyn Send + Sync>>)>,
     pub(super) tenant: String,
     /// Loads see dismissed events, too.
     pub(super) dismissed: bool,
@@ -64,8 +66,8 @@ impl SessionFactory {
     /// plugins of the database; a database that has some refuses the appends of others.)
     pub fn builder(store: EventStore) -> Builder {
         Builder {
+            store,
             parts: Parts {
-                store,
                 upcasters: Upcasters::new(),
                 inline: Vec::new(),
                 topics: HashMap::new(),
@@ -82,12 +84,39 @@ impl SessionFactory {
         Session::new(self.parts.clone(), self.context.clone())
     }
 
-    /// The store below.
-    pub fn store(&self) -> &EventStore {
-        &self.parts.store
+    /// The same configuration on the store of one tenant, in whatever database that is, and confined to
+    /// it: sessions have no way to another tenant's streams. They keep the store open, so hold the
+    /// factory for a piece of work only.
+    ///
+    /// ```no_run
+    /// # use eventfabric::{session::SessionFactory, tenancy::Tenants};
+    /// # async fn f(factory: SessionFactory, tenants: Tenants) -> anyhow::Result<()> {
+    /// let acme = factory.for_tenant(&tenants.store(&"acme".parse()?).await?);
+    /// let mut session = acme.session();
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn for_tenant(&self, tenant: &TenantStore) -> Self {
+        let mut factory = self.clone();
+        let (store, lease) = tenant.below();
+        factory.context.store = store.clone();
+        factory.context.own = Some((tenant.id().clone(), lease.cloned()));
+        factory.context.tenant = tenant.id().as_str().to_owned();
+        factory
     }
 
-    /// For the streams of this tenant; [`DEFAULT_TENANT`] where nothing is said.
+    /// The store below, of all tenants.
+    ///
+    /// # Panics
+    /// For a factory [of one tenant](SessionFactory::for_tenant), from which there is no way to the others.
+    pub fn store(&self) -> &EventStore {
+        assert!(self.context.own.is_none(), "this factory is confined to one tenant");
+        &self.context.store
+    }
+
+    /// For the streams of this tenant; [`DEFAULT_TENANT`] where nothing is said. A factory that is confined
+    /// to another tenant makes sessions that refuse everything
+    /// ([`OtherTenant`](crate::store::StoreError::OtherTenant)).
     #[must_use]
     pub fn in_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.context.tenant = tenant.into();
@@ -137,6 +166,33 @@ impl SessionFactory {
     }
 }
 
+impl Context {
+    /// Fails for another tenant than the one that this is confined to.
+    pub(super) fn check_tenant(&self) -> Result<(), SessionError> {
+        self.check_own(&self.tenant)
+    }
+
+    /// Whether `asked` is a tenant that this may ask for.
+    fn check_own(&self, asked: &str) -> Result<(), SessionError> {
+        match &self.own {
+            Some((own, _)) if own.as_str() != asked => {
+                Err(StoreError::OtherTenant { own: own.clone(), asked: asked.to_owned() }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The tenant that something over all tenants is narrowed to; `asked` where this is not confined.
+    pub(super) fn narrowed(&self, asked: Option<String>) -> Result<Option<String>, SessionError> {
+        if let Some(asked) = &asked {
+            self.check_own(asked)?;
+        }
+        self.check_tenant()?;
+        let own = self.own.as_ref().map(|(own, _)| own.as_str().to_owned());
+        Ok(own.or(asked))
+    }
+}
+
 impl Parts {
     /// What was said of a kind of aggregate.
     pub(super) fn setup<A: Aggregate>(&self) -> Result<Arc<AggregateSetup<A>>, SessionError> {
@@ -149,6 +205,7 @@ impl Parts {
 
 /// Puts a [`SessionFactory`] together.
 pub struct Builder {
+    store: EventStore,
     parts: Parts,
     retry: Retry,
     names: HashMap<&'static str, &'static str>,
@@ -236,6 +293,8 @@ impl Builder {
             }
         }
         let context = Context {
+            store: self.store,
+            own: None,
             tenant: DEFAULT_TENANT.to_owned(),
             dismissed: false,
             correlation_id: None,

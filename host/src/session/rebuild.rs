@@ -24,7 +24,7 @@ pub struct Rebuilt {
 
 impl SessionFactory {
     /// Makes the snapshots of one kind of aggregate anew, each from all events of its stream: those
-    /// that match, of all tenants where the filter names none. With
+    /// that match, of all tenants where the filter names none and the factory is not confined to one. With
     /// [`SnapshotFilter::rebuild_requested`] only those that somebody has asked for, such as by
     /// `eventfabric snapshots rebuild`.
     ///
@@ -36,10 +36,11 @@ impl SessionFactory {
         filter: SnapshotFilter,
     ) -> Result<Rebuilt, SessionError> {
         self.parts.setup::<A>()?;
-        let filter = SnapshotFilter { aggregate: Some(A::NAME.to_owned()), ..filter };
+        let tenant = self.context.narrowed(filter.tenant)?;
+        let filter = SnapshotFilter { aggregate: Some(A::NAME.to_owned()), tenant, ..filter };
         let (mut report, mut after) = (Rebuilt::default(), None);
         loop {
-            let page = snapshots(self.store().pool(), &filter, after.as_ref(), PAGE).await?;
+            let page = snapshots(self.context.store.pool(), &filter, after.as_ref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(report) };
             after = Some(last.stream());
             for stream in page.iter().map(|info| info.stream()) {
@@ -53,13 +54,13 @@ impl SessionFactory {
     }
 
     async fn rebuild<A: Aggregate>(&self, stream: StreamId) -> Result<bool, SessionError> {
-        let parts = &self.parts;
+        let (parts, store) = (&self.parts, &self.context.store);
         let setup = parts.setup::<A>()?;
-        let whole = load_whole(&parts.store, &parts.upcasters, &setup, stream).await?;
+        let whole = load_whole(store, &parts.upcasters, &setup, stream).await?;
         let Some(mut tracked) = whole else { return Ok(false) };
         tracked.last_snapshot.wanted = true;
         let Some(snapshot) = tracked.snapshot(Utc::now()) else { return Ok(false) };
-        save_snapshots(&mut *parts.store.pool().acquire().await?, &[snapshot]).await?;
+        save_snapshots(&mut *store.pool().acquire().await?, &[snapshot]).await?;
         Ok(true)
     }
 }

@@ -38,11 +38,12 @@ impl<A: Aggregate> Repository<A> {
     /// # Errors
     /// As [`Session::find`](super::Session::find).
     pub async fn find(&self, id: &str) -> Result<Option<(A, i32)>, SessionError> {
-        let parts = &self.factory.parts;
+        let (parts, context) = (&self.factory.parts, &self.factory.context);
+        context.check_tenant()?;
         let stream = self.factory.stream::<A>(id);
         let setup = parts.setup::<A>()?;
-        let dismissed = self.factory.context.dismissed;
-        let loaded = load(&parts.store, &parts.upcasters, &setup, stream, dismissed).await?;
+        let loaded =
+            load(&context.store, &parts.upcasters, &setup, stream, context.dismissed).await?;
         Ok(loaded.map(|tracked| (tracked.state, tracked.version)))
     }
 

@@ -99,7 +99,7 @@ impl Session {
         appends: Vec<Append>,
         snapshots: &mut Vec<NewSnapshot>,
     ) -> Result<Appended, SessionError> {
-        let store = &self.parts.store;
+        let store = &self.context.store;
         if appends.is_empty() {
             if !snapshots.is_empty() {
                 save_snapshots(&mut *store.pool().acquire().await?, snapshots).await?;

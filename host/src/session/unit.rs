@@ -76,6 +76,7 @@ impl Session {
     /// [`SessionError::InUse`] when the session has the stream already, and
     /// [`SessionError::NotRegistered`].
     pub fn start_stream<A: Aggregate>(&mut self, id: &str) -> Result<Handle<A>, SessionError> {
+        self.context.check_tenant()?;
         let stream = self.stream::<A>(id);
         self.check_unused(&stream)?;
         Ok(self.track(Tracked::new(stream, self.parts.setup::<A>()?)))
@@ -101,6 +102,7 @@ impl Session {
         &mut self,
         id: &str,
     ) -> Result<Option<Handle<A>>, SessionError> {
+        self.context.check_tenant()?;
         let stream = self.stream::<A>(id);
         if let Some(slot) = self.index.get(&stream).copied() {
             let known: &dyn Any = &*self.slots[slot];
@@ -111,7 +113,7 @@ impl Session {
         }
         self.check_unused(&stream)?;
         let setup = self.parts.setup::<A>()?;
-        let (store, upcasters) = (&self.parts.store, &self.parts.upcasters);
+        let (store, upcasters) = (&self.context.store, &self.parts.upcasters);
         let loaded = load(store, upcasters, &setup, stream, self.context.dismissed).await?;
         Ok(loaded.map(|tracked| self.track(tracked)))
     }
@@ -179,6 +181,7 @@ impl Session {
         expected: ExpectedVersion,
         events: impl IntoIterator<Item = NewEvent>,
     ) -> Result<(), SessionError> {
+        self.context.check_tenant()?;
         let stream = StreamId::new(aggregate, id).in_tenant(&*self.context.tenant);
         // Made now, so that a save that is tried again is recognised.
         let events: Vec<NewEvent> = events

@@ -68,6 +68,12 @@ impl TenantStore {
         self
     }
 
+    /// What it stands on, for sessions that are confined in the same way: the store of all tenants,
+    /// and what keeps it open.
+    pub(crate) fn below(&self) -> (&EventStore, Option<&Arc<dyn Send + Sync>>) {
+        (&self.store, self.lease.as_ref())
+    }
+
     /// Appends events to one stream. See [`EventStore::append`].
     ///
     /// # Errors

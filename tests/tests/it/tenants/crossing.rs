@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamName, TenantId};
-use eventfabric::store::{Direction, EventStore, LogFilter, StoreError, TenantAppend, TenantStore};
+use eventfabric::session::{AggregateSetup, SessionError, SessionFactory, SnapshotPolicy};
+use eventfabric::store::{
+    Direction, EventStore, LogFilter, SnapshotFilter, StoreError, TenantAppend, TenantStore,
+};
 use eventfabric_tests::{TestDb, database};
 use futures::TryStreamExt as _;
 use uuid::Uuid;
 
 use super::{log, tenant};
+use crate::session::{Account, factory, opened};
 use crate::store::{event, events, rows, with_ids};
 
 /// Two tenants of one database, the first with three events in `Account/1`.
@@ -251,4 +255,61 @@ async fn a_handle_keeps_what_it_was_given_until_its_last_clone_and_read_are_gone
     assert_eq!(Arc::strong_count(&lease), 2);
     drop(query);
     assert_eq!(Arc::strong_count(&lease), 1);
+}
+
+#[tokio::test]
+async fn sessions_of_one_tenant_have_no_way_to_another() {
+    let (db, acme, globex, _) = two().await;
+    let every = |account: AggregateSetup<Account>| account.snapshots(SnapshotPolicy::every(1), 1);
+    let all = factory(EventStore::new(db.pool(4).await), every);
+    let (acme, globex) = (all.for_tenant(&acme), all.for_tenant(&globex));
+    opened(&acme, "mine", 1).await;
+    opened(&globex, "mine", 2).await;
+    opened(&globex, "theirs", 3).await;
+    let cents = async |factory: &SessionFactory, id: &str| {
+        let found = factory.repository::<Account>().find(id).await.unwrap();
+        found.map(|(account, _)| account.cents)
+    };
+    assert_eq!((cents(&acme, "mine").await, cents(&globex, "mine").await), (Some(1), Some(2)));
+    assert_eq!((cents(&acme, "theirs").await, cents(&globex, "theirs").await), (None, Some(3)));
+    assert_eq!(acme.session().tenant(), "acme");
+    // Naming the other one is refused, by everything that a session does.
+    let refused = |error: SessionError| {
+        assert!(matches!(error, SessionError::Store(StoreError::OtherTenant { .. })), "{error:?}");
+    };
+    let before = rows(&db).await;
+    let crossing = acme.clone().in_tenant("globex");
+    let mut session = crossing.session();
+    refused(session.find::<Account>("theirs").await.unwrap_err());
+    refused(session.load::<Account>("theirs").await.unwrap_err());
+    refused(session.load_or_start::<Account>("new").await.unwrap_err());
+    refused(session.start_stream::<Account>("new").unwrap_err());
+    refused(session.append("Note", "1", ExpectedVersion::Any, events(1)).unwrap_err());
+    session.save().await.unwrap();
+    let repository = crossing.repository::<Account>();
+    refused(repository.load("theirs").await.unwrap_err());
+    let deposit = |account: &mut Account| {
+        account.deposit(1);
+        Ok::<_, SessionError>(())
+    };
+    refused(repository.modify("theirs", deposit).await.unwrap_err());
+    refused(repository.create("new", deposit).await.unwrap_err());
+    refused(crossing.rebuild_snapshots::<Account>(SnapshotFilter::default()).await.unwrap_err());
+    let theirs = SnapshotFilter { tenant: Some("globex".to_owned()), ..Default::default() };
+    refused(acme.rebuild_snapshots::<Account>(theirs).await.unwrap_err());
+    assert_eq!(rows(&db).await, before);
+    // Its own it may name; and all are its own.
+    acme.clone().in_tenant("acme").session().load::<Account>("mine").await.unwrap();
+    let rebuilt = acme.rebuild_snapshots::<Account>(SnapshotFilter::default()).await.unwrap();
+    assert_eq!((rebuilt.rebuilt, rebuilt.failed.len()), (1, 0));
+    let rebuilt = all.rebuild_snapshots::<Account>(SnapshotFilter::default()).await.unwrap();
+    assert_eq!(rebuilt.rebuilt, 3);
+}
+
+#[tokio::test]
+#[should_panic(expected = "confined to one tenant")]
+async fn a_factory_of_one_tenant_does_not_give_away_the_store_of_all() {
+    let (db, acme, ..) = two().await;
+    let all = factory(EventStore::new(db.pool(1).await), |account| account);
+    all.for_tenant(&acme).store();
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use eventfabric::event::{ExpectedVersion, StreamName};
+use eventfabric::store::EventStore;
 use eventfabric::tenancy::{
     DatabaseUrl, Directory, TenancyConfig, TenantError, Tenants, migrate_all,
 };
@@ -12,7 +13,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::{log, tenant};
 use crate::runners::rig::until;
-use crate::store::events;
+use crate::session::{Account, factory, opened};
+use crate::store::{events, rows};
 
 pub fn url(db: &TestDb) -> DatabaseUrl {
     db.url().parse().unwrap()
@@ -212,4 +214,31 @@ async fn migrating_all_goes_on_past_failures_and_tells_them() {
     assert!(done[2].outcome.as_ref().is_err_and(|why| why.contains(&gone.name)), "{done:?}");
     let tenants = Tenants::new(directory(&list), quick()).unwrap();
     assert!(tenants.store(&tenant("b bare")).await.is_ok());
+}
+
+#[tokio::test]
+async fn sessions_work_on_the_databases_of_tenants_and_keep_them_open() {
+    let (control, one, two) = (database().await, database().await, database().await);
+    let tenants = Tenants::new(directory(&[("acme", &one), ("globex", &two)]), quick()).unwrap();
+    let shared = EventStore::new(control.pool(2).await);
+    let factory = factory(shared, |account| account.topic("accounts"));
+    for (name, deposits) in [("acme", 1), ("globex", 2)] {
+        let own = factory.for_tenant(&tenants.store(&tenant(name)).await.unwrap());
+        opened(&own, "1", deposits).await;
+    }
+    let acme = factory.for_tenant(&tenants.store(&tenant("acme")).await.unwrap());
+    let mut session = acme.session();
+    let account = session.load::<Account>("1").await.unwrap();
+    assert_eq!(session[account].cents, 1);
+    for (db, events) in [(&control, 0), (&one, 2), (&two, 3)] {
+        assert_eq!(rows(db).await.0, events);
+    }
+    // What a session holds is not closed, however long it goes without use; what none holds is.
+    drop(acme);
+    until("the other one is closed", async || tenants.open_ones() == [tenant("acme")]).await;
+    session[account].deposit(1);
+    session.save().await.unwrap();
+    assert_eq!(rows(&one).await.0, 3);
+    drop(session);
+    until("so is this one", async || tenants.open_ones().is_empty()).await;
 }
