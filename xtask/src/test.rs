@@ -25,6 +25,13 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
             ["clippy", "--package", "eventfabric", "--no-default-features", "--all-targets"];
         run(cargo(&light).args(["--", "--deny", "warnings"]))
     });
+    steps.run("each set of features by itself", || {
+        for features in ["runtime", "http", "runtime,embedded"] {
+            let check = ["check", "--package", "eventfabric", "--no-default-features", "--lib"];
+            run(cargo(&check).args(["--features", features]))?;
+        }
+        Ok(())
+    });
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));

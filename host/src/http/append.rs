@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -32,7 +32,8 @@ const KEY_LENGTH: usize = 255;
 #[schema(as = Append)]
 pub(super) struct AppendBody {
     /// What the stream must be like; `any` where neither this nor a header says so.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     expected_version: Option<Expected>,
     /// All of them are appended, or none.
     #[schema(min_items = 1, max_items = 1000)]
@@ -69,6 +70,12 @@ struct NewEventBody {
     #[serde(default)]
     #[schema(max_length = 512)]
     causation_id: Option<String>,
+}
+
+/// A field that is there says something. `null` would be a check that its writer believes in and that is
+/// not made.
+fn given<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Expected>, D::Error> {
+    Expected::deserialize(field).map(Some)
 }
 
 fn first() -> i32 {

@@ -1,11 +1,12 @@
 //! The OpenAPI document, made from the handlers.
 
-use utoipa::OpenApi as _;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{Array, Object, ObjectBuilder, OneOf, SchemaType, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Required, Schema};
+use utoipa::{Number, OpenApi as _};
 
+use super::limits::HttpLimits;
 use super::router;
 use crate::event::MAX_NAME;
 
@@ -36,8 +37,13 @@ const SCHEME: &str = "token";
 )]
 struct Document;
 
-/// The OpenAPI 3.1 document of the API.
+/// The OpenAPI 3.1 document of the API, with the limits that it has where nothing else is set.
 pub fn document() -> OpenApi {
+    document_of(&HttpLimits::default())
+}
+
+/// The document of an API with these limits.
+pub(super) fn document_of(limits: &HttpLimits) -> OpenApi {
     let mut document = Document::openapi();
     document.merge(router::documented().into_openapi());
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
@@ -45,6 +51,7 @@ pub fn document() -> OpenApi {
     components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme));
     document.security = Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())]);
     leave_out_null(&mut document);
+    set_limits(&mut document, limits);
     name_tenants(&mut document);
     document
 }
@@ -72,6 +79,23 @@ fn leave_out_null(document: &mut OpenApi) {
             }
             _ => {}
         }
+    }
+}
+
+/// The code has the default limits in its attributes; those of the settings are what holds.
+fn set_limits(document: &mut OpenApi, limits: &HttpLimits) {
+    let items = document.paths.paths.values_mut();
+    let parameters = items.flat_map(operations).filter_map(|one| one.parameters.as_mut()).flatten();
+    for parameter in parameters.filter(|parameter| parameter.name == "limit") {
+        if let Some(RefOr::T(Schema::Object(number))) = &mut parameter.schema {
+            number.maximum = Some(Number::Int(isize::try_from(limits.page).unwrap_or(isize::MAX)));
+        }
+    }
+    let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+    if let Some(RefOr::T(Schema::Object(append))) = schemas.and_then(|all| all.get_mut("Append"))
+        && let Some(RefOr::T(Schema::Array(events))) = append.properties.get_mut("events")
+    {
+        events.max_items = Some(limits.events);
     }
 }
 

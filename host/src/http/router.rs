@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::SwaggerUi;
 
-use super::openapi::document;
+use super::openapi::document_of;
 use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
@@ -71,7 +71,7 @@ pub(super) fn router(api: Api) -> Router {
         .merge(numbers)
         .merge(health)
         .route_layer(middleware::from_fn(metrics::count))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", document()))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document_of(&api.limits)))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn(as_problems))
         .with_state(api)

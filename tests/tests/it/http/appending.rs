@@ -176,3 +176,20 @@ async fn of_appends_to_one_stream_at_the_same_version_one_is_made() {
     assert_eq!(api.rows().await, (2, 2, 2));
     api.stop().await;
 }
+
+#[tokio::test]
+async fn an_expected_version_of_null_is_refused_and_not_taken_for_any() {
+    let api = Api::start(open()).await;
+    ask(api.post(STREAM, &events(1))).await.is(201);
+    let before = api.rows().await;
+    let mut body = events(1);
+    body["expected_version"] = json!(null);
+    let refused = ask(api.post(STREAM, &body)).await.problem(422, "invalid-body");
+    assert!(
+        refused.body["detail"].as_str().unwrap().contains("expected_version"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(api.rows().await, before);
+    api.stop().await;
+}

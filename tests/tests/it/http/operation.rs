@@ -46,6 +46,33 @@ async fn the_document_and_its_page_are_served_to_everybody() {
 }
 
 #[tokio::test]
+async fn the_document_has_the_limits_that_are_set_and_they_hold() {
+    let limits = HttpLimits { events: 5, page: 7, ..HttpLimits::default() };
+    let api = Api::start(HttpConfig { limits, ..open() }).await;
+    let served = ask(api.get("/openapi.json")).await.is(200).body;
+    assert_eq!(
+        served.pointer("/components/schemas/Append/properties/events/maxItems"),
+        Some(&json!(5))
+    );
+    let mut limited = 0;
+    for operations in served["paths"].as_object().unwrap().values() {
+        for operation in operations.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            for limit in parameters.filter(|parameter| parameter["name"] == "limit") {
+                assert_eq!(limit["schema"]["maximum"], 7, "{limit}");
+                limited += 1;
+            }
+        }
+    }
+    assert!(limited >= 6, "{limited}");
+    ask(api.post(STREAM, &events(5))).await.is(201);
+    ask(api.post(STREAM, &events(6))).await.problem(413, "too-large");
+    ask(api.get(&format!("{STREAM}?limit=7"))).await.is(200);
+    ask(api.get(&format!("{STREAM}?limit=8"))).await.problem(400, "invalid-request");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn readiness_says_what_stands_still() {
     let api = Api::start(open()).await;
     until("it is ready", async || ask(api.get("/readyz")).await.status == 200).await;
