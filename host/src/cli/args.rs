@@ -148,7 +148,7 @@ pub(super) struct Append {
     /// The id of the event; appending it again changes nothing
     #[arg(long, value_name = "UUID")]
     pub event_id: Option<Uuid>,
-    /// The tenant
+    /// The tenant; one that has a database of its own (see `tenants`) gets the event there
     #[arg(long, default_value = crate::event::DEFAULT_TENANT)]
     pub tenant: String,
     /// The label in the outbox [default: the aggregate's topic in the settings]
@@ -179,6 +179,10 @@ pub(super) struct Import {
     /// Events in a transaction
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub batch: u32,
+    /// The tenant of lines that name none. Where it has a database of its own (see `tenants`), that is
+    /// imported into
+    #[arg(long, default_value = crate::event::DEFAULT_TENANT)]
+    pub tenant: String,
     /// What makes lines the same: a line with the same source, number and text is imported once
     /// [default: the name of the file, without .gz]
     #[arg(long, value_name = "NAME")]

@@ -133,7 +133,7 @@ impl Context {
 }
 
 /// Fails soon, and in words, where a pool would try for its whole time-out.
-async fn reach(pool: &PgPool) -> anyhow::Result<()> {
+pub(super) async fn reach(pool: &PgPool) -> anyhow::Result<()> {
     let options = pool.connect_options();
     let answer = async {
         let mut conn = db::connect(&options).await?;

@@ -11,6 +11,9 @@ pub(super) struct Dismiss {
     /// Events by position or id; all of them or none
     #[arg(value_name = "EVENT", required = true)]
     pub events: Vec<EventRef>,
+    /// The tenant whose events these are; needed where it has a database of its own (see `tenants`)
+    #[arg(long)]
+    pub tenant: Option<String>,
     /// Why
     #[arg(long)]
     pub reason: String,
@@ -27,6 +30,9 @@ pub(super) struct Undismiss {
     /// Events by position or id; all of them or none
     #[arg(value_name = "EVENT", required = true)]
     pub events: Vec<EventRef>,
+    /// The tenant whose events these are; needed where it has a database of its own (see `tenants`)
+    #[arg(long)]
+    pub tenant: Option<String>,
     /// Who does it
     #[arg(long, value_name = "NAME", env = "USER")]
     pub by: String,
@@ -58,21 +64,29 @@ pub(super) struct Dismissed {
 }
 
 pub(super) async fn dismiss(context: &Context, command: Dismiss) -> anyhow::Result<()> {
-    let store = EventStore::new(context.pool().await?);
-    let done = store.dismiss(&command.events, &command.reason, &command.by).await?;
+    let store = EventStore::new(context.pool_of(command.tenant.as_deref()).await?);
+    let Dismiss { events, reason, by, .. } = &command;
+    let done = match &command.tenant {
+        Some(tenant) => store.tenant(&tenant.parse()?).dismiss(events, reason, by).await?,
+        None => store.dismiss(events, reason, by).await?,
+    };
     print(&done, command.json, false)
 }
 
 pub(super) async fn undismiss(context: &Context, command: Undismiss) -> anyhow::Result<()> {
-    let store = EventStore::new(context.pool().await?);
-    let done = store.undo_dismissal(&command.events, &command.by).await?;
+    let store = EventStore::new(context.pool_of(command.tenant.as_deref()).await?);
+    let Undismiss { events, by, .. } = &command;
+    let done = match &command.tenant {
+        Some(tenant) => store.tenant(&tenant.parse()?).undo_dismissal(events, by).await?,
+        None => store.undo_dismissal(events, by).await?,
+    };
     // The hint that the store gives in the background would end with this process.
     store.wake().hint_now().await;
     print(&done, command.json, true)
 }
 
 pub(super) async fn list(context: &Context, command: Dismissed) -> anyhow::Result<()> {
-    let store = EventStore::new(context.pool().await?);
+    let store = EventStore::new(context.pool_of(command.tenant.as_deref()).await?);
     let filter = DismissalFilter {
         event: command.event,
         tenant: command.tenant,

@@ -97,7 +97,9 @@ pub(super) enum Which {
 const LIMIT: usize = 50;
 
 pub(super) async fn run(context: &Context, command: Events) -> anyhow::Result<()> {
-    let store = EventStore::new(context.pool().await?);
+    // A stream that names no tenant is the default one's; the log is that of the given database.
+    let tenant = command.tenant.as_deref().or(command.stream.as_ref().map(|_| DEFAULT_TENANT));
+    let store = EventStore::new(context.pool_of(tenant).await?);
     let query = conditions(store.query().timeout(command.timeout), &command)?;
     let limit = match command.limit {
         None if command.count => None,

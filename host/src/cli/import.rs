@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::args::{self, OnError};
 use super::connect::Context;
+use super::home::Homes;
 use super::{exit, line, output};
 use crate::backoff::Backoff;
 use crate::db::is_connection_lost;
@@ -37,7 +38,7 @@ struct Summary {
 pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Result<()> {
     let source = command.source.clone().unwrap_or_else(|| source_name(&command.file));
     let (reader, size) = open(&command.file).await?;
-    let host = context.host(Some(Mode::Inline)).await?;
+    let host = context.host_of(&command.tenant, Mode::Inline).await?;
     let mut import = Import {
         store: host.store(),
         progress: Progress::new(size),
@@ -47,6 +48,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
         ids: HashSet::new(),
         summary: Summary::default(),
         fresh: false,
+        homes: Homes::new(context, &command.tenant).await?,
     };
     let start = Instant::now();
     let read = import.read(reader, &source, &command, &context.settings.topics).await;
@@ -93,6 +95,7 @@ struct Import<'a> {
     /// A batch was met of which nothing was there: from here on nothing is looked up before it is
     /// written.
     fresh: bool,
+    homes: Homes,
 }
 
 impl Import<'_> {
@@ -129,8 +132,15 @@ impl Import<'_> {
             }
             let parsed = match std::str::from_utf8(&bytes) {
                 Ok(text) if text.trim().is_empty() => continue,
-                Ok(text) => line::parse(text.trim(), source, number, topics),
+                Ok(text) => line::parse(text.trim(), source, number, &command.tenant, topics),
                 Err(error) => Err(error.to_string()),
+            };
+            let parsed = match parsed {
+                Ok(append) => match self.homes.refuse(&append.stream.tenant).await? {
+                    Some(why) => Err(why),
+                    None => Ok(append),
+                },
+                refused => refused,
             };
             match parsed {
                 Ok(append) => {

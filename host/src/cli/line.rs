@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::event::{DEFAULT_TENANT, ExpectedVersion, NewEvent, StreamId};
+use crate::event::{ExpectedVersion, NewEvent, StreamId};
 use crate::store::Append;
 
 /// A longer line is refused, so that a file without line ends does not fill the memory.
@@ -41,6 +41,7 @@ pub(super) fn parse(
     text: &str,
     source: &str,
     number: u64,
+    tenant: &str,
     topics: &std::collections::BTreeMap<String, String>,
 ) -> Result<Append, String> {
     let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -49,7 +50,7 @@ pub(super) fn parse(
     });
     let topic = line.topic.or_else(|| topics.get(&line.aggregate).cloned());
     let stream = StreamId::new(line.aggregate, line.id)
-        .in_tenant(line.tenant.unwrap_or_else(|| DEFAULT_TENANT.to_owned()));
+        .in_tenant(line.tenant.unwrap_or_else(|| tenant.to_owned()));
     let event = NewEvent {
         id: Some(id),
         event_type: line.r#type,
@@ -66,12 +67,15 @@ pub(super) fn parse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::DEFAULT_TENANT;
 
     const LINE: &str =
         r#"{"aggregate":"A","id":"1","type":"Made","payload":{"n":9007199254740993}}"#;
 
     fn id(text: &str, source: &str, number: u64) -> Uuid {
-        parse(text, source, number, &Default::default()).unwrap().events[0].id.unwrap()
+        parse(text, source, number, DEFAULT_TENANT, &Default::default()).unwrap().events[0]
+            .id
+            .unwrap()
     }
 
     #[test]
@@ -88,13 +92,14 @@ mod tests {
 
     #[test]
     fn numbers_keep_all_their_digits() {
-        let append = parse(LINE, "f", 1, &Default::default()).unwrap();
+        let append = parse(LINE, "f", 1, DEFAULT_TENANT, &Default::default()).unwrap();
         assert!(append.events[0].payload.get().contains("9007199254740993"));
     }
 
     #[test]
     fn a_broken_line_says_what_is_wrong() {
-        let wrong = |text: &str| parse(text, "f", 1, &Default::default()).unwrap_err();
+        let wrong =
+            |text: &str| parse(text, "f", 1, DEFAULT_TENANT, &Default::default()).unwrap_err();
         assert!(wrong(r#"{"aggregate":"A"#).contains("EOF"));
         assert!(wrong(r#"{"aggregate":"A","id":"1","payload":{}}"#).contains("type"));
         assert!(wrong(&LINE.replace("payload", "paylod")).contains("paylod"));

@@ -7,6 +7,7 @@ mod dismiss;
 mod dlq;
 mod events;
 mod exit;
+mod home;
 mod import;
 mod line;
 mod migrate;

@@ -63,6 +63,15 @@ struct Chosen {
     json: bool,
 }
 
+impl SnapshotsCommand {
+    fn tenant(&self) -> Option<&str> {
+        let (Self::List { which, .. }
+        | Self::Rebuild(Chosen { which, .. })
+        | Self::Delete(Chosen { which, .. })) = self;
+        which.tenant.as_deref()
+    }
+}
+
 impl From<Which> for SnapshotFilter {
     fn from(which: Which) -> Self {
         let Which { tenant, aggregate, id } = which;
@@ -82,7 +91,7 @@ impl Chosen {
 }
 
 pub(super) async fn run(context: &Context, command: Snapshots) -> anyhow::Result<()> {
-    let pool = context.pool().await?;
+    let pool = context.pool_of(command.command.tenant()).await?;
     match command.command {
         SnapshotsCommand::List { which, rebuild_requested, limit, json } => {
             let filter = SnapshotFilter { rebuild_requested, ..which.into() };

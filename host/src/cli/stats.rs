@@ -17,7 +17,7 @@ pub(super) struct Stats {
 }
 
 pub(super) async fn run(context: &Context, command: Stats) -> anyhow::Result<()> {
-    let store = EventStore::new(context.pool().await?);
+    let store = EventStore::new(context.pool_of(command.tenant.as_deref()).await?);
     let tenant = command.tenant.as_deref();
     let log = store.statistics(tenant).await?;
     let backlog = store.backlog(tenant).await?;

@@ -44,7 +44,8 @@ pub(super) async fn run(context: &Context, command: Verify) -> anyhow::Result<()
     let seal = context.settings.seal_key.clone().context(
         "which key? Set EVENTFABRIC_SEAL_KEY or EVENTFABRIC_SEAL_KEY_FILE to what sealed the events",
     )?;
-    let pool = context.pool().await?;
+    let tenant = command.stream.as_ref().map(|_| command.tenant.as_str());
+    let pool = context.pool_of(tenant).await?;
     let mut report = Report { json: command.json, printed: 0 };
     let mut total = match &command.stream {
         Some(name) => {

@@ -5,6 +5,7 @@ mod crossing;
 mod databases;
 mod directory;
 mod fairness;
+mod homes;
 mod running;
 
 use eventfabric::event::{Event, TenantId};
