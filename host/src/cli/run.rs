@@ -9,6 +9,7 @@ use super::args;
 use super::connect::Context;
 use super::run_tenants::Tenants;
 use crate::http::{HttpConfig, Server};
+use crate::tenancy::Directory;
 use crate::{db, store};
 
 pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result<()> {
@@ -38,6 +39,8 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
     pool.close().await;
     tracing::info!(database, version = env!("CARGO_PKG_VERSION"), "starting");
     let host = Arc::new(context.host(None).await?);
+    let directory =
+        Directory::fixed(context.settings.tenants.clone()).with_table(host.store().pool().clone());
     let tenants = match all_tenants {
         true => Some(Tenants::open(context, plugins.clone(), !command.no_migrate).await?),
         false => None,
@@ -54,8 +57,8 @@ pub(super) async fn run(context: &Context, command: args::Run) -> anyhow::Result
             let topics = context.settings.topics.clone();
             let server = Server::bind(host.clone(), &config, topics, listen, stop.clone()).await?;
             Some(match &tenants {
-                Some(tenants) => server.with_tenants(tenants.hosts().clone()),
-                None => server,
+                Some(tenants) => server.with_fleet(tenants.fleet()),
+                None => server.without_tenants(directory),
             })
         }
         None => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Context;
-use crate::runner::{Fleet, Hosts};
+use crate::runner::Fleet;
 use crate::settings::Settings;
 use crate::tenancy::{self, Directory};
 
@@ -29,8 +29,8 @@ impl Tenants {
         Ok(Self { directory, fleet: Arc::new(Fleet::new(hosts, plugins)) })
     }
 
-    pub(super) fn hosts(&self) -> &tenancy::Tenants<Hosts> {
-        self.fleet.hosts()
+    pub(super) fn fleet(&self) -> &Fleet {
+        &self.fleet
     }
 
     /// Runs them until `stop` is cancelled.

@@ -94,7 +94,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     reasons
         .extend(api.still().into_iter().map(|name| format!("the projection {name} stands still")));
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, json(&Readiness { ready: reasons.is_empty(), reasons })).into_response()
+    let ready = reasons.is_empty();
+    // Nothing that stands in the way of the others.
+    reasons.extend(api.apart.reason());
+    (status, json(&Readiness { ready, reasons })).into_response()
 }
 
 /// Looks at the projections from time to time, for readiness and metrics, until the host stops.

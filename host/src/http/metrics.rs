@@ -61,6 +61,10 @@ fn describe() {
         ("eventfabric_projection_failed", "1: the projection was stopped by an error"),
         ("eventfabric_projection_retries", "Events that wait for another attempt"),
         ("eventfabric_projection_dead_letters", "Events that were given up"),
+        (
+            "eventfabric_tenants",
+            "Tenants with a database of their own that this host runs, by state",
+        ),
         ("eventfabric_database_connections", "Connections of the host, by what they do"),
     ] {
         metrics::describe_gauge!(name, text);
@@ -177,6 +181,7 @@ pub(super) fn projections(statuses: &[ProjectionStatus]) {
 
 /// How the host stands.
 pub(super) fn host(api: &Api) {
+    super::tenants::count(api);
     gauge!("eventfabric_log_head").set(api.host.head().borrow().position as f64);
     let pool = api.host.store().pool();
     let idle = pool.num_idle() as f64;

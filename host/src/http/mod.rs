@@ -29,6 +29,7 @@ mod stalls;
 mod state;
 mod streams;
 mod subscribe;
+mod tenants;
 mod tokens;
 
 use axum::http::HeaderValue;

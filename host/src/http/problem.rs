@@ -41,6 +41,8 @@ pub(super) enum Code {
     TenantForbidden,
     /// There is no such tenant.
     UnknownTenant,
+    /// The tenant has a database of its own, and this host serves none of those.
+    TenantNotServed,
     /// The stream has never had an event.
     StreamNotFound,
     /// Events of the stream that were asked for are in a partition that was taken out of the log.
@@ -89,6 +91,7 @@ impl Code {
             Self::Forbidden => "The token does not allow this",
             Self::TenantForbidden => "The token is for other tenants",
             Self::UnknownTenant => "There is no such tenant",
+            Self::TenantNotServed => "The tenant is not served by this host",
             Self::StreamNotFound => "There is no such stream",
             Self::EventsDetached => "Events of the stream are not in the log now",
             Self::ProjectionNotFound => "There is no such projection",
@@ -129,6 +132,7 @@ impl Code {
             | Self::InvalidEvent
             | Self::RefusedByProjection => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Overloaded
+            | Self::TenantNotServed
             | Self::DatabaseUnavailable
             | Self::Busy
             | Self::TimeOut
@@ -141,6 +145,8 @@ impl Code {
     fn retry_after(self) -> Option<HeaderValue> {
         match self {
             Self::Overloaded | Self::Busy | Self::TimeOut => Some(HeaderValue::from_static("1")),
+            // Until an operator has done something.
+            Self::TenantNotServed => Some(HeaderValue::from_static("60")),
             Self::DatabaseUnavailable | Self::Stopping => Some(HeaderValue::from_static("5")),
             _ => None,
         }

@@ -17,6 +17,7 @@ use super::state::Api;
 use super::tokens::Scope;
 use super::{
     append, auth, dead_letters, health, log, metrics, plugins, projections, streams, subscribe,
+    tenants,
 };
 
 /// What each scope allows under `/v1`.
@@ -30,6 +31,7 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(projections::list))
         .routes(routes!(projections::get))
         .routes(routes!(plugins::list))
+        .routes(routes!(tenants::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::requeue));
     [(Scope::Append, append), (Scope::Read, read), (Scope::Admin, admin)]

@@ -18,9 +18,9 @@ use super::config::HttpConfig;
 use super::router::router;
 use super::stalls::Stalls;
 use super::state::Api;
-use super::{health, metrics};
-use crate::runner::{Host, Hosts};
-use crate::tenancy::Tenants;
+use super::{health, metrics, tenants};
+use crate::runner::{Fleet, Host, Hosts};
+use crate::tenancy::{Directory, Tenants};
 
 /// How long requests in hand may take when the host stops.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -66,6 +66,21 @@ impl Server {
         self
     }
 
+    /// The same for the tenants that a fleet runs, and shows how they stand.
+    #[must_use]
+    pub fn with_fleet(self, fleet: &Fleet) -> Self {
+        self.api.apart.set_states(fleet.states());
+        self.with_tenants(fleet.hosts().clone())
+    }
+
+    /// Refuses the tenants of this directory, which have databases of their own that this API does not
+    /// serve. Where nothing is said it is the table in the host's database.
+    #[must_use]
+    pub fn without_tenants(self, directory: Directory) -> Self {
+        self.api.apart.set_directory(directory);
+        self
+    }
+
     /// Where it listens; the port is the real one where 0 was given.
     ///
     /// # Errors
@@ -80,6 +95,10 @@ impl Server {
         let limits = api.limits.clone();
         let connections = Arc::new(Semaphore::new(limits.connections));
         metrics::start();
+        if !api.serves_tenants() {
+            tenants::start(&api).await;
+            api.tasks.spawn(tenants::follow(api.clone()));
+        }
         api.tasks.spawn(health::watch(api.clone()));
         let router = router(api.clone());
         let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::config::HttpConfig;
 use super::limits::HttpLimits;
 use super::problem::{Code, Problem};
+use super::tenants::Apart;
 use super::tokens::Tokens;
 use crate::event::{DEFAULT_TENANT, TenantId};
 use crate::runner::{Head, Host, Hosts};
@@ -38,8 +39,10 @@ pub(super) struct Shared {
     pub(super) subscriptions: Arc<Semaphore>,
     /// The greatest position that this API has answered to an append, in the host's database.
     appended: Arc<AtomicI64>,
-    /// Tenants with a database of their own.
+    /// The databases of tenants that have one of their own, where this host serves those.
     tenants: OnceLock<Tenants<Hosts>>,
+    /// What is known of those tenants.
+    pub(super) apart: Apart,
     /// For each of them that was asked for, the same.
     appended_there: Mutex<HashMap<TenantId, Arc<AtomicI64>>>,
     /// Projections that stand still.
@@ -104,6 +107,7 @@ impl Api {
             subscriptions: Arc::new(Semaphore::new(limits.subscriptions)),
             appended: Arc::default(),
             tenants: OnceLock::new(),
+            apart: Apart::default(),
             appended_there: Mutex::default(),
             still: Mutex::default(),
             limits,
@@ -118,18 +122,27 @@ impl Api {
         let _ = self.tenants.set(tenants);
     }
 
+    /// Whether tenants of the directory are served from their own databases.
+    pub(super) fn serves_tenants(&self) -> bool {
+        self.tenants.get().is_some()
+    }
+
     /// The one place that knows where a tenant's events are: in a database of its own, where the
     /// directory says so, and else in the host's, which tenants share.
     ///
     /// # Errors
     /// [`Code::UnknownTenant`]: a name that nobody has given events or an entry in the settings is
-    /// taken for a mistake. [`Code::DatabaseUnavailable`] and [`Code::Busy`] where the tenant's own
+    /// taken for a mistake. [`Code::TenantNotServed`]: it has a database of its own, and this host
+    /// serves none of those. [`Code::DatabaseUnavailable`] and [`Code::Busy`] where the tenant's own
     /// database can't be used now.
     pub(super) async fn home_of(&self, tenant: &str) -> Result<Home, Problem> {
-        if let Some(tenants) = self.tenants.get()
-            && let Some(home) = self.own_home(tenants, tenant).await?
-        {
-            return Ok(home);
+        match self.tenants.get() {
+            None => self.apart.refuse(tenant)?,
+            Some(tenants) => {
+                if let Some(home) = self.own_home(tenants, tenant).await? {
+                    return Ok(home);
+                }
+            }
         }
         let store = self.host.store();
         if !self.new_tenants && !self.is_remembered(tenant) {

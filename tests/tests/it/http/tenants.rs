@@ -11,7 +11,8 @@ use reqwest::RequestBuilder;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, ask, open, quick};
+use super::{Answer, ask, events, open, quick};
+use crate::runners::rig::until;
 use crate::store::rows;
 
 struct Api {
@@ -36,9 +37,9 @@ async fn start() -> (Api, TestDb) {
     let any = "127.0.0.1:0".parse().unwrap();
     let config = HttpConfig { new_tenants: true, ..open() };
     let server = Server::bind(host.clone(), &config, [].into(), any, stop.clone()).await.unwrap();
-    let server = server.with_tenants(hosts.clone());
-    let url = format!("http://{}", server.local_addr().unwrap());
     let fleet = Arc::new(Fleet::new(hosts, None));
+    let server = server.with_fleet(&fleet);
+    let url = format!("http://{}", server.local_addr().unwrap());
     let (one, two) = (stop.clone(), stop.clone());
     let tasks = vec![
         tokio::spawn(server.run()),
@@ -97,5 +98,64 @@ async fn a_tenant_whose_database_can_not_be_used_is_told_so_and_no_other_one_not
         assert!(!answer.body.to_string().contains(&dead.name), "{}", answer.body);
         assert!(api.append("own").await.status.is_success());
     }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_tenant_is_seen_and_does_not_make_the_host_unready() {
+    let (api, dead) = start().await;
+    let get = async |path: &str| ask(api.get(path, "default")).await;
+    until("both are tried", async || {
+        let states = get("/v1/tenants").await.is(200).body["tenants"].clone();
+        states[0]["state"] == "waiting" && states[1]["state"] == "running"
+    })
+    .await;
+    let tenants = get("/v1/tenants").await.is(200).body;
+    assert_eq!(
+        (&tenants["tenants"][0]["tenant"], &tenants["next"]),
+        (&json!("dead"), &json!(null))
+    );
+    assert!(tenants["tenants"][0]["reason"].as_str().unwrap().contains("migrat"), "{tenants}");
+    assert_eq!(tenants["tenants"][1], json!({"tenant": "own", "state": "running"}));
+    let page = get("/v1/tenants?limit=1").await.is(200).body;
+    let rest = get(page["next"].as_str().unwrap()).await.is(200).body;
+    assert_eq!((&rest["tenants"][0]["tenant"], &rest["next"]), (&json!("own"), &json!(null)));
+    until("it is ready", async || get("/readyz").await.status == 200).await;
+    let ready = get("/readyz").await.is(200).body;
+    // Anybody may ask this: how many, and not who and why.
+    let reason = "1 of 2 tenants with a database of their own do not run: /v1/tenants";
+    assert_eq!(ready, json!({"ready": true, "reasons": [reason]}));
+    let metrics = get("/metrics").await.is(200).body;
+    let metrics = metrics.as_str().unwrap();
+    for line in
+        [r#"eventfabric_tenants{state="running"} 1"#, r#"eventfabric_tenants{state="waiting"} 1"#]
+    {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    assert!(!metrics.contains(&dead.name));
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_serve_a_tenants_database_says_so_and_appends_nowhere() {
+    let (control, own) = (database().await, database().await);
+    let add = "INSERT INTO eventfabric.tenants (tenant_id, database_url) VALUES ('listed', $1)";
+    sqlx::query(add).bind(own.url()).execute(&mut control.connect().await).await.unwrap();
+    let config = HttpConfig { new_tenants: true, ..open() };
+    let api = super::Api::on(control, config).await;
+    let of = |tenant: &str| format!("/v1/tenants/{tenant}/streams/Account/1/events");
+    for _ in 0..2 {
+        let refused =
+            ask(api.post(&of("listed"), &events(1))).await.problem(503, "tenant-not-served");
+        assert!(refused.header("retry-after").is_some());
+        for path in ["/v1/events", "/v1/streams/Account/1/events", "/v1/dead-letters"] {
+            let asked = ask(api.get(path).header("x-tenant", "listed")).await;
+            asked.problem(503, "tenant-not-served");
+        }
+        ask(api.post(&of("shared"), &events(1))).await.is(201);
+    }
+    assert_eq!((api.rows().await.0, rows(&own).await.0), (2, 0));
+    let tenants = ask(api.get("/v1/tenants")).await.is(200).body["tenants"].clone();
+    assert_eq!(tenants, json!([{"tenant": "listed", "state": "not-served"}]));
     api.stop().await;
 }
