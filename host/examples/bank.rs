@@ -5,9 +5,10 @@
 //! cargo run --example bank
 //! ```
 //!
-//! runs it on a private PostgreSQL in `.eventfabric/bank`, and with `DATABASE_URL` on that database.
+//! runs it on a private PostgreSQL in `.eventfabric/bank`, with `-- --embedded=DIR` on one in that folder,
+//! and with `DATABASE_URL` on that database. `cargo xtask test` runs it twice and compares what it says.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -153,11 +154,11 @@ async fn index(conn: &mut PgConnection, event: &Event) -> anyhow::Result<()> {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let component = build_notifications()?;
-    let (options, server) = match std::env::var("DATABASE_URL") {
-        Ok(url) => (url.parse().context("DATABASE_URL")?, None),
-        Err(_) => {
-            println!("a private PostgreSQL in .eventfabric/bank …");
-            let server = embedded::start(Path::new(".eventfabric/bank")).await?;
+    let (options, server) = match private_server()? {
+        None => (std::env::var("DATABASE_URL")?.parse().context("DATABASE_URL")?, None),
+        Some(dir) => {
+            println!("a private PostgreSQL in {} …", dir.display());
+            let server = embedded::start(&dir).await?;
             (server.options(), Some(server))
         }
     };
@@ -186,6 +187,19 @@ async fn main() -> anyhow::Result<()> {
         server.stop().await?;
     }
     Ok(())
+}
+
+/// The folder of the private PostgreSQL; none where a database is given.
+fn private_server() -> anyhow::Result<Option<PathBuf>> {
+    let default = || PathBuf::from(".eventfabric/bank");
+    match std::env::args().nth(1).as_deref() {
+        None => Ok(std::env::var_os("DATABASE_URL").is_none().then(default)),
+        Some("--embedded") => Ok(Some(default())),
+        Some(argument) => {
+            let dir = argument.strip_prefix("--embedded=").filter(|dir| !dir.is_empty());
+            Ok(Some(dir.context("usage: bank [--embedded[=DIR]]")?.into()))
+        }
+    }
 }
 
 /// A day at the bank.

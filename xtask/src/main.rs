@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask api-test | demo | plugins | prepare | test | bench | torture`.
+//! The project's own tasks: `cargo xtask api-test | bank | demo | plugins | prepare | test | bench | torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod api_test;
+mod bank;
 mod bench;
 mod demo;
 mod plugins;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Task {
     /// Try the HTTP API with requests that schemathesis makes up from its OpenAPI document
     ApiTest,
+    /// Run the bank example twice on one database, and compare what it says
+    Bank,
     /// Measure, on a private PostgreSQL with its default settings
     Bench {
         /// Which benchmark of host/benches; all of them where none is named
@@ -65,6 +68,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::ApiTest => api_test::api_test(),
+        Task::Bank => bank::bank(),
         Task::Bench { name } => bench::bench(name.as_deref()),
         Task::Demo { release } => demo::demo(release),
         Task::Plugins => plugins::build(),

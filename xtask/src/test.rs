@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
+use crate::bank;
 use crate::plugins;
 use crate::prepare;
 use crate::run::{cargo, command, has, run, testdb};
@@ -35,6 +36,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));
+    steps.run("the bank example", bank::bank);
     steps.run("documentation tests", || run(&mut cargo(&["test", "--doc", "--workspace"])));
     steps.sum_up()
 }
