@@ -374,32 +374,36 @@ pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Regis
     let rows = sqlx::query_file!("src/plugin/sql/registry.sql").fetch_all(executor).await?;
     Ok(rows
         .into_iter()
-        .map(|row| Registered {
-            name: row.name,
-            mode: match row.mode.as_str() {
+        .map(|row| {
+            let mode = match row.mode.as_str() {
                 "inline" => Mode::Inline,
                 "catch-up" => Mode::CatchUp,
                 _ => Mode::Async,
-            },
-            version: row.version,
-            generation: row.generation,
-            failed: row.state == "failed",
-            last_error: row.last_error,
-            activated_at: row.activated_at,
-            settings: ProjectionSettings {
-                shards: row.shards,
-                on_poison: row.on_poison.parse().unwrap_or_default(),
-                stream_order: row.stream_order,
-                topics: row.topics.and_then(|topics| serde_json::from_value(topics).ok()),
-                priority: row.priority,
-                starts_after: row.starts_after,
-            },
-            paused: row.paused_at.map(|at| Paused {
-                at,
-                by: row.paused_by,
-                reason: row.pause_reason,
-            }),
-            backfilling: row.backfilling,
+            };
+            Registered {
+                name: row.name,
+                mode,
+                version: row.version,
+                generation: row.generation,
+                failed: row.state == "failed",
+                last_error: row.last_error,
+                activated_at: row.activated_at,
+                settings: ProjectionSettings {
+                    shards: row.shards,
+                    on_poison: row.on_poison.parse().unwrap_or_default(),
+                    stream_order: row.stream_order,
+                    topics: row.topics.and_then(|topics| serde_json::from_value(topics).ok()),
+                    priority: row.priority,
+                    starts_after: row.starts_after,
+                },
+                paused: row.paused_at.map(|at| Paused {
+                    at,
+                    by: row.paused_by,
+                    reason: row.pause_reason,
+                }),
+                // A version of another mode gets its events in another way.
+                backfilling: row.backfilling && mode == Mode::Async,
+            }
         })
         .collect())
 }

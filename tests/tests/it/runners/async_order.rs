@@ -7,7 +7,7 @@ use eventfabric::runner::HostConfig;
 use eventfabric::store::{EventStore, LetterFilter, notify_events, purge, requeue};
 use serde_json::{Value, json};
 
-use super::rig::{Running, World, append, cure, deploy_guest, quick};
+use super::rig::{Process, Running, World, append, cure, deploy_guest, folder, quick};
 
 const RETRIES: &str = "SELECT count(*) FROM eventfabric.projection_retries";
 const HELD: &str = "SELECT count(*) FROM eventfabric.projection_retries WHERE held";
@@ -190,4 +190,45 @@ async fn many_workers_of_two_hosts_never_turn_the_order_of_a_stream_round() {
     assert_eq!((world.number(OUT_OF_ORDER).await, world.number(DEAD).await), (0, 0));
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn hosts_that_are_killed_never_turn_the_order_of_a_stream_round() {
+    const STREAMS: i64 = 4;
+    const EVENTS: usize = 60;
+    let world = World::new().await;
+    let env = [
+        ("EVENTFABRIC_PROJECTION__HOSTILE_ASYNC__STREAM_ORDER", "true"),
+        ("EVENTFABRIC_RUNNER__ASYNC__WORKERS", "3"),
+        ("EVENTFABRIC_RUNNER__ASYNC__BATCH", "4"),
+        ("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "1000000"),
+        ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF", "{base=\"20ms\", cap=\"100ms\"}"),
+    ];
+    let plugins = folder(&["hostile_async"]);
+    let start = || Process::host(&world, Some(plugins.path()), &env);
+    let mut hosts = vec![start(), start()];
+    hosts[0].until_log("running").await;
+    hosts[1].until_log("running").await;
+    let store = world.store().await;
+    let all = "SELECT count(*) FROM hostile_async.seen WHERE position <= -1000";
+    for round in 0..3 {
+        for stream in 1..=STREAMS {
+            let versions = round * EVENTS / 3 + 1..=(round + 1) * EVENTS / 3;
+            let fails = |version: usize| version % 20 == 10 && stream % 2 == 0;
+            let events: Vec<Value> = versions
+                .map(|version| if fails(version) { curable_step } else { step }(stream, version))
+                .collect();
+            steps(&store, stream, &events).await;
+        }
+        let before = world.number(all).await;
+        let more = format!("SELECT (({all}) > {before})::int::bigint");
+        world.until_number(&more, 1).await;
+        hosts[round % 2].signal("KILL");
+        hosts[round % 2].ended().await;
+        hosts[round % 2] = start();
+    }
+    cure(&world, "hostile_async").await;
+    world.until_number(all, STREAMS * EVENTS as i64).await;
+    world.until_number(RETRIES, 0).await;
+    assert_eq!((world.number(OUT_OF_ORDER).await, world.number(DEAD).await), (0, 0));
 }

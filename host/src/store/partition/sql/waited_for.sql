@@ -1,5 +1,5 @@
 -- Who has not handled all events at $1 and later, before $2: catch-up projections that have begun and
--- not come so far, and what is queued for async ones.
+-- not come so far, and what is queued for async ones, or still to be read for them.
 SELECT DISTINCT c.projection_name AS "who!"
 FROM eventfabric.projection_checkpoints c
 WHERE c.last_global_position < $2::bigint - 1
@@ -17,6 +17,10 @@ UNION
 SELECT DISTINCT r.projection_name || ' (retries)'
 FROM eventfabric.projection_retries r
 WHERE r.global_position >= $1 AND r.global_position < $2
+UNION
+SELECT b.projection_name || ' (older events)'
+FROM eventfabric.projection_backfills b
+WHERE b.last_position < $2::bigint - 1
 UNION
 (SELECT 'the outbox'
  FROM eventfabric.outbox o
