@@ -10,6 +10,7 @@ mod folder;
 mod head;
 mod host;
 mod inline;
+mod outage;
 mod outbox;
 mod partitions;
 mod retries;
