@@ -8,6 +8,7 @@ mod failures_async;
 mod failures_catch_up;
 mod failures_inline;
 mod faults;
+mod month;
 mod outages;
 pub mod rig;
 mod sessions;
