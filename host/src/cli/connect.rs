@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::args::Args;
-use super::exit::{Exit, UNREACHABLE};
+use super::exit::{Exit, UNREACHABLE, USAGE};
 use crate::backoff::Backoff;
 use crate::embedded::{self, Embedded};
 use crate::projection::Mode;
@@ -68,17 +67,18 @@ impl Context {
                 return Ok(server.options());
             }
         }
-        let url = self.settings.database_url.as_deref().context(
-            "which database? Give --database-url (or EVENTFABRIC_DATABASE_URL), or --embedded for \
-             a private PostgreSQL",
-        )?;
-        anyhow::ensure!(
-            url.starts_with("postgres://") || url.starts_with("postgresql://"),
-            "--database-url is not of the form postgres://user:password@host:5432/database"
-        );
-        PgConnectOptions::from_str(url).context(
-            "--database-url is not of the form postgres://user:password@host:5432/database",
-        )
+        let usage = |message: &str| Exit { code: USAGE, message: message.to_owned() };
+        let url = self.settings.database_url.as_deref().ok_or_else(|| {
+            usage(
+                "which database? Give --database-url (or EVENTFABRIC_DATABASE_URL), or --embedded \
+                 for a private PostgreSQL",
+            )
+        })?;
+        let form = "--database-url is not of the form postgres://user:password@host:5432/database";
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(usage(form).into());
+        }
+        PgConnectOptions::from_str(url).map_err(|error| usage(&format!("{form}: {error}")).into())
     }
 
     /// A pool on a database that answers. A private one is migrated on the way.

@@ -3,6 +3,7 @@
 use crate::store::{StoreError, describe};
 
 pub(super) const FAILED: u8 = 1;
+pub(super) const USAGE: u8 = 2;
 pub(super) const CONFLICT: u8 = 3;
 pub(super) const BAD_INPUT: u8 = 4;
 pub(super) const UNREACHABLE: u8 = 5;
@@ -39,7 +40,12 @@ pub(super) fn message(error: &anyhow::Error) -> String {
         let text = described.as_ref().unwrap_or(&plain);
         // What follows an error of the database says the same with fewer words.
         let last = described.is_some();
-        if !message.contains(text) {
+        // Nor twice with other words around it.
+        let said = cause
+            .downcast_ref::<sqlx::Error>()
+            .and_then(sqlx::Error::as_database_error)
+            .is_some_and(|db| text.starts_with("database error") && message.contains(db.message()));
+        if !said && !message.contains(text) {
             if !message.is_empty() {
                 message.push_str(": ");
             }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::args::{self, OnError};
 use super::connect::Context;
+use super::counted::Count;
 use super::home::Homes;
 use super::{exit, line, output};
 use crate::backoff::Backoff;
@@ -37,11 +38,12 @@ struct Summary {
 
 pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Result<()> {
     let source = command.source.clone().unwrap_or_else(|| source_name(&command.file));
-    let (reader, size) = open(&command.file).await?;
+    let count = Count::default();
+    let (reader, size) = open(&command.file, &count).await?;
     let host = context.host_of(&command.tenant, Mode::Inline).await?;
     let mut import = Import {
         store: host.store(),
-        progress: Progress::new(size),
+        progress: Progress::new(size, count),
         batch: Vec::new(),
         bytes: 0,
         on_error: command.on_error,
@@ -122,13 +124,16 @@ impl Import<'_> {
             if n == 0 {
                 return Ok(());
             }
-            self.progress.read(n as u64);
-            if bytes.len() as u64 == limit {
-                // What follows is the rest of this line, so nothing after it can be trusted.
-                return Err(exit::bad_input(format!(
-                    "line {number} is longer than {} MiB; what is before it is imported",
-                    line::MAX_BYTES / 1024 / 1024
-                )));
+            self.progress.read();
+            if bytes.len() as u64 == limit && !bytes.ends_with(b"\n") {
+                let long = format!("it is longer than {} MiB", line::MAX_BYTES / 1024 / 1024);
+                self.cannot_use(number, &long)?;
+                pass_over(&mut reader).await.map_err(|error| {
+                    exit::bad_input(format!(
+                        "line {number}: the file cannot be read further ({error})"
+                    ))
+                })?;
+                continue;
             }
             let parsed = match std::str::from_utf8(&bytes) {
                 Ok(text) if text.trim().is_empty() => continue,
@@ -253,6 +258,19 @@ impl Import<'_> {
     }
 }
 
+/// Reads on to the end of the line, and keeps nothing of it.
+async fn pass_over(reader: &mut (impl AsyncBufRead + Unpin + ?Sized)) -> std::io::Result<()> {
+    loop {
+        let bytes = reader.fill_buf().await?;
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let (done, n) = (end.is_some() || bytes.is_empty(), end.map_or(bytes.len(), |at| at + 1));
+        reader.consume(n);
+        if done {
+            return Ok(());
+        }
+    }
+}
+
 /// Whether the same batch can succeed later.
 fn can_pass(error: &StoreError) -> bool {
     match error {
@@ -276,9 +294,12 @@ fn source_name(file: &Path) -> String {
 }
 
 /// Opens the file or stdin; what begins like gzip is unpacked.
-async fn open(file: &Path) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin + Send>, Option<u64>)> {
+async fn open(
+    file: &Path,
+    count: &Count,
+) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin + Send>, Option<u64>)> {
     let (mut reader, size): (Box<dyn AsyncBufRead + Unpin + Send>, _) = if file == Path::new("-") {
-        (Box::new(BufReader::new(tokio::io::stdin())), None)
+        (Box::new(BufReader::new(count.of(tokio::io::stdin()))), None)
     } else {
         let opened = tokio::fs::File::open(file).await;
         let opened = opened.map_err(|error| {
@@ -288,13 +309,15 @@ async fn open(file: &Path) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin + Sen
         if meta.is_dir() {
             return Err(exit::bad_input(format!("{} is a folder", file.display())));
         }
-        (Box::new(BufReader::with_capacity(1 << 18, opened)), Some(meta.len()))
+        let reader = BufReader::with_capacity(1 << 18, count.of(opened));
+        // A pipe has no length.
+        (Box::new(reader), meta.is_file().then(|| meta.len()))
     };
     let head = reader.fill_buf().await.with_context(|| format!("{}", file.display()))?;
     if head.starts_with(&[0x1f, 0x8b]) {
         let mut decoder = GzipDecoder::new(reader);
         decoder.multiple_members(true);
-        return Ok((Box::new(BufReader::with_capacity(1 << 18, decoder)), None));
+        return Ok((Box::new(BufReader::with_capacity(1 << 18, decoder)), size));
     }
     Ok((reader, size))
 }
@@ -302,13 +325,15 @@ async fn open(file: &Path) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin + Sen
 /// A bar on a terminal, a log line now and then elsewhere.
 struct Progress {
     bar: Option<ProgressBar>,
+    /// Of the file as it lies on the disk.
+    read: Count,
     done: u64,
     start: Instant,
     logged: Instant,
 }
 
 impl Progress {
-    fn new(size: Option<u64>) -> Self {
+    fn new(size: Option<u64>, read: Count) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let (bar, template) = match size {
                 Some(size) => (
@@ -324,12 +349,12 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Self { bar, done: 0, start: now, logged: now }
+        Self { bar, read, done: 0, start: now, logged: now }
     }
 
-    fn read(&self, bytes: u64) {
+    fn read(&self) {
         if let Some(bar) = &self.bar {
-            bar.inc(bytes);
+            bar.set_position(self.read.get());
         }
     }
 

@@ -44,7 +44,7 @@ pub(super) fn parse(
     tenant: &str,
     topics: &std::collections::BTreeMap<String, String>,
 ) -> Result<Append, String> {
-    let line: Line = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let line: Line = serde_json::from_str(text).map_err(|error| why(&error))?;
     let id = line.event_id.unwrap_or_else(|| {
         Uuid::new_v5(&NAMESPACE, format!("{source}\n{number}\n{text}").as_bytes())
     });
@@ -62,6 +62,16 @@ pub(super) fn parse(
     };
     Append::checked(Append { stream, expected: ExpectedVersion::Any, topic, events: vec![event] })
         .map_err(|error| error.to_string())
+}
+
+/// What is wrong, without the number of the line, which is always 1 here and another one in the file.
+fn why(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let text = error.to_string();
+    match text.strip_suffix(&place) {
+        Some(what) => format!("{what} at column {}", error.column()),
+        None => text,
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +110,8 @@ mod tests {
     fn a_broken_line_says_what_is_wrong() {
         let wrong =
             |text: &str| parse(text, "f", 1, DEFAULT_TENANT, &Default::default()).unwrap_err();
-        assert!(wrong(r#"{"aggregate":"A"#).contains("EOF"));
+        let cut = wrong(r#"{"aggregate":"A"#);
+        assert!(cut.contains("EOF") && cut.contains("column 15") && !cut.contains("line"), "{cut}");
         assert!(wrong(r#"{"aggregate":"A","id":"1","payload":{}}"#).contains("type"));
         assert!(wrong(&LINE.replace("payload", "paylod")).contains("paylod"));
         assert!(wrong(&LINE.replace(r#"{"n":9007199254740993}"#, "[1]")).contains("object"));

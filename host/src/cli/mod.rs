@@ -3,6 +3,7 @@
 mod append;
 mod args;
 mod connect;
+mod counted;
 mod dismiss;
 mod dlq;
 mod doctor;
@@ -83,7 +84,12 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
 }
 
 fn start_logging(args: &Args) {
-    let filter = args.log.clone().unwrap_or_else(|| "info,sqlx=warn".to_owned());
+    // A slow statement is news to who runs a host; who asks for much is told by the wait.
+    let usual = match args.command {
+        Command::Run(_) => "info,sqlx=warn",
+        _ => "info,sqlx=error",
+    };
+    let filter = args.log.clone().unwrap_or_else(|| usual.to_owned());
     let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
         eprintln!("warning: --log {filter}: {error}; logging at info");
         EnvFilter::new("info")

@@ -1,23 +1,23 @@
 //! `eventfabric plugin inspect`
 
-use anyhow::Context as _;
-
 use super::args::{self, PluginCommand};
 use super::connect::Context;
-use super::output;
+use super::{exit, output};
 use crate::plugin::{Limits, Runtime};
 use crate::projection::TopicFilter;
 
 pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Result<()> {
     let PluginCommand::Inspect { file, json } = command.command;
     let limits: Limits = context.settings.limits.clone();
-    let bytes = tokio::fs::read(&file).await.with_context(|| format!("{}", file.display()))?;
+    let bytes = tokio::fs::read(&file)
+        .await
+        .map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))?;
     let size = bytes.len();
     let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?;
-    let plugin = runtime
-        .load(bytes.into())
-        .await
-        .with_context(|| format!("{} is no plugin that this host runs", file.display()))?;
+    let plugin = runtime.load(bytes.into()).await.map_err(|error| {
+        let file = file.display();
+        exit::bad_input(format!("{file} is no plugin that this host runs: {error}"))
+    })?;
     let description = &plugin.description;
     if json {
         return output::value(&serde_json::json!({

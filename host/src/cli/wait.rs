@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::connect::Context;
-use super::exit::{Exit, NOT_IN_TIME};
+use super::exit::{Exit, FAILED, NOT_IN_TIME};
 use super::{args, output};
-use crate::runner;
+use crate::{plugin, runner};
 
 /// Between two looks, at most.
 const LOOK: Duration = Duration::from_millis(250);
@@ -18,6 +18,9 @@ pub(super) async fn run(context: &Context, command: args::Wait) -> anyhow::Resul
         let progress = runner::progress(&pool).await?;
         if progress.projections > 0 && progress.behind == 0 {
             return output::line(&format!("caught up after {:.1?}", start.elapsed()));
+        }
+        if progress.projections > 0 {
+            going(&pool).await?;
         }
         if start.elapsed() >= command.timeout {
             if progress.projections == 0 {
@@ -45,4 +48,29 @@ pub(super) async fn run(context: &Context, command: args::Wait) -> anyhow::Resul
         tokio::time::sleep(pause.min(command.timeout.saturating_sub(start.elapsed()))).await;
         pause = (pause * 2).min(LOOK);
     }
+}
+
+/// Fails when a projection that is behind will not move by itself, however long one waits.
+async fn going(pool: &sqlx::PgPool) -> anyhow::Result<()> {
+    let behind = runner::statuses(pool).await?;
+    let behind = |name: &str| behind.iter().any(|status| status.name == name && status.behind > 0);
+    for projection in plugin::registered(pool).await? {
+        let name = &projection.name;
+        let why = match (&projection.paused, projection.failed) {
+            (Some(paused), _) => match &paused.reason {
+                Some(reason) => format!("is paused ({reason}): `projections resume {name}`"),
+                None => format!("is paused: `projections resume {name}`"),
+            },
+            (None, true) => format!(
+                "has stopped: {}",
+                projection.last_error.as_deref().unwrap_or("see the log of its host")
+            ),
+            (None, false) => continue,
+        };
+        if behind(name) {
+            let message = format!("`{name}` is behind and {why}");
+            return Err(Exit { code: FAILED, message }.into());
+        }
+    }
+    Ok(())
 }

@@ -46,6 +46,7 @@ impl Runtime {
     /// Sets up the engine. Compiled plugins are kept in `cache_dir`, which only the host may read
     /// and write: what is in there is run as native code. Hosts on several databases may share it.
     pub fn new(cache_dir: Option<PathBuf>, limits: Limits) -> anyhow::Result<Self> {
+        limits.check()?;
         let cache = cache_dir.as_deref().map(open_cache).transpose()?;
         let (engine, linker) = set_up(&limits, cache).map_err(plain)?;
         start_ticking(&engine)?;
@@ -89,8 +90,9 @@ impl Runtime {
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
         let description = instance::describe(&self.0, &pre, version).await?;
         let description = describe::check(description)?;
+        let limits = Arc::new(self.0.limits.of(&description.name));
         let (shared, upcasters) = (self.0.clone(), self.1.clone());
-        Ok(Plugin { version, description, imports, compile_time, pre, shared, upcasters })
+        Ok(Plugin { version, description, imports, compile_time, pre, limits, shared, upcasters })
     }
 }
 

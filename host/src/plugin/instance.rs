@@ -34,6 +34,7 @@ pub struct Plugin {
     /// How long the compiler took, or the cache.
     pub compile_time: Duration,
     pub(super) pre: ProjectionPre<State>,
+    pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) upcasters: Upcasters,
 }
@@ -56,7 +57,7 @@ pub struct HandleStats {
 impl Plugin {
     /// The limits that it runs within.
     pub fn limits(&self) -> &Limits {
-        &self.shared.limits
+        &self.limits
     }
 
     /// Runs `handle` on a fresh instance. The transaction goes in and comes back; `None` when it
@@ -90,7 +91,7 @@ impl Plugin {
             Ok(events) => events,
             Err(failure) => return (Some(tx), Err(failure)),
         };
-        let limits = self.shared.limits.clone();
+        let limits = self.limits.clone();
         let (begun, most) = (Instant::now(), most.min(limits.batch));
         let Ok(Ok(_slot)) = tokio::time::timeout(most, self.shared.slots.acquire()).await else {
             let message = "no plugin instance became free in time: raise `instances`";
@@ -224,9 +225,10 @@ pub(super) async fn describe(
 }
 
 pub(super) fn new_store(shared: &Shared, state: State) -> Store<State> {
+    let fuel = state.limits.parameter_bytes;
     let mut store = Store::new(&shared.engine, state);
     store.limiter(|state| &mut state.space);
-    store.set_hostcall_fuel(shared.limits.parameter_bytes);
+    store.set_hostcall_fuel(fuel);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|store| {
         let state = store.data();

@@ -1,5 +1,6 @@
 //! Every limit of a plugin, in one place.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -42,6 +43,72 @@ pub struct Limits {
     pub log_lines: u32,
     /// Length of a logged line, in bytes; the rest is cut off.
     pub log_line_bytes: usize,
+    /// What is different for single plugins, by name.
+    pub plugin: BTreeMap<String, PluginLimits>,
+}
+
+/// What one plugin may use, where that differs from what all may: `[limits.plugin.NAME]` in the
+/// settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PluginLimits {
+    /// See [`Limits::memory_bytes`]; not more than that.
+    pub memory_bytes: Option<usize>,
+    /// See [`Limits::table_elements`]; not more than that.
+    pub table_elements: Option<usize>,
+    /// See [`Limits::batch`].
+    #[serde(deserialize_with = "some_duration")]
+    pub batch: Option<Duration>,
+    /// See [`Limits::host_calls`].
+    pub host_calls: Option<u64>,
+    /// See [`Limits::statements`].
+    pub statements: Option<u64>,
+    /// See [`Limits::parameter_bytes`].
+    pub parameter_bytes: Option<usize>,
+    /// See [`Limits::log_lines`].
+    pub log_lines: Option<u32>,
+    /// See [`Limits::log_line_bytes`].
+    pub log_line_bytes: Option<usize>,
+}
+
+impl Limits {
+    /// The limits of one plugin.
+    #[must_use]
+    pub fn of(&self, plugin: &str) -> Self {
+        let mut limits = self.clone();
+        limits.plugin.clear();
+        let Some(own) = self.plugin.get(plugin) else { return limits };
+        let set = |limit: &mut usize, own: Option<usize>| *limit = own.unwrap_or(*limit);
+        set(&mut limits.memory_bytes, own.memory_bytes);
+        set(&mut limits.table_elements, own.table_elements);
+        set(&mut limits.parameter_bytes, own.parameter_bytes);
+        set(&mut limits.log_line_bytes, own.log_line_bytes);
+        limits.batch = own.batch.unwrap_or(limits.batch);
+        limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
+        limits.statements = own.statements.unwrap_or(limits.statements);
+        limits.log_lines = own.log_lines.unwrap_or(limits.log_lines);
+        limits
+    }
+
+    /// Refuses what the pool of instances, which is the same for all, has no room for.
+    ///
+    /// # Errors
+    /// Names the plugin and the limit.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        for (plugin, own) in &self.plugin {
+            for (name, own, all) in [
+                ("memory_bytes", own.memory_bytes, self.memory_bytes),
+                ("table_elements", own.table_elements, self.table_elements),
+            ] {
+                anyhow::ensure!(
+                    own.is_none_or(|own| own <= all),
+                    "limits.plugin.{plugin}.{name} is more than limits.{name}, which is {all}: raise \
+                     that, too"
+                );
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {
@@ -59,6 +126,7 @@ impl Default for Limits {
             parameter_bytes: 64 * MIB,
             log_lines: 1000,
             log_line_bytes: 4 * KIB,
+            plugin: BTreeMap::new(),
         }
     }
 }
@@ -74,6 +142,10 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
         Form::Milliseconds(ms) => Ok(Duration::from_millis(ms)),
         Form::Text(text) => humantime::parse_duration(&text).map_err(serde::de::Error::custom),
     }
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -103,6 +175,28 @@ mod tests {
         assert_eq!(limits.describe, Duration::from_millis(250));
         assert!(parse(r#"{"batch": "soon"}"#).is_err());
         assert!(parse(r#"{"batch": -1}"#).is_err());
+    }
+
+    #[test]
+    fn a_plugin_can_have_limits_of_its_own_within_what_the_pool_has_room_for() {
+        let limits = parse(
+            r#"{"batch": "5s", "plugin": {"slow": {"batch": "1m", "statements": 7},
+                                          "small": {"memory_bytes": 1048576}}}"#,
+        )
+        .unwrap();
+        limits.check().unwrap();
+        let (slow, small, other) = (limits.of("slow"), limits.of("small"), limits.of("other"));
+        assert_eq!((slow.batch, slow.statements), (Duration::from_secs(60), 7));
+        assert_eq!((small.batch, small.memory_bytes), (Duration::from_secs(5), 1 << 20));
+        assert_eq!(slow.memory_bytes, Limits::default().memory_bytes);
+        assert_eq!(other, Limits { batch: Duration::from_secs(5), ..Limits::default() });
+        assert!(
+            parse(r#"{"plugin": {"p": {"instances": 1}}}"#).is_err(),
+            "the pool is one for all"
+        );
+        let large = parse(r#"{"plugin": {"p": {"memory_bytes": 4294967296}}}"#).unwrap();
+        let error = large.check().unwrap_err().to_string();
+        assert!(error.contains("limits.plugin.p.memory_bytes"), "{error}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod watch;
 
 pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
-pub use limits::Limits;
+pub use limits::{Limits, PluginLimits};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,

@@ -10,6 +10,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::outage::Outage;
 use super::tail::Tail;
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -64,7 +65,7 @@ pub(super) async fn follow(
     let head = &parts.head;
     let mut local = parts.wake.subscribe();
     let mut safe = SafeHead::default();
-    let mut failures = 0;
+    let (mut failures, mut outage) = (0, Outage::default());
     let mut warned = false;
     loop {
         let looked = advance(&parts, &mut safe);
@@ -79,6 +80,7 @@ pub(super) async fn follow(
         let wait = match looked {
             Ok(look) => {
                 failures = 0;
+                outage.answered();
                 match look {
                     Look::More => continue,
                     Look::Shorter => {
@@ -95,9 +97,8 @@ pub(super) async fn follow(
             }
             Err(error) => {
                 failures += 1;
-                let delay = RECONNECT.delay(failures);
-                tracing::warn!(%error, ?delay, "cannot read the end of the log");
-                delay
+                outage.failed(&error);
+                RECONNECT.delay(failures)
             }
         };
         match safe.stopped() {
@@ -199,7 +200,9 @@ pub(super) async fn listen(pool: PgPool, hints: watch::Sender<Hints>, stop: Canc
         failures = if result.is_ok() { 1 } else { failures + 1 };
         let delay = RECONNECT.delay(failures);
         if let Err(error) = result {
-            tracing::warn!(%error, ?delay, "cannot listen for hints; polling goes on");
+            // Who reads the log says that the database is away.
+            let error = crate::store::describe(&error);
+            tracing::debug!(error, ?delay, "cannot listen for hints; polling goes on");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -16,6 +16,7 @@ mod host;
 mod idle;
 mod inline;
 mod membership;
+mod outage;
 mod outbox;
 mod partitions;
 mod rebuild;

@@ -248,7 +248,7 @@ pub enum SandboxError {
     #[error(transparent)]
     Sql(#[from] SqlError),
     /// The database failed.
-    #[error("{context}: {source}")]
+    #[error("{context}: {}", said(.source))]
     Database {
         /// What the host was doing.
         context: &'static str,
@@ -270,6 +270,17 @@ impl SandboxError {
 
 fn at(statement: &Option<String>) -> String {
     statement.as_ref().map_or(String::new(), |s| format!(", in `{s}`"))
+}
+
+/// What the server said, without the line of its source that said it.
+fn said(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(db) => match db.code() {
+            Some(code) => format!("{} (SQLSTATE {code})", db.message()),
+            None => db.message().to_owned(),
+        },
+        None => error.to_string(),
+    }
 }
 
 /// The beginning of a statement, for an error.

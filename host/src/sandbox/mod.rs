@@ -13,6 +13,7 @@ mod convert;
 mod error;
 mod execute;
 mod judge;
+mod limits;
 mod migrate;
 mod policy;
 mod read;
@@ -34,41 +35,10 @@ use roles::Names;
 
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};
+pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow};
 pub use value::Value;
-
-/// The limits of the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SandboxConfig {
-    /// Different texts that a plugin may use. More means that it glues values into its SQL.
-    pub max_statements: usize,
-    /// Bytes of one text.
-    pub max_statement_bytes: usize,
-    /// Rows that one query may return.
-    pub max_rows: usize,
-    /// Bytes that one query may return, in PostgreSQL's binary form.
-    pub max_result_bytes: usize,
-    /// Stands in front of a plugin's name in the name of its schema.
-    pub schema_prefix: String,
-    /// How long all migrations of one deploy may take together.
-    #[serde(with = "humantime_serde")]
-    pub migration_timeout: std::time::Duration,
-}
-
-impl Default for SandboxConfig {
-    fn default() -> Self {
-        Self {
-            max_statements: 200,
-            max_statement_bytes: 64 << 10,
-            max_rows: 10_000,
-            max_result_bytes: 16 << 20,
-            schema_prefix: String::new(),
-            migration_timeout: std::time::Duration::from_secs(600),
-        }
-    }
-}
 
 /// The sandbox of a host, for all plugins.
 #[derive(Debug, Clone)]
@@ -164,7 +134,7 @@ impl Sandbox {
         version: Option<String>,
     ) -> Result<Arc<PluginSql>, SandboxError> {
         let names = self.known(name).await?;
-        let (control, config) = (self.control.clone(), self.config.clone());
+        let (control, config) = (self.control.clone(), self.config.of(name));
         Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
     }
 

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgTypeInfo;
 use sqlx::{
-    AssertSqlSafe, Column as _, Either, Executor as _, PgConnection, Row as _, SqlSafeStr as _,
-    Statement as _,
+    AssertSqlSafe, Column as _, Connection as _, Either, Executor as _, PgConnection, Row as _,
+    SqlSafeStr as _, Statement as _,
 };
 
 use super::error::{SqlError, SqlErrorKind};
@@ -121,6 +121,8 @@ pub(super) async fn make(
     // Up to the last word: what stands in front stays, so that the server's positions are right.
     let statement = &statement[..end];
     search(conn, &names.schema).await?;
+    // What this connection remembers of the text may be of before a migration.
+    conn.clear_cached_statements().await?;
     // Under the extended protocol the server takes one command only, and runs nothing here.
     let described = (&mut *conn).prepare(AssertSqlSafe(statement).into_sql_str()).await?;
     let oids = |types: &[PgTypeInfo]| -> Vec<u32> {

@@ -142,5 +142,5 @@ async fn wrong_usage_ends_with_2_and_shows_what_is_right() {
     let said = run(&db, &["events", "--from", "x"]).await;
     said.failed(2, &["--from"]);
     let without = finish(&mut program(&["events"]), b"").await;
-    without.failed(1, &["which database?", "--database-url", "--embedded"]);
+    without.failed(2, &["which database?", "--database-url", "--embedded"]);
 }

@@ -4,6 +4,7 @@ use eventfabric::event::{ExpectedVersion, StreamId};
 use eventfabric::store::{Append, EventStore};
 use eventfabric_tests::{TestDb, database};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 use super::run;
 use crate::store::event;
@@ -108,6 +109,25 @@ async fn lists_of_an_empty_database_are_empty_and_not_missing() {
     assert_eq!(run(&db, &["events"]).await.well().out, "");
     let said = run(&db, &["dlq", "requeue", "--all", "--json"]).await.well();
     assert_eq!(said.json(), json!({"requeued": 0}));
+}
+
+#[tokio::test]
+async fn wait_ends_with_1_when_a_projection_that_is_behind_does_not_move() {
+    let db = log().await;
+    let mut conn = db.connect().await;
+    let version =
+        "INSERT INTO eventfabric.plugin_versions (sha256, plugin_name, bytes, description)
+                   VALUES (repeat('0', 64), 'owners', '', '{}')";
+    let projection = "INSERT INTO eventfabric.projections
+                          (projection_name, mode, active_sha256, state, last_error)
+                      VALUES ('owners', 'catch-up', repeat('0', 64), 'failed', 'x is missing')";
+    for sql in [version, projection] {
+        conn.execute(sql).await.unwrap();
+    }
+    let wait = ["wait", "--caught-up", "--timeout", "60s"];
+    run(&db, &wait).await.failed(1, &["`owners`", "has stopped", "x is missing"]);
+    run(&db, &["projections", "pause", "owners", "--reason", "repairs"]).await.well();
+    run(&db, &wait).await.failed(1, &["`owners`", "is paused (repairs)", "projections resume"]);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_database_that_does_not_exist_is_named() {
 #[tokio::test]
 async fn a_url_that_is_none_is_said_to_be_so_without_showing_it() {
     let said = run_at("mysql//user:secret@x", &["events"]).await;
-    let said = said.failed(1, &["--database-url is not of the form postgres://"]);
+    let said = said.failed(2, &["--database-url is not of the form postgres://"]);
     assert!(!said.err.contains("secret"), "{}", said.err);
 }
 

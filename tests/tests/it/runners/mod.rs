@@ -13,6 +13,7 @@ mod failures_catch_up;
 mod failures_inline;
 mod faults;
 mod inline;
+mod month;
 mod outages;
 pub mod rig;
 mod sessions;

@@ -44,21 +44,26 @@ pub async fn assert_read_models(world: &World) {
         ),
     ] {
         let wanted = std::fs::read_to_string(week_file(&format!("{table}.csv"))).unwrap();
-        let mut wanted: Vec<&str> = wanted.lines().skip(1).collect();
-        wanted.sort_unstable();
-        let sql = format!("COPY (SELECT {columns} FROM {table}.{table}) TO STDOUT (FORMAT csv)");
-        let mut conn = PgConnection::connect_with(&world.db.superuser()).await.unwrap();
-        let chunks: Vec<_> = conn.copy_out_raw(&sql).await.unwrap().try_collect().await.unwrap();
-        let got = String::from_utf8(chunks.concat()).unwrap();
-        let mut got: Vec<&str> = got.lines().collect();
-        got.sort_unstable();
-        let first = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
-        assert!(wanted == got, "{table}: {} rows for {}, {first:?}", got.len(), wanted.len());
+        assert_table(world, table, columns, wanted.lines().skip(1).map(str::to_owned).collect())
+            .await;
     }
     let dead = "SELECT count(*) FROM eventfabric.outbox_dead_letters";
     assert_eq!(world.number(dead).await, 0);
     let stopped = "SELECT count(*) FROM eventfabric.projections WHERE state <> 'running'";
     assert_eq!(world.number(stopped).await, 0);
+}
+
+/// Compares the columns of a plugin's table, as CSV and in any order.
+pub async fn assert_table(world: &World, table: &str, columns: &str, mut wanted: Vec<String>) {
+    wanted.sort_unstable();
+    let sql = format!("COPY (SELECT {columns} FROM {table}.{table}) TO STDOUT (FORMAT csv)");
+    let mut conn = PgConnection::connect_with(&world.db.superuser()).await.unwrap();
+    let chunks: Vec<_> = conn.copy_out_raw(&sql).await.unwrap().try_collect().await.unwrap();
+    let got = String::from_utf8(chunks.concat()).unwrap();
+    let mut got: Vec<String> = got.lines().map(str::to_owned).collect();
+    got.sort_unstable();
+    let first = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
+    assert!(wanted == got, "{table}: {} rows for {}, {first:?}", got.len(), wanted.len());
 }
 
 /// Waits until the import has come this far.
