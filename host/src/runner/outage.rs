@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::store::describe;
+use crate::store::StoreError;
 
 /// Between the first two lines; doubled each time, up to [`LAST`].
 const FIRST: Duration = Duration::from_secs(10);
@@ -19,10 +19,9 @@ pub(super) struct Outage {
 
 impl Outage {
     /// It did not answer.
-    pub(super) fn failed(&mut self, error: &sqlx::Error) {
-        let now = Instant::now();
+    pub(super) fn failed(&mut self, error: &StoreError) {
+        let (now, error) = (Instant::now(), error.to_string());
         if let Some(since) = self.due(now) {
-            let error = describe(error);
             match now - since {
                 Duration::ZERO => {
                     tracing::warn!(error, "cannot read the end of the log; it is tried again");
@@ -30,7 +29,7 @@ impl Outage {
                 away => tracing::warn!(error, ?away, "still cannot read the end of the log"),
             }
         } else {
-            tracing::debug!(error = describe(error), "cannot read the end of the log");
+            tracing::debug!(error, "cannot read the end of the log");
         }
     }
 
