@@ -79,7 +79,7 @@ impl CatchUp {
         let mut tx = Tx::begin(self.store.pool(), active.plugin.limits().batch).await?;
         let locked = store::lock_checkpoint(tx.conn(), place, active.generation).await?;
         // Somebody else is there already, or has passed it: the next step will see.
-        if !locked.is_some_and(|position| position < event.position) {
+        if locked.is_none_or(|position| position >= event.position) {
             tx.rollback().await?;
             return Ok(());
         }
