@@ -299,7 +299,7 @@ async fn open(
         }
         let reader = BufReader::with_capacity(1 << 18, count.of(opened));
         // A pipe has no length.
-        (Box::new(reader), meta.is_file().then(|| meta.len()))
+        (Box::new(reader), meta.is_file().then_some(meta.len()))
     };
     let head = reader.fill_buf().await.with_context(|| format!("{}", file.display()))?;
     if head.starts_with(&[0x1f, 0x8b]) {
