@@ -52,25 +52,29 @@ pub(super) async fn run(context: &Context, command: args::Wait) -> anyhow::Resul
 
 /// Fails when a projection that is behind will not move by itself, however long one waits.
 async fn going(pool: &sqlx::PgPool) -> anyhow::Result<()> {
-    let behind = runner::statuses(pool).await?;
-    let behind = |name: &str| behind.iter().any(|status| status.name == name && status.behind > 0);
-    for projection in plugin::registered(pool).await? {
+    let mut registered = plugin::registered(pool).await?;
+    registered.retain(|projection| !projection.runs());
+    if registered.is_empty() {
+        return Ok(());
+    }
+    let statuses = runner::statuses(pool).await?;
+    for projection in registered {
         let name = &projection.name;
-        let why = match (&projection.paused, projection.failed) {
-            (Some(paused), _) => match &paused.reason {
+        if !statuses.iter().any(|status| status.name == *name && status.behind > 0) {
+            continue;
+        }
+        let why = match &projection.paused {
+            Some(paused) => match &paused.reason {
                 Some(reason) => format!("is paused ({reason}): `projections resume {name}`"),
                 None => format!("is paused: `projections resume {name}`"),
             },
-            (None, true) => format!(
-                "has stopped: {}",
-                projection.last_error.as_deref().unwrap_or("see the log of its host")
-            ),
-            (None, false) => continue,
+            None => {
+                let error = projection.last_error.as_deref().unwrap_or("see the log of its host");
+                format!("has stopped: {error}")
+            }
         };
-        if behind(name) {
-            let message = format!("`{name}` is behind and {why}");
-            return Err(Exit { code: FAILED, message }.into());
-        }
+        let message = format!("`{name}` is behind and {why}");
+        return Err(Exit { code: FAILED, message }.into());
     }
     Ok(())
 }

@@ -37,6 +37,8 @@ async fn connections_that_are_terminated_again_and_again_cost_nothing() {
     let (world, plugins) = (World::new().await, folder(&PLUGINS));
     let mut host = Process::host(&world, Some(plugins.path()), &[]);
     until_deployed(&world).await;
+    // A host that is still starting ends with an error, as any command does.
+    host.until_log("running").await;
     let mut import = import(&world);
     let mut rounds = 0;
     while import.is_running() && rounds < 20 {
@@ -55,6 +57,8 @@ async fn a_database_that_refuses_connections_for_seconds_is_waited_for() {
     let (world, plugins) = (World::new().await, folder(&PLUGINS));
     let mut host = Process::host(&world, Some(plugins.path()), &[]);
     until_deployed(&world).await;
+    // A host that is still starting ends with an error, as any command does.
+    host.until_log("running").await;
     let import = import(&world);
     until_imported(&world, EVENTS / 4).await;
     refuse_connections(&world, true).await;
