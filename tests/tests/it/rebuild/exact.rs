@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
 use eventfabric::plugin::{SettingsChange, change, resume};
@@ -13,10 +14,14 @@ use eventfabric::store::{Append, LetterFilter, notify_events, requeue};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::runners::rig::{Running, World, append, curable, cure, deploy_guest, quick};
 use super::{assert_all_seen, assert_tidy, deeds, ok, options, run, table, until_seen};
+
+/// Between the events of a writer.
+const PACE: Duration = Duration::from_millis(150);
 
 /// Appends events until it is told to stop. Answers how many.
 struct Writer {
@@ -29,11 +34,15 @@ impl Writer {
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
         let task = tokio::spawn(async move {
+            // Not faster than a debug build can handle.
+            let mut pace = tokio::time::interval(PACE);
+            pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut n = 0;
             while !told.load(Ordering::Relaxed) {
                 let stream = StreamId::new("Deeds", (n % 5).to_string()).in_tenant(tenant);
                 append(host.store(), stream, "Deed", &[ok()]).await;
                 n += 1;
+                pace.tick().await;
             }
             n
         });
@@ -51,7 +60,7 @@ async fn rebuilt_while_events_come(name: &str) {
     let world = World::new().await;
     let running = Running::start(&world, quick()).await;
     deploy_guest(&running.host, name).await;
-    deeds(running.host.store(), "default", 20, ok()).await;
+    deeds(running.host.store(), "default", 6, ok()).await;
     let before = table(&world, &format!("{name}.seen")).await;
     let (one, two) =
         (Writer::start(running.host.clone(), "default"), Writer::start(running.host.clone(), "b"));

@@ -43,7 +43,7 @@ pub async fn deeds(store: &EventStore, tenant: &str, n: usize, payload: Value) {
     for _ in 0..n {
         for stream in 0..7 {
             let stream = StreamId::new("Deeds", stream.to_string()).in_tenant(tenant);
-            append(store, stream, "Deed", &[payload.clone()]).await;
+            append(store, stream, "Deed", std::slice::from_ref(&payload)).await;
         }
     }
 }
