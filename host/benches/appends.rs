@@ -1,7 +1,7 @@
 //! Appends a second, by how many callers there are: each in a transaction of its own, by group
 //! commit, and beside them the least that a durable write can be, one row into a bare table.
 //!
-//! All on one server in one run, in turns; compare within the table only. `cargo xtask bench`.
+//! All on one server in one run, in turns; compare within the table only. `cargo xtask bench --of-store appends`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! How long the load of an aggregate takes, by the length of its stream: from all events, and from a
 //! snapshot and the events after it.
 //!
-//! On one server in one run; compare within the table only. `cargo xtask bench loads`.
+//! On one server in one run; compare within the table only. `cargo xtask bench --of-store loads`.
 
 use std::time::{Duration, Instant};
 
