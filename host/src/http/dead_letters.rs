@@ -230,8 +230,8 @@ pub(super) async fn get(
 
 /// Which letters: those that all the fields speak of, which are given. To mean all of a tenant's, give
 /// `all` and nothing else.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = WhichDeadLetters)]
 pub(super) struct WhichBody {
     /// These.

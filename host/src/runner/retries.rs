@@ -309,3 +309,47 @@ impl Lane {
         self.rests_until = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(projection: &str) -> Job {
+        Job::Retry { projection: projection.to_owned(), held: false }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_is_offered_once_and_not_while_it_rests() {
+        let mut work = Work::default();
+        work.offer(retry("mails"));
+        work.offer(Job::Retry { projection: "mails".to_owned(), held: true });
+        work.offer(Job::Backfill { projection: "mails".to_owned() });
+        work.offer(retry("search"));
+        assert_eq!(work.ready.len(), 3, "one retry of a projection at a time");
+
+        let lane = work.lane(&retry("mails"));
+        lane.taken = false;
+        let rest = lane.rest(Backoff { base: LOOK, cap: LOOK });
+        work.ready.clear();
+        assert_eq!(work.offer(retry("mails")), rest);
+        assert!(work.ready.is_empty());
+        tokio::time::advance(rest).await;
+        work.offer(retry("mails"));
+        assert_eq!(work.ready.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_ends_the_rest_of_what_got_nothing_and_not_of_what_fails() {
+        let mut work = Work::default();
+        for (name, failing) in [("idle", false), ("failing", true)] {
+            let lane = work.lane(&retry(name));
+            lane.rest(Backoff { base: LOOK, cap: LOOK });
+            lane.rests_until = Some(Instant::now() + LOOK);
+            lane.failing = failing;
+        }
+        work.wake();
+        work.offer(retry("idle"));
+        work.offer(retry("failing"));
+        assert_eq!(work.ready, [retry("idle")]);
+    }
+}
