@@ -308,7 +308,7 @@ mod tests {
     /// From WHERE to the end of the conditions.
     fn conditions(statement: &str) -> &str {
         let from = statement.find("WHERE").unwrap();
-        let end = statement.find("\nORDER BY").or(statement.find("\n-- A query of one")).unwrap();
+        let end = statement.find("\nORDER BY").or(statement.find("\nLIMIT")).unwrap();
         &statement[from..end]
     }
 

@@ -177,6 +177,22 @@ struct Found<'a> {
 /// Looks at the ids and the JSON path of a query; an error where it is no path.
 async fn look<'a>(conn: &mut PgConnection, filter: &'a Filter) -> Result<Found<'a>, StoreError> {
     let mut found = Found::default();
+    if let (Some(tenant), Some([aggregate]), Some(id)) =
+        (&filter.tenant, filter.aggregates.as_deref(), &filter.aggregate_id)
+    {
+        // In a statement of its own, in the same state of the database: a condition of the scan would
+        // vanish together with the partitions that are pruned.
+        sqlx::query_file!(
+            "src/store/sql/require_attached.sql",
+            tenant,
+            aggregate,
+            id,
+            filter.least_version.unwrap_or(1),
+            filter.greatest_version.unwrap_or(i32::MAX)
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+    }
     if let Some(ids) = &filter.event_ids {
         found.positions = Some(places(&mut *conn, ids).await?.into_values().collect());
     }

@@ -37,10 +37,4 @@ WHERE global_position > $1 AND global_position <= $2
   AND ($19::bool OR dismissed_at IS NULL)
   AND ($20::bool OR dismissed_at IS NOT NULL)
 ORDER BY global_position
--- A query of one stream fails with EF001 where some of these versions are in a detached partition. In the
--- LIMIT, for it must be evaluated where all partitions are pruned, too (see read_stream_forward.sql).
-LIMIT CASE WHEN $4::text IS NULL OR $6::text IS NULL OR cardinality($5::text[]) IS DISTINCT FROM 1
-           THEN $3::bigint
-           WHEN eventfabric.require_attached($4, ($5::text[])[1], $6, coalesce($7::int, 1),
-                                             coalesce($8::int, 2147483647))
-           THEN $3::bigint END
+LIMIT $3
