@@ -17,6 +17,13 @@ pub enum RebuildError {
     /// Somebody else is at it.
     #[error("`{0}` is being rebuilt already, by another program or another task of this one")]
     Busy(String),
+    /// It has not come through the events that were there before it, so it is not known from outside
+    /// which ones its tables hold.
+    #[error(
+        "`{0}` is still on its way through the events that were there before it (see `eventfabric \
+         projections status`); rebuild it when it is through"
+    )]
+    Backfilled(String),
     /// A value that is out of range.
     #[error("{0}")]
     Value(String),

@@ -134,6 +134,9 @@ pub async fn rebuild(
         snapshot.current(name).ok_or_else(|| RebuildError::NotLoaded(name.to_owned()))?.clone();
     let pool = registry.pool().clone();
     let _claim = claim(&pool, name).await?;
+    if rebuild::is_backfilled(&pool, name).await? {
+        return Err(RebuildError::Backfilled(name.to_owned()));
+    }
     let (found, resumed) = begin(registry, &active, options).await?;
     let sql = registry.sandbox().prepare_shadow(&active.plugin.description).await?;
     let shards = rebuild::shards(&pool, name).await?;

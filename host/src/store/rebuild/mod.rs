@@ -19,6 +19,12 @@ pub use hold::{
 };
 pub use open::{Open, blocked_streams, made_up, note_open, open_events, still_open};
 
+/// Whether an async projection is still on its way through the events that were there before it.
+pub async fn is_backfilled(executor: impl PgExecutor<'_>, projection: &str) -> sqlx::Result<bool> {
+    let row = sqlx::query_file!("src/store/rebuild/sql/is_backfilled.sql", projection);
+    Ok(row.fetch_one(executor).await?.is)
+}
+
 /// A rebuild that has begun.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rebuild {

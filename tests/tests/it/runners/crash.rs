@@ -63,7 +63,7 @@ async fn a_host_starts_its_private_server_again_when_that_is_killed() {
     let embedded = format!("--embedded={}", place.postgres().display());
     let plugins = folder(&["counter_v1"]);
     let args = ["run", "--plugins", plugins.path().to_str().unwrap(), &embedded];
-    let mut host = Process::on("postgres://nobody@127.0.0.1:1/none", &args, &[]);
+    let host = Process::on("postgres://nobody@127.0.0.1:1/none", &args, &[]);
     host.until_log("running").await;
     for n in 1..=2 {
         kill_server(&place.postgres());
