@@ -221,7 +221,20 @@ CREATE TABLE eventfabric.projection_checkpoints (
     updated_at timestamp with time zone NOT NULL DEFAULT now(),
     tenant_id text NOT NULL DEFAULT 'default'::text,
     plugin_version text,
+    shards integer NOT NULL DEFAULT 1,
+    owner text,
     CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection_name, tenant_id)
+);
+
+CREATE TABLE eventfabric.projection_positions (
+    projection_name text,
+    tenant_id text,
+    shard integer,
+    shards integer,
+    last_global_position bigint,
+    plugin_version text,
+    owner text,
+    updated_at timestamp with time zone
 );
 
 CREATE TABLE eventfabric.projection_rebuild_open (
@@ -281,6 +294,19 @@ CREATE TABLE eventfabric.projection_retries (
 CREATE INDEX projection_retries_due_idx ON eventfabric.projection_retries USING btree (projection_name, next_attempt_at, global_position) WHERE (NOT held);
 CREATE INDEX projection_retries_held_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position) WHERE held;
 CREATE INDEX projection_retries_stream_idx ON eventfabric.projection_retries USING btree (projection_name, tenant_id, aggregate_name, aggregate_id, global_position);
+
+CREATE TABLE eventfabric.projection_shards (
+    projection_name text NOT NULL,
+    tenant_id text NOT NULL,
+    shard integer NOT NULL,
+    shards integer NOT NULL,
+    last_global_position bigint NOT NULL,
+    plugin_version text,
+    owner text,
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_shards_check CHECK (((shard >= 0) AND (shard < shards))),
+    CONSTRAINT projection_shards_pkey PRIMARY KEY (projection_name, tenant_id, shard)
+);
 
 CREATE TABLE eventfabric.projections (
     projection_name text NOT NULL,
@@ -817,6 +843,12 @@ BEGIN
     RETURN true;
 END
 $function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.shard_of(aggregate_id text, shards integer)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN (((get_byte(sha256(convert_to(aggregate_id, 'UTF8'::name)), 0) * 256) + get_byte(sha256(convert_to(aggregate_id, 'UTF8'::name)), 1)) % shards);
 
 CREATE OR REPLACE FUNCTION eventfabric.stands_on_events()
  RETURNS SETOF text
