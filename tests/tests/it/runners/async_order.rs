@@ -206,7 +206,7 @@ async fn hosts_that_are_killed_never_turn_the_order_of_a_stream_round() {
     ];
     let plugins = folder(&["hostile_async"]);
     let start = || Process::host(&world, Some(plugins.path()), &env);
-    let mut hosts = vec![start(), start()];
+    let mut hosts = [start(), start()];
     hosts[0].until_log("running").await;
     hosts[1].until_log("running").await;
     let store = world.store().await;
