@@ -1,6 +1,6 @@
 //! A host: everything that runs on one database in one process.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,21 +11,14 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::catch_up::CatchUp;
 use super::config::RunnerConfig;
-use super::contention::Contention;
 use super::folder::Folder;
-use super::head::{self, Head, Hints};
-use super::idle::IdleMoves;
+use super::head::{Head, Hints};
 use super::inline::InlinePlugins;
 use super::membership::Membership;
-use super::outbox::OutboxWorker;
-use super::partitions;
-use super::retries::Retries;
-use super::retry::Beside;
-use super::stall::{Stall, StallWatch};
+use super::stall::Stall;
 use super::supervisor::{Supervisor, TaskHealth, supervise};
-use super::tail::Tail;
+use super::tasks::Shared;
 use crate::db;
 use crate::plugin::{Limits, NewProjection, PluginConfig, Registry, Runtime};
 use crate::projection::Mode;
@@ -33,9 +26,6 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::seal::Seal;
 use crate::store::{APPEND_TIMEOUT, EventStore, migrate};
 use crate::upcast::Upcasters;
-
-/// A host that hears of no change looks into the registry this often.
-const FOLLOW: Duration = Duration::from_secs(1);
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -112,20 +102,17 @@ const CONTROL_CONNECTIONS: u32 = 4;
 /// After the time of a batch, how long a transaction in which nothing happens is left alone.
 const LEASE_GRACE: Duration = Duration::from_secs(5);
 
-/// Projections for which work beside the queue is done at the same time, at most.
-const RETRY_LANES: usize = 4;
-
 /// A host with fewer would wait for itself.
 pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
 /// The event store of one database with its plugins.
 pub struct Host {
-    store: EventStore,
-    registry: Arc<Registry>,
-    config: HostConfig,
-    shared: Shared,
-    health: Arc<TaskHealth>,
-    running: AtomicBool,
+    pub(super) store: EventStore,
+    pub(super) registry: Arc<Registry>,
+    pub(super) config: HostConfig,
+    pub(super) shared: Shared,
+    pub(super) health: Arc<TaskHealth>,
+    pub(super) running: AtomicBool,
 }
 
 impl Host {
@@ -165,7 +152,9 @@ impl Host {
         );
         // A host that stands still in the middle of a batch keeps its locks until the server ends its
         // session: no later than it would have ended the batch itself.
-        let lease = (config.limits.batch + LEASE_GRACE).as_millis().to_string();
+        let longest = config.limits.plugin.values().filter_map(|own| own.batch);
+        let longest = longest.fold(config.limits.batch, Duration::max);
+        let lease = (longest + LEASE_GRACE).as_millis().to_string();
         let options = options.options([("idle_in_transaction_session_timeout", lease)]);
         let pool = db::pool(options.clone(), config.max_connections);
         let control = db::pool(options, CONTROL_CONNECTIONS);
@@ -315,239 +304,5 @@ impl Host {
             async move { folder.lock().await.follow().await }
         });
         Ok(())
-    }
-
-    /// Starts what does not depend on which projections there are.
-    fn start_tasks(&self, supervisor: &mut Supervisor, stop: &CancellationToken) -> Shared {
-        let shared = self.shared.clone();
-        let pool = self.store.pool().clone();
-        let (hints, token) = (shared.hints.clone(), stop.clone());
-        supervisor
-            .start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
-
-        let (store, registry) = (self.store.clone(), self.registry.clone());
-        let (told, token, poll) = (shared.clone(), stop.clone(), self.config.runner.poll);
-        supervisor.start("head", move || {
-            let parts = head::Parts {
-                pool: store.pool().clone(),
-                wake: store.wake().clone(),
-                registry: registry.clone(),
-                head: told.head.clone(),
-                tail: told.tail.clone(),
-            };
-            head::follow(parts, told.hints.subscribe(), poll, token.clone())
-        });
-
-        let (pool, members, token) =
-            (self.store.pool().clone(), shared.members.clone(), stop.clone());
-        supervisor.start("membership", move || {
-            let (pool, members, token) = (pool.clone(), members.clone(), token.clone());
-            async move { members.follow(pool, token).await }
-        });
-
-        let pool = self.store.pool().clone();
-        let (idle, members, token) = (shared.idle.clone(), shared.members.clone(), stop.clone());
-        supervisor.start("idle checkpoints", move || {
-            idle.clone().follow(pool.clone(), members.clone(), token.clone())
-        });
-
-        let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
-        supervisor.start("registry", move || {
-            follow_registry(registry.clone(), hints.subscribe(), token.clone())
-        });
-
-        let pool = self.store.pool().clone();
-        let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
-        supervisor.start("partitions", move || {
-            partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
-        });
-
-        let (host, told, token) = (self.parts(), shared.clone(), stop.clone());
-        supervisor.start("stalls", move || {
-            StallWatch {
-                pool: host.store.pool().clone(),
-                registry: host.registry.clone(),
-                head: told.head.subscribe(),
-                stalls: told.stalls.clone(),
-                after: host.runner.stall,
-                foreign_lease: host.runner.r#async.foreign_lease,
-                stop: token.clone(),
-            }
-            .run()
-        });
-
-        let contention = Arc::new(Contention::default());
-        self.start_retries(supervisor, &shared, &contention, stop);
-        for worker in 0..self.config.runner.r#async.workers {
-            let (host, shared, token) = (self.parts(), shared.clone(), stop.clone());
-            let contention = contention.clone();
-            supervisor.start(format!("outbox {worker}"), move || {
-                OutboxWorker {
-                    store: host.store.clone(),
-                    registry: host.registry.clone(),
-                    hints: shared.hints.subscribe(),
-                    retries: shared.retries.clone(),
-                    contention: contention.clone(),
-                    config: host.runner.r#async.clone(),
-                    poll: host.runner.poll,
-                    stop: token.clone(),
-                }
-                .run()
-            });
-        }
-        shared
-    }
-
-    /// Starts what is done beside the queue: attempts at what failed, events of before.
-    fn start_retries(
-        &self,
-        supervisor: &mut Supervisor,
-        shared: &Shared,
-        contention: &Arc<Contention>,
-        stop: &CancellationToken,
-    ) {
-        let beside = Arc::new(Beside {
-            store: self.store.clone(),
-            registry: self.registry.clone(),
-            config: self.config.runner.r#async.clone(),
-            topics: self.config.topics.clone(),
-            contention: contention.clone(),
-            stop: stop.clone(),
-        });
-        let lanes = (self.config.max_connections as usize / 5).clamp(1, RETRY_LANES);
-        let shared = shared.clone();
-        supervisor.start("retries", move || {
-            Retries {
-                beside: beside.clone(),
-                hints: shared.hints.subscribe(),
-                added: shared.retries.subscribe(),
-                head: shared.head.subscribe(),
-                lanes,
-            }
-            .run()
-        });
-    }
-
-    /// Starts a task for each catch-up projection, those that come later included, until cancelled.
-    async fn start_projections(
-        &self,
-        supervisor: &mut Supervisor,
-        shared: &Shared,
-        stop: &CancellationToken,
-    ) {
-        let mut changes = self.registry.changes();
-        let mut started: HashSet<(String, i32)> = HashSet::new();
-        loop {
-            for (name, registered) in &self.registry.snapshot().registered {
-                let shards = match registered.mode {
-                    Mode::Inline | Mode::Async => 0,
-                    Mode::CatchUp => registered.settings.shards,
-                };
-                for shard in (0..shards).filter(|shard| started.insert((name.clone(), *shard))) {
-                    self.start_catch_up(supervisor, shared, stop, name, shard);
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = changes.changed() => {}
-            }
-        }
-    }
-
-    fn start_catch_up(
-        &self,
-        supervisor: &mut Supervisor,
-        shared: &Shared,
-        stop: &CancellationToken,
-        name: &str,
-        shard: i32,
-    ) {
-        let (host, shared, token, name) =
-            (self.parts(), shared.clone(), stop.clone(), name.to_owned());
-        supervisor.start(format!("catch-up {name} {shard}"), move || {
-            CatchUp {
-                name: name.clone(),
-                shard,
-                store: host.store.clone(),
-                registry: host.registry.clone(),
-                head: shared.head.subscribe(),
-                tail: shared.tail.clone(),
-                idle: shared.idle.clone(),
-                members: shared.members.clone(),
-                config: host.runner.catch_up.clone(),
-                poll: host.runner.poll,
-                stop: token.clone(),
-            }
-            .run()
-        });
-    }
-
-    fn parts(&self) -> Parts {
-        Parts {
-            store: self.store.clone(),
-            registry: self.registry.clone(),
-            runner: self.config.runner.clone(),
-        }
-    }
-}
-
-/// What every task needs.
-#[derive(Clone)]
-struct Parts {
-    store: EventStore,
-    registry: Arc<Registry>,
-    runner: RunnerConfig,
-}
-
-/// What the tasks tell each other.
-#[derive(Clone)]
-struct Shared {
-    hints: watch::Sender<Hints>,
-    head: watch::Sender<Head>,
-    retries: watch::Sender<u64>,
-    tail: Arc<Tail>,
-    idle: Arc<IdleMoves>,
-    members: Arc<Membership>,
-    stalls: watch::Sender<Vec<Stall>>,
-}
-
-/// Keeps the registry of this host up to date with the database.
-async fn follow_registry(
-    registry: Arc<Registry>,
-    mut hints: watch::Receiver<Hints>,
-    stop: CancellationToken,
-) {
-    let mut seen = hints.borrow_and_update().plugins;
-    let mut failing = false;
-    loop {
-        let synced = tokio::select! {
-            biased;
-            synced = registry.sync() => synced,
-            () = stop.cancelled() => return,
-        };
-        match synced {
-            Ok(()) => failing = false,
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
-                }
-                failing = true;
-            }
-        }
-        let sleep = tokio::time::sleep(FOLLOW);
-        tokio::pin!(sleep);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = &mut sleep => break,
-                _ = hints.changed() => {
-                    let plugins = hints.borrow_and_update().plugins;
-                    if plugins != seen {
-                        seen = plugins;
-                        break;
-                    }
-                }
-            }
-        }
     }
 }

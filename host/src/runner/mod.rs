@@ -27,6 +27,7 @@ mod stall;
 mod status;
 mod supervisor;
 mod tail;
+mod tasks;
 mod tenants;
 
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};

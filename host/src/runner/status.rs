@@ -28,7 +28,8 @@ pub struct ProjectionStatus {
     /// The greatest position of the log that is visible.
     pub log_end: i64,
     /// Catch-up: visible events after its checkpoints, of whatever type; counted up to a million a
-    /// tenant. Async: rows of the outbox and its own retries.
+    /// tenant. Async: rows of the outbox, its own retries, and the positions of older events that it is
+    /// still to be given.
     pub behind: i64,
     /// How old the oldest of them is, in seconds: by the time of the event, or for an async one since it
     /// was queued. 0 where there is none.
@@ -95,7 +96,7 @@ pub async fn statuses(pool: &PgPool) -> sqlx::Result<Vec<ProjectionStatus>> {
         .into_iter()
         .map(|row| ProjectionStatus {
             behind: match row.mode.as_str() {
-                "async" => row.queued + row.retries,
+                "async" => row.queued + row.retries + row.backfill,
                 _ => row.behind,
             },
             state: match row.paused_at {

@@ -1,6 +1,7 @@
 -- How each projection stands. A catch-up projection stands where its slowest tenant does; an async
 -- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
--- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey, projection_retries_due_idx.
+-- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey,
+-- projection_retries_due_idx, projection_backfills_pkey.
 SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error, p.shards,
        p.paused_at, p.paused_by, p.pause_reason,
        (SELECT coalesce(max(global_position), 0) FROM eventfabric.events) AS "log_end!",
@@ -12,6 +13,11 @@ SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p
        (SELECT count(*) FROM (SELECT FROM eventfabric.outbox o
                               WHERE p.mode = 'async' AND o.dead_lettered_at IS NULL
                               LIMIT 1000000) queued) AS "queued!",
+       coalesce((SELECT greatest(coalesce(f.target,
+                                          (SELECT max(global_position) FROM eventfabric.events), 0)
+                                 - f.last_position, 0)
+                 FROM eventfabric.projection_backfills f
+                 WHERE f.projection_name = p.projection_name), 0) AS "backfill!",
        coalesce(greatest(extract(epoch FROM now() - least(c.oldest, r.oldest, q.oldest))::float8, 0),
                 0) AS "lag_seconds!",
        b.plugin_version AS "rebuild_version?", b.starts_after AS "rebuild_starts_after?",

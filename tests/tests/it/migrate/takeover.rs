@@ -33,7 +33,7 @@ async fn rows(conn: &mut PgConnection, table: &str) -> Vec<String> {
             "projection_name,plugin_version,first_failed_at,aggregate_name,aggregate_id,error_class,\
              sqlstate,failed_sql"
         }
-        "projection_checkpoints" => "plugin_version",
+        "projection_checkpoints" => "plugin_version,shards,owner",
         "snapshots" => "rebuild_requested_at",
         _ => "",
     };

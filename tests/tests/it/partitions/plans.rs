@@ -63,12 +63,13 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 async fn a_page_of_the_log_comes_from_the_partitions_of_its_positions() {
     let (db, _store) = filled(10, 75).await;
     let log = "store/sql/read_log.sql";
-    let one = touched(&db, log, "32, 38, 100, NULL, NULL, NULL, false").await;
+    let one = touched(&db, log, "32, 38, 100, NULL, NULL, NULL, false, NULL, 0").await;
     assert_eq!(one, names(&["events_p_30_40"]));
-    let two = touched(&db, log, "35, 45, 100, NULL, NULL, 'default', false").await;
+    let two = touched(&db, log, "35, 45, 100, NULL, NULL, 'default', false, NULL, 0").await;
     assert_eq!(two, names(&["events_p_30_40", "events_p_40_50"]));
     // And no further than the page goes.
-    let first = touched(&db, log, "32, 9223372036854775807, 3, NULL, NULL, NULL, false").await;
+    let first =
+        touched(&db, log, "32, 9223372036854775807, 3, NULL, NULL, NULL, false, NULL, 0").await;
     assert_eq!(first, names(&["events_p_30_40"]));
 }
 

@@ -51,7 +51,7 @@ async fn spoil(db: &TestDb, change: &str) {
 const MARK: &str = r#"state = jsonb_set(state, '{cents}', '1000')"#;
 
 #[tokio::test]
-async fn a_snapshot_is_written_n_events_after_the_last_not_at_multiples_of_n() {
+async fn snapshots_are_missed_only_where_none_is_due_not_at_multiples_of_n() {
     let (db, factory) = snapshotting(SnapshotPolicy::every(10)).await;
     opened(&factory, "1", 8).await;
     assert_eq!(version(&db).await, 0);
