@@ -23,7 +23,8 @@ const LINES: [&str; 10] = [
 
 /// The second run finds tables, plugin and accounts of the first one.
 pub fn bank() -> anyhow::Result<()> {
-    run(&mut cargo(&["build", "--package", "eventfabric", "--example", "bank"]))?;
+    // With the features of the whole workspace, as everything else is compiled.
+    run(&mut cargo(&["build", "--workspace", "--example", "bank"]))?;
     let wanted = target_dir().join("bank-example");
     let dir = output(command(testdb()?).arg("reachable").arg(&wanted))?;
     let dir = Path::new(dir.trim());

@@ -122,6 +122,6 @@ async fn a_tenant_of_the_settings_needs_no_other_database() {
     say(&[&APPEND[..], &["--tenant", "acme"]].concat()).await.well();
     let events = say(&["events", "A/1", "--tenant", "acme", "--count"]).await.well();
     assert_eq!(events.out.trim(), "1");
-    say(&APPEND).await.failed(1, &["which database?"]);
+    say(&APPEND).await.failed(2, &["which database?"]);
     assert_eq!(rows(&own).await.0, 1);
 }
