@@ -49,11 +49,13 @@ impl Shard {
     /// (`eventfabric.shard_of`): the first two bytes of the SHA-256 of the id, modulo the number of
     /// shards.
     pub fn holds(self, id: &str) -> bool {
-        if self.is_all() {
-            return true;
-        }
+        self.is_all() || Self::of(id, self.count) == self.index
+    }
+
+    /// Which of `count` shards (1 or more) the streams of this id are part of.
+    pub fn of(id: &str, count: i32) -> i32 {
         let hash = Sha256::digest(id);
-        i32::from(u16::from_be_bytes([hash[0], hash[1]])) % self.count == self.index
+        i32::from(u16::from_be_bytes([hash[0], hash[1]])) % count
     }
 }
 

@@ -13,7 +13,7 @@ use super::problem::{Code, Problem};
 use super::projections::{ProjectionBody, one};
 use super::responses::{ChangeProblems, json};
 use super::state::Api;
-use crate::plugin::{self, MAX_SHARDS, SettingsError, Start};
+use crate::plugin::{self, SettingsError, Start};
 use crate::runner::{self, RebuildOptions, RebuildProgress, ResetError};
 use crate::store;
 
@@ -160,9 +160,7 @@ pub(super) async fn rebuild(
     Name(name): Name,
     Json(body): Json<RebuildRequest>,
 ) -> Result<Response, Problem> {
-    if body.shards.is_some_and(|shards| !(1..=MAX_SHARDS).contains(&shards)) {
-        return Err(Problem::new(Code::InvalidBody, format!("shards: from 1 to {MAX_SHARDS}")));
-    }
+    body.shards.map_or(Ok(()), plugin::check_shards).map_err(refused)?;
     let options = RebuildOptions {
         from: body.from.map_or(Ok(Start::Default), |text| start("from", &text))?,
         shards: body.shards,

@@ -28,7 +28,7 @@ pub use limits::{Limits, PluginLimits};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,
-    Start, change, pause, renew, resume,
+    Start, change, check_shards, pause, renew, resume,
 };
 pub use version::{InvalidVersion, Version, check_name};
 pub use watch::{Found, FoundError, Item, Settle, watch};

@@ -189,7 +189,11 @@ impl NewProjection {
     }
 }
 
-fn check_shards(shards: i32) -> Result<(), SettingsError> {
+/// Refuses a number of shards that can't be.
+///
+/// # Errors
+/// [`SettingsError::Value`].
+pub fn check_shards(shards: i32) -> Result<(), SettingsError> {
     if (1..=MAX_SHARDS).contains(&shards) {
         return Ok(());
     }

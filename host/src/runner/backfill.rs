@@ -4,6 +4,7 @@ use super::deliver::{Bounds, Interrupted, deliver};
 use super::outbox::{log_failure, stop, untried};
 use super::retry::{Beside, Pace, STATEMENT_TIMEOUT, Step, keeps_order};
 use super::supervisor::unless_stopped;
+use super::topics::with_topic;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::Active;
@@ -95,11 +96,7 @@ impl Beside {
         };
         let last = page.events.last().map(|event| event.position);
         let upto = last.filter(|_| page.full).unwrap_or(until);
-        let with_topic = |mut event: Event| {
-            event.topic = self.topics.get(&event.stream.aggregate).cloned();
-            event
-        };
-        let events = page.events.into_iter().map(with_topic);
+        let events = page.events.into_iter().map(|event| with_topic(event, &self.topics));
         Ok((events.filter(|event| active.wants(event)).collect(), upto))
     }
 
@@ -131,15 +128,7 @@ impl Beside {
         }
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, time, stop: &self.stop };
-        let delivery = match deliver(tx, active, &events, &bounds).await {
-            Ok(delivery) => delivery,
-            Err((tx, why)) => {
-                if let Some(tx) = tx {
-                    tx.rollback().await?;
-                }
-                return Err(why);
-            }
-        };
+        let delivery = deliver(tx, active, &events, &bounds).await?;
         if let Some((left, failure)) = delivery.left {
             if failure.kind == FailureKind::Fatal {
                 delivery.tx.rollback().await?;

@@ -88,17 +88,17 @@ pub(super) fn cause(failure: &Failure) -> Cause<'_> {
     }
 }
 
-/// Hands events to a projection.
+/// Hands events to a projection. When nothing was delivered, the transaction is rolled back.
 pub(super) async fn deliver(
     mut tx: Tx,
     active: &Active,
     events: &[Event],
     bounds: &Bounds<'_>,
-) -> Result<Delivery, (Option<Tx>, Interrupted)> {
+) -> Result<Delivery, Interrupted> {
     let start = Instant::now();
     let lost = |message: String| {
         let projection = Some(active.plugin.description.name.clone());
-        (None, Interrupted::Lost { projection, message })
+        Interrupted::Lost { projection, message }
     };
     let mut failed: Vec<(usize, Failure)> = Vec::new();
     let mut behind = Vec::new();
@@ -119,9 +119,7 @@ pub(super) async fn deliver(
                 continue;
             }
         }
-        if let Err(error) = tx.savepoint(SAVEPOINT).await {
-            return Err((None, error.into()));
-        }
+        tx.savepoint(SAVEPOINT).await?;
         let (back, result) =
             active.plugin.handle(tx, &active.sql, &events[from..to], &active.config).await;
         let Some(back) = back else {
@@ -134,9 +132,7 @@ pub(super) async fn deliver(
         tx = back;
         let failure = match result {
             Ok(_) => {
-                if let Err(error) = tx.release(SAVEPOINT).await {
-                    return Err((None, error.into()));
-                }
+                tx.release(SAVEPOINT).await?;
                 continue;
             }
             Err(failure) => failure,
@@ -151,17 +147,13 @@ pub(super) async fn deliver(
             && failure.index.is_none()
             && bounds.interrupted < give_way
         {
+            tx.rollback().await?;
             let projection = active.plugin.description.name.clone();
-            return Err((Some(tx), Interrupted::Retry { projection, failure }));
+            return Err(Interrupted::Retry { projection, failure });
         }
         // Undone, and forgotten: savepoints of the same name would pile up.
-        let undone = async {
-            tx.rollback_to(SAVEPOINT).await?;
-            tx.release(SAVEPOINT).await
-        };
-        if let Err(error) = undone.await {
-            return Err((None, error.into()));
-        }
+        tx.rollback_to(SAVEPOINT).await?;
+        tx.release(SAVEPOINT).await?;
         let fatal = failure.kind == FailureKind::Fatal;
         let found = !fatal && to - from == 1;
         let out_of_time = start.elapsed() >= bounds.time || bounds.stop.is_cancelled();

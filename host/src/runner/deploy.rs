@@ -167,7 +167,7 @@ async fn on_trial(
     let delivery = match deliver(tx, &active, &events, &bounds).await {
         Ok(delivery) => delivery,
         // That says nothing of the version.
-        Err((_, why)) => {
+        Err(why) => {
             tracing::debug!(plugin = name, ?why, "the trial was interrupted");
             return Err(StoreError::from(sqlx::Error::WorkerCrashed).into());
         }

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::outage::Outage;
+use super::supervisor::unless_stopped;
 use super::tail::Tail;
 use crate::backoff::Backoff;
 use crate::event::Event;
@@ -68,12 +69,7 @@ pub(super) async fn follow(
     let (mut failures, mut outage) = (0, Outage::default());
     let mut warned = false;
     loop {
-        let looked = advance(&parts, &mut safe);
-        let looked = tokio::select! {
-            biased;
-            looked = looked => looked,
-            () = stop.cancelled() => return,
-        };
+        let looked = unless_stopped(&stop, advance(&parts, &mut safe)).await;
         if stop.is_cancelled() {
             return;
         }

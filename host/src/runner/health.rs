@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::stall::paused;
 use super::status::statuses;
-use crate::store::{Backlog, EventStore, StoreError, tenants};
+use crate::store::{Backlog, EventStore, StoreError};
 
 /// How the delivery of one database stands.
 #[derive(Debug, Clone, Serialize)]
@@ -56,14 +56,13 @@ pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
     let at = Instant::now();
     let outbox = store.backlog(None).await?;
     let statuses = statuses(pool).await?;
-    let tenants = tenants(pool).await?;
-    let lags = sqlx::query_file!("src/runner/sql/lags.sql", &tenants).fetch_all(pool).await?;
+    let due = sqlx::query_file!("src/runner/sql/due.sql").fetch_all(pool).await?;
     let projections = statuses.into_iter().map(|status| {
-        let lag = lags.iter().find(|lag| lag.name == status.name);
-        let paused = lag.and_then(|lag| {
-            let (by, reason) = (lag.paused_by.as_deref(), lag.pause_reason.as_deref());
-            lag.paused_at.map(|at| paused(at, by, reason))
-        });
+        let due = due.iter().find(|due| due.name == status.name);
+        let paused = status
+            .paused
+            .as_ref()
+            .map(|pause| paused(pause.at, pause.by.as_deref(), pause.reason.as_deref()));
         let failed = status.state == "failed";
         ProjectionHealth {
             state: match (&paused, failed) {
@@ -72,8 +71,8 @@ pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
                 (None, false) => "running",
             },
             reason: paused.or(status.last_error.filter(|_| failed)),
-            lag_seconds: lag.and_then(|lag| lag.seconds).filter(|_| status.behind > 0),
-            due: lag.map_or(0, |lag| lag.due),
+            lag_seconds: (status.behind > 0).then_some(status.lag_seconds),
+            due: due.map_or(0, |due| due.due),
             name: status.name,
             mode: status.mode,
             position: status.position,

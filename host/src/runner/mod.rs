@@ -29,6 +29,7 @@ mod supervisor;
 mod tail;
 mod tasks;
 mod tenants;
+mod topics;
 
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy};

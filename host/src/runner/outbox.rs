@@ -239,15 +239,7 @@ impl OutboxWorker {
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
         let bounds =
             Bounds { interrupted, give_way: GIVE_WAY, order, time: HOLD, stop: &self.stop };
-        let delivery = match deliver(tx, active, &events, &bounds).await {
-            Ok(delivery) => delivery,
-            Err((tx, why)) => {
-                if let Some(tx) = tx {
-                    tx.rollback().await?;
-                }
-                return Err(why);
-            }
-        };
+        let delivery = deliver(tx, active, &events, &bounds).await?;
         aside.extend(delivery.failed.iter().map(|(index, failure)| {
             log_failure(active, &events[*index], 1, failure);
             Aside {

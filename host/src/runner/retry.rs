@@ -146,15 +146,7 @@ impl Beside {
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, time, stop: &self.stop };
-        let delivery = match deliver(tx, active, &events, &bounds).await {
-            Ok(delivery) => delivery,
-            Err((tx, why)) => {
-                if let Some(tx) = tx {
-                    tx.rollback().await?;
-                }
-                return Err(why);
-            }
-        };
+        let delivery = deliver(tx, active, &events, &bounds).await?;
         let mut tx = delivery.tx;
         for (index, failure) in &delivery.failed {
             let event = &events[*index];

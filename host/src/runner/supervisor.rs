@@ -16,14 +16,14 @@ const RESTART: Backoff = Backoff { base: Duration::from_millis(200), cap: Durati
 
 /// Waits for the database, but no longer than the host is to run: a database that is away would
 /// keep it for the time-out of its pool. What has begun is finished; this is for beginning.
-pub(super) async fn unless_stopped<T>(
+pub(super) async fn unless_stopped<T, E: From<sqlx::Error>>(
     stop: &CancellationToken,
-    work: impl Future<Output = sqlx::Result<T>>,
-) -> sqlx::Result<T> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
     tokio::select! {
         biased;
         done = work => done,
-        () = stop.cancelled() => Err(sqlx::Error::PoolClosed),
+        () = stop.cancelled() => Err(sqlx::Error::PoolClosed.into()),
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
+use crate::store::PAGE_BYTES;
 
 /// Events that are kept, at most.
 const EVENTS: usize = 20_000;
 /// Bytes of payload that are kept, at most.
 const BYTES: usize = 32 * 1024 * 1024;
-/// Bytes of payload in a batch.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// What was read longer ago is read again by who wants it: it may have been dismissed meanwhile.
 const FRESH: Duration = Duration::from_secs(10);
 
@@ -84,7 +83,7 @@ impl Tail {
         for (_, event) in upto.filter(|(_, event)| wants(event)) {
             bytes += event.payload.get().len();
             found.events.push(Event::clone(event));
-            if found.events.len() >= limit || bytes >= BATCH_BYTES {
+            if found.events.len() >= limit || bytes >= PAGE_BYTES {
                 found.full = true;
                 break;
             }

@@ -56,6 +56,8 @@ pub use outbox::{
     Batch, Claimed, ForeignWorker, acknowledge, async_epoch, claim, foreign_worker, outbox_depth,
 };
 pub use query::{Dismissed, Query};
+#[cfg(feature = "runtime")]
+pub(crate) use read::PAGE_BYTES;
 pub use read::{Direction, LogFilter, Page, log_page};
 pub use retry::{
     Aside, Due, Retry, claim_retries, due_retries, put_aside, retry_done, retry_later,

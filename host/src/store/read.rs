@@ -12,7 +12,7 @@ use crate::event::{Event, MAX_VERSION, Shard, StreamId};
 /// Events that a read holds in memory at a time.
 pub(super) const PAGE: i64 = 500;
 /// Bytes of payload after which a page ends early.
-pub(super) const PAGE_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// A page of the log, or of a stream.
 #[derive(Debug, Default)]

@@ -2,9 +2,9 @@
 //! first of them stands, then all checkpoints are made anew at that position, in one transaction. The
 //! task of shard 0 does it, under a lock on the layout, while the others wait.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::step::Batch;
+use super::step::{Batch, Handled};
 use super::tenant::Tenant;
 use super::{CatchUp, Step};
 use crate::db::Tx;
@@ -76,36 +76,12 @@ impl CatchUp {
         let until = filter.until.unwrap_or(target);
         let page = store::log_page(tx.conn(), &filter, state.batch(&self.config)).await?;
         let batch = Batch { events: page.events, full: page.full, until };
-        let (upto, events) = (batch.upto(), batch.events.len());
-        let started = Instant::now();
-        let (tx, result) = match events {
-            0 => (Some(tx), Ok(())),
-            _ => {
-                let handled =
-                    active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
-                (handled.0, handled.1.map(drop))
-            }
-        };
-        match (tx, result) {
-            (Some(mut tx), Ok(())) => {
-                let version = active.plugin.version.full();
-                store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
-                tx.commit().await?;
-                let layout = state.layout;
-                let overcome = state.done(upto, events, started.elapsed(), &self.config);
-                // Not what is known of shard 0.
-                (state.layout, state.seen) = (layout, 0);
-                Ok(if overcome { Step::Overcome } else { Step::Again })
-            }
-            (tx, Err(failure)) => {
-                if let Some(tx) = tx {
-                    tx.rollback().await?;
-                }
-                self.failed(active, &place, state, from, &batch.events, failure).await?;
-                Ok(Step::Again)
-            }
-            (None, Ok(())) => Err(sqlx::Error::WorkerCrashed.into()),
-        }
+        let known = state.layout;
+        let handled = self.handle(tx, active, &place, state, from, &batch).await?;
+        let Handled::Well { overcome } = handled else { return Ok(Step::Again) };
+        // Not what is known of shard 0.
+        (state.layout, state.seen) = (known, 0);
+        Ok(if overcome { Step::Overcome } else { Step::Again })
     }
 }
 

@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use super::ahead::Ahead;
+use super::tenant::{Tenant, Watch};
 use super::{CatchUp, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
 use crate::plugin::Active;
 use crate::runner::supervisor::unless_stopped;
-use crate::store::{self, IdleMove, LogFilter, StoreError};
-
-use super::tenant::{Tenant, Watch};
+use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
 
 /// Positions that one batch looks through, so that a projection of rare events, or of a quiet
 /// tenant, gets through a long log in steps that end within the time of a batch.
@@ -34,6 +33,17 @@ impl Batch {
             _ => self.until,
         }
     }
+}
+
+/// What became of a batch.
+pub(super) enum Handled {
+    /// The checkpoint is past it.
+    Well {
+        /// With an event that had failed before.
+        overcome: bool,
+    },
+    /// It was rolled back, and it is decided how to go on.
+    Failed,
 }
 
 impl CatchUp {
@@ -93,47 +103,61 @@ impl CatchUp {
         }
         let batch = self.read(&mut tx, active, tenant, state, place.shard, position, head).await?;
         let upto = batch.upto();
-        if batch.events.is_empty() {
-            let version = active.plugin.version.full();
-            store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
-            tx.commit().await?;
-            state.passed(upto);
-            return Ok(if upto < head { Step::Again } else { Step::Idle });
-        }
         if batch.full && state.reads_ahead() {
             let filter = self.filter(active, tenant, place.shard, upto, head);
             state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.config)));
+        }
+        Ok(match self.handle(tx, active, &place, state, position, &batch).await? {
+            Handled::Failed => Step::Again,
+            Handled::Well { overcome: true } => Step::Overcome,
+            Handled::Well { .. } if upto < head => Step::Again,
+            Handled::Well { .. } => Step::Idle,
+        })
+    }
+
+    /// Hands a batch to the plugin, where it has any event, and moves the checkpoint that the transaction
+    /// has locked at `position` past it.
+    pub(super) async fn handle(
+        &self,
+        mut tx: Tx,
+        active: &Active,
+        place: &Place,
+        state: &mut Tenant,
+        position: i64,
+        batch: &Batch,
+    ) -> Result<Handled, StoreError> {
+        let (upto, version) = (batch.upto(), active.plugin.version.full());
+        if batch.events.is_empty() {
+            store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
+            tx.commit().await?;
+            state.passed(upto);
+            return Ok(Handled::Well { overcome: false });
         }
         let started = Instant::now();
         let (tx, result) =
             active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
-                let version = active.plugin.version.full();
-                store::save_checkpoint(tx.conn(), &place, upto, self.mover(&version)).await?;
+                store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
                 tx.commit().await?;
                 tracing::debug!(
                     projection = self.name,
-                    tenant,
-                    shard = self.shard,
+                    tenant = place.tenant,
+                    shard = place.shard.index,
                     events = batch.events.len(),
                     upto,
                     ?stats,
                     "batch handled"
                 );
-                let took = started.elapsed();
-                Ok(match state.done(upto, batch.events.len(), took, &self.config) {
-                    true => Step::Overcome,
-                    false if upto < head => Step::Again,
-                    false => Step::Idle,
-                })
+                let (events, took) = (batch.events.len(), started.elapsed());
+                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.config) })
             }
             (tx, Err(failure)) => {
                 if let Some(tx) = tx {
                     tx.rollback().await?;
                 }
-                self.failed(active, &place, state, position, &batch.events, failure).await?;
-                Ok(Step::Again)
+                self.failed(active, place, state, position, &batch.events, failure).await?;
+                Ok(Handled::Failed)
             }
             (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
         }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::live::{Live, with_topic};
+use super::live::Live;
 use super::{RebuildError, RebuildProgress, Target};
 use crate::backoff::Backoff;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
 use crate::projection::{Failure, FailureKind};
+use crate::runner::topics::with_topic;
 use crate::store::rebuild::{self, Shard};
 
 /// Positions that one batch looks through, so that it ends in time where events are rare.

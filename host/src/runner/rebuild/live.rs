@@ -1,16 +1,15 @@
 //! Which events the live tables hold. A rebuilt projection must hold exactly these when it takes their
 //! place, for the others are still to come to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::RebuildError;
 use crate::db::Tx;
-use crate::event::Event;
+use crate::event::Shard;
 use crate::plugin::Active;
 use crate::projection::Mode;
 use crate::store::rebuild::{self, LivePosition};
@@ -112,16 +111,10 @@ impl Live {
         let Some(shards) = tenants.get(tenant) else { return false };
         let live = match shards.as_slice() {
             [one] => Some(one),
-            shards => shards.get(shard_of(id, shards.len())),
+            shards => shards.get(Shard::of(id, shards.len() as i32) as usize),
         };
         live.is_some_and(|live| position <= *live)
     }
-}
-
-/// The part that a stream belongs to, as the database has it (`page.sql`).
-fn shard_of(id: &str, shards: usize) -> usize {
-    let hash = Sha256::digest(id);
-    usize::from(u16::from_be_bytes([hash[0], hash[1]])) % shards.max(1)
 }
 
 /// Moves the safe head to what is visible now, however long a transaction takes that can still add an
@@ -158,12 +151,6 @@ async fn settled(
     Ok(head.position())
 }
 
-/// Gives an event the topic that its outbox row had, as the settings have it: the row is gone.
-pub(super) fn with_topic(mut event: Event, topics: &BTreeMap<String, String>) -> Event {
-    event.topic = topics.get(&event.stream.aggregate).cloned();
-    event
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +166,7 @@ mod tests {
         assert!(live.has_passed("a", "1", 7) && !live.has_passed("a", "1", 8));
         assert!(!live.has_passed("c", "1", 1), "a tenant that has not begun");
         let (even, odd) = ("1", "3");
-        assert_eq!((shard_of(even, 2), shard_of(odd, 2)), (0, 1));
+        assert_eq!((Shard::of(even, 2), Shard::of(odd, 2)), (0, 1));
         assert!(live.has_passed("b", even, 10) && !live.has_passed("b", even, 11));
         assert!(live.has_passed("b", odd, 20) && !live.has_passed("b", odd, 21));
     }

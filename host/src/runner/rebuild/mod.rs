@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, MAX_SHARDS, ProjectionSettings, Registry, Start};
+use crate::plugin::{Active, MAX_SHARDS, ProjectionSettings, Registry, Start, check_shards};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::sandbox::PluginSql;
 use crate::store::partition;
@@ -121,9 +121,8 @@ pub async fn rebuild(
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
     let start = Instant::now();
-    if let Some(shards) = options.shards.filter(|shards| !(1..=MAX_SHARDS).contains(shards)) {
-        let message = format!("shards is {shards}, and must be from 1 to {MAX_SHARDS}");
-        return Err(RebuildError::Value(message));
+    if let Some(Err(error)) = options.shards.map(check_shards) {
+        return Err(RebuildError::Value(error.to_string()));
     }
     registry.sync().await.map_err(|_| RebuildError::NotLoaded(name.to_owned()))?;
     let snapshot = registry.snapshot();

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use super::live::{Live, with_topic};
+use super::live::Live;
 use super::{BRIEFLY, RebuildError, Work, wants};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{self, ProjectionSettings};
 use crate::projection::Mode;
+use crate::runner::topics::with_topic;
 use crate::store::SafeHead;
 use crate::store::rebuild::{self, Shard};
 

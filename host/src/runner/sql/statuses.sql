@@ -47,7 +47,7 @@ LEFT JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT count(*) AS behind, min(e.occurred_at) AS oldest
         FROM (SELECT occurred_at FROM eventfabric.events
-              WHERE global_position > coalesce(k.last_global_position, 0)
+              WHERE global_position > greatest(coalesce(k.last_global_position, 0), p.starts_after)
                 AND tenant_id = t.tenant_id
                 AND (coalesce(k.shards, 1) = 1
                      OR eventfabric.shard_of(aggregate_id, k.shards) = k.shard)

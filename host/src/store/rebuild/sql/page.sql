@@ -6,12 +6,9 @@ SELECT global_position AS "position!", event_id AS "event_id!", tenant_id AS "te
        aggregate_version AS "version!", type AS "event_type!", version AS "schema_version!",
        payload::text AS "payload!", occurred_at AS "occurred_at!", correlation_id, causation_id,
        dismissed_at, NULL::text AS topic
-FROM eventfabric.events e
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN $6 > 1 THEN sha256(convert_to(e.aggregate_id, 'UTF8')) END AS hash
-) h
+FROM eventfabric.events
 WHERE global_position > $1 AND global_position <= $2
   AND ($4::text[] IS NULL OR type = ANY ($4))
-  AND ($6::int = 1 OR (get_byte(hash, 0) * 256 + get_byte(hash, 1)) % $6 = $5::int)
+  AND ($6::int = 1 OR eventfabric.shard_of(aggregate_id, $6) = $5::int)
 ORDER BY global_position
 LIMIT $3
