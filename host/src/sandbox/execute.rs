@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _, ValueRef as _};
 
 use super::batch;
 use super::convert::{arguments, column_sql, read, single_args};
@@ -342,6 +342,22 @@ impl PluginSql {
     /// that every host has it at once and a rollback of the plugin's does not take it away.
     async fn learn(&self, text: &str) -> Result<Prepared, SqlError> {
         let mut conn = self.control.acquire().await?;
+        match self.learn_on(&mut conn, text).await {
+            // A session that looked up its memberships while another one changed some can keep an old
+            // list. A new session has none; what is denied there is denied.
+            Err(error) if error.sqlstate == "42501" => {
+                drop(conn);
+                let options = self.control.connect_options();
+                let mut fresh = PgConnection::connect_with(&options).await?;
+                let learnt = self.learn_on(&mut fresh, text).await;
+                let _ = fresh.close().await;
+                learnt
+            }
+            learnt => learnt,
+        }
+    }
+
+    async fn learn_on(&self, conn: &mut PgConnection, text: &str) -> Result<Prepared, SqlError> {
         let mut tx = conn.begin().await?;
         roles::lock(&mut tx).await?;
         let sha256 = statement::sha256(text);

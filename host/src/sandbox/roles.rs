@@ -199,7 +199,7 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
         run(conn, format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}"))
             .await
             .map_err(while_doing(context))?;
-        run(conn, format!("GRANT USAGE ON SCHEMA {schema} TO {exec}"))
+        run(conn, format!("GRANT USAGE ON SCHEMA {schema} TO {exec}, CURRENT_USER"))
             .await
             .map_err(while_doing(context))?;
     }
@@ -291,7 +291,9 @@ pub(super) async fn grant_use(conn: &mut PgConnection, names: &Names) -> sqlx::R
 }
 
 /// Gives a function of this schema, which is the host's, to a role of the plugin, and its use to the
-/// host alone.
+/// host alone. The host is a member of the role and may use it anyway; but a session that looks up its
+/// memberships while another one changes some can keep an old list for a while, and would be denied what
+/// it may do. (What is granted before the owner changes becomes the new owner's.)
 pub(super) async fn hand_over(
     conn: &mut PgConnection,
     host: Host,
@@ -314,8 +316,8 @@ pub(super) async fn hand_over(
         conn,
         format!(
             "REVOKE ALL ON FUNCTION {signature} FROM PUBLIC;
-             GRANT EXECUTE ON FUNCTION {signature} TO CURRENT_USER;
-             {before} ALTER FUNCTION {signature} OWNER TO {role}; {after}"
+             {before} ALTER FUNCTION {signature} OWNER TO {role}; {after}
+             GRANT EXECUTE ON FUNCTION {signature} TO CURRENT_USER"
         ),
     )
     .await

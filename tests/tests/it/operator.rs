@@ -249,3 +249,22 @@ async fn query_says_whether_the_query_the_plugin_or_the_database_is_to_blame() {
     let said = run(&f.db, &["query", "ledger", "SELECT 1"]).await;
     said.failed(1, &["the database is read-only", "standby", "default_transaction_read_only"]);
 }
+
+#[tokio::test]
+async fn the_host_is_granted_what_it_uses_beside_its_memberships() {
+    let f = fixture().await;
+    f.sql.execute(&mut f.begin().await, "DELETE FROM accounts", Vec::new()).await.unwrap();
+    // Not `has_function_privilege`, which counts what a membership gives.
+    let granted: (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM pg_proc p, aclexplode(p.proacl) a
+                 WHERE p.pronamespace = 'eventfabric_calls'::regnamespace
+                   AND a.grantee = current_user::regrole AND a.privilege_type = 'EXECUTE'),
+                (SELECT count(*) FROM pg_namespace n, aclexplode(n.nspacl) a
+                 WHERE n.nspname = 'ledger'
+                   AND a.grantee = current_user::regrole AND a.privilege_type = 'USAGE')",
+    )
+    .fetch_one(&f.pool)
+    .await
+    .unwrap();
+    assert_eq!(granted, (1, 1));
+}
