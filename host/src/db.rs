@@ -130,14 +130,6 @@ impl Tx {
         Ok(tx)
     }
 
-    /// From now on no statement waits longer for a lock.
-    pub async fn lock_timeout(&mut self, timeout: Duration) -> sqlx::Result<()> {
-        let timeout = timeout.as_millis().clamp(1, i32::MAX as u128);
-        let sql = format!("SET LOCAL lock_timeout = {timeout}");
-        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
-        Ok(())
-    }
-
     /// From now on no statement takes longer, its wait for locks included.
     pub async fn statement_timeout(&mut self, timeout: Duration) -> sqlx::Result<()> {
         let timeout = timeout.as_millis().clamp(1, i32::MAX as u128);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -11,6 +12,9 @@ use tokio::sync::watch;
 /// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
 /// registry.
 pub const CHANNEL: &str = "eventfabric";
+
+/// Between two hints to other processes. The first of a burst is sent at once.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// Tells readers of all hosts that there are new events. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +46,8 @@ impl Wake {
         self.shared.local.subscribe()
     }
 
-    /// Gives the hint, in the background. While one is being sent, all further ones become one.
+    /// Gives the hint, in the background: to this process at once, to others at most once in [`PAUSE`],
+    /// for all that came meanwhile.
     pub fn hint(&self) {
         self.shared.local.send_modify(|n| *n += 1);
         self.shared.again.store(true, Ordering::SeqCst);
@@ -56,6 +61,7 @@ impl Wake {
                     if let Err(error) = send(&shared.pool, "").await {
                         tracing::debug!(%error, "the hint of new events was not sent");
                     }
+                    tokio::time::sleep(PAUSE).await;
                 }
                 shared.sending.store(false, Ordering::SeqCst);
                 // A hint between the last look and the line above found `sending` still set.
@@ -86,11 +92,11 @@ pub async fn notify_events(pool: &PgPool) -> sqlx::Result<()> {
     send(pool, "").await
 }
 
+/// A NOTIFY has a transaction id, so its commit waits for the disk; nothing is lost without that, as
+/// readers poll as well.
 async fn send(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_catalog.pg_notify($1, $2)")
-        .bind(CHANNEL)
-        .bind(payload)
-        .execute(pool)
-        .await?;
+    let sql = "SELECT pg_catalog.pg_notify($1, $2) \
+               FROM pg_catalog.set_config('synchronous_commit', 'off', true)";
+    sqlx::query(sql).bind(CHANNEL).bind(payload).execute(pool).await?;
     Ok(())
 }

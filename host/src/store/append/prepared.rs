@@ -90,11 +90,42 @@ impl Prepared {
         epoch: Epoch,
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
+        let patience = deadline.for_statement().as_millis().min(i32::MAX as u128).to_string();
+        let events = match (&self.streams[..], &self.new[..]) {
+            ([stream], [event]) => insert_one(conn, stream, event, epoch, patience).await?,
+            _ => self.insert_all(conn, epoch, patience).await?,
+        };
+        if events.is_empty() {
+            return Err(self.why_refused(conn, epoch).await?);
+        }
+        // With one stream the statement has done this; with several it can't undo a part.
+        for (new, event) in self.new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
+            let stream = &self.streams[new.stream];
+            let (least, greatest) = stream.expected.range();
+            let actual = event.version - 1;
+            if !(least..=greatest).contains(&actual) {
+                return Err(Refused::Error(StoreError::Conflict {
+                    stream: stream.id.clone(),
+                    expected: stream.expected,
+                    actual,
+                }));
+            }
+        }
+        Ok(Appended { events, repeated: false })
+    }
+
+    async fn insert_all(
+        &self,
+        conn: &mut PgConnection,
+        epoch: Epoch,
+        patience: String,
+    ) -> sqlx::Result<Vec<AppendedEvent>> {
         let single = self.streams.len() == 1;
         let (least, greatest) =
             if single { self.streams[0].expected.range() } else { ExpectedVersion::Any.range() };
         let columns = Columns::of([self]);
-        let rows = sqlx::query_file!(
+        sqlx::query_file_as!(
+            AppendedEvent,
             "src/store/sql/append.sql",
             &columns.tenants,
             &columns.aggregates,
@@ -113,36 +144,10 @@ impl Prepared {
             &columns.occurred_at as &[Option<DateTime<Utc>>],
             &columns.correlation_ids as &[Option<String>],
             &columns.causation_ids as &[Option<String>],
-            deadline.for_statement().as_millis().min(i32::MAX as u128).to_string(),
+            patience,
         )
-        .fetch_all(&mut *conn)
-        .await?;
-        if rows.is_empty() {
-            return Err(self.why_refused(conn, epoch).await?);
-        }
-        let events: Vec<AppendedEvent> = rows
-            .into_iter()
-            .map(|row| AppendedEvent {
-                id: row.event_id,
-                position: row.position,
-                version: row.version,
-                occurred_at: row.occurred_at,
-            })
-            .collect();
-        // With one stream the statement has done this; with several it can't undo a part.
-        for (new, event) in self.new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
-            let stream = &self.streams[new.stream];
-            let (least, greatest) = stream.expected.range();
-            let actual = event.version - 1;
-            if !(least..=greatest).contains(&actual) {
-                return Err(Refused::Error(StoreError::Conflict {
-                    stream: stream.id.clone(),
-                    expected: stream.expected,
-                    actual,
-                }));
-            }
-        }
-        Ok(Appended { events, repeated: false })
+        .fetch_all(conn)
+        .await
     }
 
     async fn why_refused(
@@ -194,6 +199,38 @@ impl Prepared {
             })
             .collect()
     }
+}
+
+/// The statement of an append of one event, which most of them are.
+async fn insert_one(
+    conn: &mut PgConnection,
+    stream: &PreparedStream,
+    event: &PreparedEvent,
+    epoch: Epoch,
+    patience: String,
+) -> sqlx::Result<Vec<AppendedEvent>> {
+    let (least, greatest) = stream.expected.range();
+    sqlx::query_file_as!(
+        AppendedEvent,
+        "src/store/sql/append_one.sql",
+        stream.id.tenant,
+        stream.id.aggregate,
+        stream.id.id,
+        stream.topic as _,
+        least,
+        greatest,
+        epoch.number,
+        event.id,
+        event.event_type,
+        event.schema_version,
+        event.payload.get(),
+        event.occurred_at as _,
+        event.correlation_id as _,
+        event.causation_id as _,
+        patience,
+    )
+    .fetch_all(conn)
+    .await
 }
 
 #[cfg(test)]

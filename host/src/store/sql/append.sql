@@ -66,7 +66,7 @@ queued AS (
     JOIN streams s USING (tenant_id, aggregate_name, aggregate_id)
     ORDER BY i.global_position
 )
-SELECT global_position AS "position!", event_id AS "event_id!", aggregate_version AS "version!",
+SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"
 FROM inserted
 ORDER BY global_position

@@ -11,16 +11,23 @@
 -- $8     the inline plugins that the writer knows, see mode_epoch.sql
 -- $9..   the events, in order: stream (index into $1, from 1), place among the events of its
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
+-- $18    milliseconds that it may wait for a lock. (Set here, as that would be another round trip; it is
+--        read first, and ends with the transaction.)
 -- Uses stream_versions_pkey.
-WITH streams AS MATERIALIZED (
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', $18, true) AS milliseconds
+),
+streams AS MATERIALIZED (
     SELECT s.*,
            EXISTS (SELECT FROM eventfabric.stream_versions e
                    WHERE e.tenant_id = s.tenant_id
                      AND e.aggregate_name = s.aggregate_name
                      AND e.aggregate_id = s.aggregate_id) AS there
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[])
+    FROM patience
+    JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[])
          WITH ORDINALITY
          AS s (tenant_id, aggregate_name, aggregate_id, topic, added, least, greatest, n)
+      ON milliseconds IS NOT NULL
     WHERE (SELECT coalesce(sum(p.generation), 0)::bigint
            FROM eventfabric.projections p
            WHERE p.mode = 'inline') = $8::bigint
@@ -73,7 +80,7 @@ queued AS (
     JOIN streams s USING (tenant_id, aggregate_name, aggregate_id)
     ORDER BY i.global_position
 )
-SELECT global_position AS "position!", event_id AS "event_id!", aggregate_version AS "version!",
+SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"
 FROM inserted
 ORDER BY global_position
