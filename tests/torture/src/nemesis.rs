@@ -26,8 +26,8 @@ pub async fn rage(
 ) -> anyhow::Result<String> {
     let mut deeds = BTreeMap::<&str, u32>::new();
     let mut pairs = 0;
-    let mut plan = Plan::new(chance, hosts.count(), hosts.guests.clone());
-    while let Some(Blow { after, deed, beside }) = plan.next() {
+    let plan = Plan::new(chance, hosts.count(), hosts.guests.clone());
+    for Blow { after, deed, beside } in plan {
         tokio::select! {
             () = stop.cancelled() => break,
             () = tokio::time::sleep(after) => {}
@@ -78,13 +78,11 @@ async fn strike(world: &World, hosts: &Hosts, deed: &Deed) -> anyhow::Result<()>
             world.resume().await
         }
         Deed::Shards(guest, shards) => {
-            let change =
-                SettingsChange { shards: Some(shards.into()), ..SettingsChange::default() };
+            let change = SettingsChange { shards: Some(shards), ..SettingsChange::default() };
             persist(async || plugin::change(&world.eyes, guest.name, &change).await).await
         }
         Deed::Priority(guest, priority) => {
-            let change =
-                SettingsChange { priority: Some(priority.into()), ..SettingsChange::default() };
+            let change = SettingsChange { priority: Some(priority), ..SettingsChange::default() };
             persist(async || plugin::change(&world.eyes, guest.name, &change).await).await
         }
         Deed::Rest(guest, time) => {

@@ -25,7 +25,7 @@ pub enum Deed {
     /// A guest fails, or is slow.
     Mood(Guest, &'static str, Duration),
     /// A guest has so many shards from now on.
-    Shards(Guest, i16),
+    Shards(Guest, i32),
     /// A guest has this priority from now on.
     Priority(Guest, i32),
     /// A projection is paused.
