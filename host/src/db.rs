@@ -9,6 +9,9 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row as _};
 
+/// The SQLSTATE of what the server does not allow.
+pub const DENIED: &str = "42501";
+
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
 
@@ -234,6 +237,27 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
                 || db.code().is_some_and(|code| code.starts_with("08"))
         }
         _ => false,
+    }
+}
+
+/// Whether the server denied it. A session that looks up its memberships while another one changes some
+/// can keep an old list and be denied what it may do, so that is worth one more try, in a session that
+/// begins after it: [`new_session`], [`close_idle`]. What is denied there is denied.
+pub fn is_denied(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == DENIED)
+}
+
+/// A session of its own beside those of a pool, as its server and its settings have it.
+pub async fn new_session(pool: &PgPool) -> sqlx::Result<PgConnection> {
+    PgConnection::connect_with(&pool.connect_options()).await
+}
+
+/// Closes the connections of a pool that nobody uses: what it opens next are new sessions.
+pub async fn close_idle(pool: &PgPool) {
+    while let Some(conn) = pool.try_acquire() {
+        if let Err(error) = conn.close().await {
+            tracing::debug!(%error, "a connection that nobody uses could not be closed well");
+        }
     }
 }
 

@@ -16,9 +16,11 @@ pub fn torture(arguments: &[String]) -> anyhow::Result<()> {
     run_built(arguments)
 }
 
-/// What every change must survive: half a minute of two hosts, by chance each time another one.
+/// What every change must survive: half a minute of two hosts with every kind of projection, by chance
+/// each time another one.
 pub fn short() -> anyhow::Result<()> {
-    let short = ["--hosts", "2", "--seconds", "25"].map(str::to_owned);
+    let short =
+        ["--hosts", "2", "--seconds", "25", "--with", "set-aside,stream-order"].map(str::to_owned);
     run_built(&short)
 }
 

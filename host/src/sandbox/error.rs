@@ -69,6 +69,11 @@ impl SqlError {
         self
     }
 
+    /// Whether the server denied it, so that a new session is worth a try (see [`db::is_denied`]).
+    pub fn is_denied(&self) -> bool {
+        self.sqlstate == db::DENIED
+    }
+
     /// The error of a call in a transaction that failed before.
     pub(super) fn aborted() -> Self {
         Self::new(
@@ -242,7 +247,7 @@ pub enum SandboxError {
         /// The statement, or its beginning.
         statement: String,
         /// Why it fails.
-        reason: String,
+        reason: SqlError,
     },
     /// A statement was refused or failed.
     #[error(transparent)]
@@ -263,6 +268,15 @@ impl SandboxError {
         match self {
             Self::Sql(error) => error.kind == SqlErrorKind::Connection,
             Self::Database { source, .. } => crate::db::is_connection_lost(source),
+            _ => false,
+        }
+    }
+
+    /// Whether the server denied it, so that a new session is worth a try (see [`db::is_denied`]).
+    pub fn is_denied(&self) -> bool {
+        match self {
+            Self::Sql(error) | Self::Breaks { reason: error, .. } => error.is_denied(),
+            Self::Database { source, .. } => db::is_denied(source),
             _ => false,
         }
     }

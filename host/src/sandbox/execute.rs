@@ -13,7 +13,7 @@ use super::roles::{self, CALLS, Names};
 use super::statement::{self, Prepared};
 use super::value::Value;
 use super::{SandboxConfig, policy};
-use crate::db::Tx;
+use crate::db::{self, Tx};
 
 /// One use of a statement in a batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -343,12 +343,10 @@ impl PluginSql {
     async fn learn(&self, text: &str) -> Result<Prepared, SqlError> {
         let mut conn = self.control.acquire().await?;
         match self.learn_on(&mut conn, text).await {
-            // A session that looked up its memberships while another one changed some can keep an old
-            // list. A new session has none; what is denied there is denied.
-            Err(error) if error.sqlstate == "42501" => {
+            Err(error) if error.is_denied() => {
+                conn.close_on_drop();
                 drop(conn);
-                let options = self.control.connect_options();
-                let mut fresh = PgConnection::connect_with(&options).await?;
+                let mut fresh = db::new_session(&self.control).await?;
                 let learnt = self.learn_on(&mut fresh, text).await;
                 let _ = fresh.close().await;
                 learnt
@@ -433,7 +431,7 @@ fn guard(tx: &Tx) -> Result<(), SqlError> {
 /// Whether no single call of a batch is to blame: the connection, a lock, the deadline.
 fn beyond_blame(error: &sqlx::Error) -> bool {
     let retryable = ["40001", "40P01", "55P03", "57014"];
-    crate::db::is_connection_lost(error)
+    db::is_connection_lost(error)
         || error
             .as_database_error()
             .and_then(|e| e.code())

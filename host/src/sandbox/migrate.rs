@@ -137,7 +137,7 @@ async fn make_again(
     let prepared = made.map_err(|reason| SandboxError::Breaks {
         plugin: names.plugin.clone(),
         statement: beginning(&used.statement),
-        reason: reason.to_string(),
+        reason,
     })?;
     let keep = async {
         roles::run(conn, "SET LOCAL search_path = ''".to_owned()).await?;

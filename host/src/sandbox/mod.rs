@@ -27,7 +27,7 @@ mod wire;
 
 use std::sync::Arc;
 
-use sqlx::{Connection as _, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::projection::Description;
 use error::while_doing;
@@ -85,10 +85,26 @@ impl Sandbox {
         description: &Description,
         active: Option<&str>,
     ) -> Result<MigrationReport, SandboxError> {
-        let conn = self.control.acquire().await.map_err(while_doing("connecting"))?;
         // What a migration does to its session must not reach another one: the connection leaves
         // the pool and is closed.
-        let mut conn = conn.detach();
+        let conn = self.control.acquire().await.map_err(while_doing("connecting"))?.detach();
+        match self.migrate_on(conn, names, description, active).await {
+            Err(error) if error.is_denied() => {
+                let fresh = crate::db::new_session(&self.control).await;
+                let conn = fresh.map_err(while_doing("connecting"))?;
+                self.migrate_on(conn, names, description, active).await
+            }
+            done => done,
+        }
+    }
+
+    async fn migrate_on(
+        &self,
+        mut conn: PgConnection,
+        names: &Names,
+        description: &Description,
+        active: Option<&str>,
+    ) -> Result<MigrationReport, SandboxError> {
         let pid: i32 = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
             .fetch_one(&mut conn)
             .await

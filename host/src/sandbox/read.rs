@@ -1,12 +1,15 @@
 //! An operator's query over a plugin's tables: judged like a statement of the plugin, run as its
 //! reader, and answered page by page.
 
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 use super::Sandbox;
 use super::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
 use super::roles::{self, Names, ident};
 use super::statement::{self, Place, Prepared};
+use crate::db::{self, Tx};
 
 /// A row in PostgreSQL's text form; none stands for NULL.
 pub type TextRow = Vec<Option<String>>;
@@ -18,7 +21,8 @@ const CONTEXT: &str = "reading for an operator";
 pub struct Reading {
     /// The names of the columns.
     pub columns: Vec<String>,
-    tx: Transaction<'static, Postgres>,
+    /// Dropped, it closes its connection, which ends the query.
+    tx: Tx,
 }
 
 impl Sandbox {
@@ -32,10 +36,22 @@ impl Sandbox {
     /// # Errors
     /// The plugin is not known; the query is refused or wrong; the database is away or read-only.
     pub async fn read(&self, name: &str, sql: &str) -> Result<Reading, SandboxError> {
+        match self.try_read(name, sql).await {
+            Err(error) if error.is_denied() => {
+                db::close_idle(&self.control).await;
+                self.try_read(name, sql).await
+            }
+            reading => reading,
+        }
+    }
+
+    async fn try_read(&self, name: &str, sql: &str) -> Result<Reading, SandboxError> {
         let names = self.known(name).await?;
         self.ensure_reader(&names).await?;
-        let mut tx = self.control.begin().await.map_err(while_doing(CONTEXT))?;
-        let prepared = make(&mut tx, &names, sql).await?;
+        // Who asks decides how long it may take.
+        let begin = Tx::begin(&self.control, Duration::MAX).await;
+        let mut tx = begin.map_err(while_doing(CONTEXT))?;
+        let prepared = make(tx.conn(), &names, sql).await?;
         if !prepared.select || prepared.columns.is_empty() {
             return Err(SqlError::new(SqlErrorKind::Denied, "only a SELECT can be read").into());
         }
@@ -43,7 +59,7 @@ impl Sandbox {
             let error = SqlError::new(SqlErrorKind::Invalid, "there are no parameters here");
             return Err(error.with_hint("write the values into the text").into());
         }
-        open(&mut tx, &prepared).await.map_err(SqlError::from)?;
+        open(tx.conn(), &prepared).await.map_err(SqlError::from)?;
         let columns = prepared.columns.into_iter().map(|column| column.name).collect();
         Ok(Reading { columns, tx })
     }
@@ -69,7 +85,7 @@ impl Reading {
         let fetch = format!("FETCH {rows} FROM eventfabric_reading");
         let found = sqlx::query(AssertSqlSafe(fetch))
             .persistent(false)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(self.tx.conn())
             .await
             .map_err(SqlError::from)?;
         let rows = found.iter().map(|row| (0..row.len()).map(|at| row.try_get(at)).collect());

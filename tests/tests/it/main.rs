@@ -5,6 +5,7 @@ mod embedded;
 mod health;
 mod http;
 mod interop;
+mod memberships;
 mod migrate;
 mod migrating;
 mod operator;

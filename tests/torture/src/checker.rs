@@ -2,20 +2,28 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use eventfabric::store::{LetterFilter, requeue};
+use rand::Rng as _;
+use rand::rngs::StdRng;
 use uuid::Uuid;
 
-use crate::guests::Guest;
 use crate::hosts::Hosts;
+use crate::nemesis::set_mood;
+use crate::outcome::{self, Outcome, Stage};
 use crate::world::World;
 use crate::writers::Ledger;
 
-/// What does not come to rest in this time is taken never to do so.
+/// Hosts that get nowhere for so long never will. How long the whole takes depends on the machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is still to be done in the queues of async projections.
+/// The mood in which a guest handles every event.
+const WELL: &str = "well";
+
+/// What is on its way to async projections.
 const QUEUED: &str = "
     SELECT (SELECT count(*) FROM eventfabric.outbox)
-         + (SELECT count(*) FROM eventfabric.projection_retries)";
+         + (SELECT count(*) FROM eventfabric.projection_retries WHERE NOT held)";
 
 /// Versions that stream_versions does not know, or does not have: must be 0.
 const VERSIONS: &str = "
@@ -26,103 +34,80 @@ const VERSIONS: &str = "
          USING (tenant_id, aggregate_name, aggregate_id)
     WHERE e.n IS DISTINCT FROM v.current_version OR e.last IS DISTINCT FROM v.current_version";
 
-const DEAD_LETTERS: &str = "
-    SELECT count(*) FROM (SELECT global_position FROM eventfabric.events
-                          WHERE payload ->> 'fate' IN ('poison', 'trap')) e
-    FULL JOIN (SELECT global_position, count(*) AS n FROM eventfabric.outbox_dead_letters
-               WHERE projection_name = '{}' GROUP BY 1) d USING (global_position)
-    WHERE e.global_position IS NULL OR d.n IS DISTINCT FROM 1";
-
-const ALL: &str = "true";
-const GOOD: &str = "payload ->> 'fate' NOT IN ('poison', 'trap')";
-const BY_LIBRARY: &str = "payload ->> 'by' = 'library'";
-
-impl Guest {
-    /// The events that it must have applied, as a condition.
-    fn applies(self) -> &'static str {
-        match (self.inline, self.buries) {
-            (true, _) => BY_LIBRARY,
-            (_, true) => GOOD,
-            _ => ALL,
-        }
-    }
-
-    /// Counts the events that it has not applied. Events that no checkpoint will come to again stay
-    /// among them.
-    fn missed(self) -> String {
-        format!(
-            "SELECT count(*) FROM eventfabric.events e WHERE {} AND NOT EXISTS
-             (SELECT FROM {}.applied a WHERE a.position = e.global_position)",
-            self.applies(),
-            self.name
-        )
-    }
-
-    /// What must be 0 at the end.
-    fn checks(self) -> Vec<(&'static str, String)> {
-        let name = self.name;
-        let mut checks = vec![
-            ("events missed", self.missed()),
-            (
-                "events applied more than once",
-                format!("SELECT count(*) - count(DISTINCT position) FROM {name}.applied"),
-            ),
-            (
-                "events applied that are not in the log, or not for it",
-                format!(
-                    "SELECT count(*) FROM {name}.applied a WHERE NOT EXISTS
-                     (SELECT FROM eventfabric.events e
-                      WHERE e.global_position = a.position AND {})",
-                    self.applies()
-                ),
-            ),
-            (
-                "events out of order in their stream",
-                format!("SELECT sum(leaps)::bigint FROM {name}.streams"),
-            ),
-        ];
-        if self.buries {
-            checks.push(("dead letters too many or too few", DEAD_LETTERS.replace("{}", name)));
-        }
-        checks
-    }
-}
-
-/// Waits until the hosts have done all that there is.
-pub async fn settle(world: &World, hosts: &Hosts) -> anyhow::Result<Vec<String>> {
+/// Waits until every projection has done what it must have done in this stage, as long as there is
+/// progress. Answers what is wrong then.
+pub async fn settle(world: &World, hosts: &Hosts, stage: Stage) -> anyhow::Result<Vec<String>> {
     let start = Instant::now();
+    let (mut furthest, mut moved) = (-1, start);
     loop {
         hosts.supervise().await?;
         world.resume().await?;
-        let mut open = vec![("in the queues", world.number(QUEUED).await?)];
-        for guest in hosts.guests.iter().filter(|guest| !guest.inline) {
-            open.push((guest.name, world.number(&guest.missed()).await?));
-            if guest.buries {
-                let letters = world.number(&DEAD_LETTERS.replace("{}", guest.name)).await?;
-                open.push((guest.name, letters));
+        let mut faults = Vec::new();
+        let queued = world.number(QUEUED).await?;
+        if queued == 0 {
+            faults = faults_of_all(world, hosts, stage).await?;
+            if faults.is_empty() {
+                let seconds = start.elapsed().as_secs_f64();
+                println!("  {stage:?}: as it must be after {seconds:.1} s");
+                return Ok(faults);
             }
         }
-        open.retain(|(_, open)| *open != 0);
-        if open.is_empty() {
-            println!("  caught up after {:.1} s", start.elapsed().as_secs_f64());
-            return Ok(Vec::new());
+        let done = done(world, hosts, stage).await?;
+        if done > furthest {
+            (furthest, moved) = (done, Instant::now());
         }
-        if start.elapsed() > PATIENCE {
+        if moved.elapsed() > PATIENCE {
+            if queued != 0 {
+                faults = faults_of_all(world, hosts, stage).await?;
+                faults.push(format!("{queued} rows are still in the queues"));
+            }
             let states = "SELECT projection_name || ' is ' || state || ': ' ||
                                  coalesce(last_error, '') FROM eventfabric.projections";
             let states = world.texts(states).await?;
-            return Ok(vec![format!("open after {PATIENCE:?}: {open:?}; {states:?}")]);
+            faults.push(format!("{stage:?}: no progress for {PATIENCE:?}; {states:?}"));
+            return Ok(faults);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// Compares.
-pub async fn check(
-    world: &World,
-    guests: &[Guest],
-    ledger: &Ledger,
-) -> anyhow::Result<Vec<String>> {
+async fn faults_of_all(world: &World, hosts: &Hosts, stage: Stage) -> anyhow::Result<Vec<String>> {
+    let log = outcome::log(world).await?;
+    let mut faults = Vec::new();
+    for guest in &hosts.guests {
+        faults.extend(Outcome::of(world, *guest).await?.faults(*guest, &log, stage));
+    }
+    Ok(faults)
+}
+
+/// A number that grows with each step towards the end of a stage.
+async fn done(world: &World, hosts: &Hosts, stage: Stage) -> anyhow::Result<i64> {
+    let letters = "SELECT count(*) FROM eventfabric.outbox_dead_letters";
+    let mut done = if stage == Stage::Tortured { world.number(letters).await? } else { 0 };
+    for guest in &hosts.guests {
+        done += world.number(&format!("SELECT count(*) FROM {}.applied", guest.name)).await?;
+    }
+    Ok(done)
+}
+
+/// Takes the poison away and requeues what was given up for its sake; one host is killed meanwhile.
+/// Then there must be nothing that a projection has not got.
+pub async fn heal(world: &World, hosts: &Hosts, mut chance: StdRng) -> anyhow::Result<Vec<String>> {
+    let mut letters = 0;
+    for guest in hosts.guests.iter().filter(|guest| guest.buries) {
+        set_mood(world, *guest, Some(WELL)).await?;
+        let filter = LetterFilter { projection: Some(guest.name), ..LetterFilter::ALL };
+        letters += requeue(&world.eyes, &filter).await.context("requeueing dead letters")?;
+    }
+    let after = Duration::from_millis(chance.random_range(0..300));
+    tokio::time::sleep(after).await;
+    hosts.kill(chance.random_range(0..hosts.count())).await?;
+    println!("  {letters} dead letters requeued");
+    settle(world, hosts, Stage::Healed).await
+}
+
+/// Compares the log with what the writers were told.
+pub async fn check(world: &World, ledger: &Ledger) -> anyhow::Result<Vec<String>> {
     let mut findings = Vec::new();
     for (what, ids, wanted) in [
         ("acknowledged events that are not in the log", &ledger.written, true),
@@ -139,15 +124,9 @@ pub async fn check(
             findings.push(format!("{wrong} {what}"));
         }
     }
-    let versions = ("the log", "streams of another version than their events", VERSIONS.to_owned());
-    let checks = guests
-        .iter()
-        .flat_map(|guest| guest.checks().into_iter().map(|(what, sql)| (guest.name, what, sql)));
-    for (name, what, sql) in [versions].into_iter().chain(checks) {
-        match world.number(&sql).await? {
-            0 => {}
-            wrong => findings.push(format!("{name}: {wrong} {what}")),
-        }
+    match world.number(VERSIONS).await? {
+        0 => {}
+        wrong => findings.push(format!("{wrong} streams of another version than their events")),
     }
     Ok(findings)
 }

@@ -9,6 +9,8 @@ pub struct Guest {
     pub name: &'static str,
     /// It can't handle the events whose fate is bad, and they become dead letters.
     pub buries: bool,
+    /// It keeps the order of each stream, whatever that holds up.
+    pub ordered: bool,
     /// It gets what is appended through the library alone.
     pub inline: bool,
     /// It follows the log, in as many shards as one likes.
@@ -17,20 +19,27 @@ pub struct Guest {
     pub moods: &'static [&'static str],
 }
 
-const CATCH_UP: Guest = Guest {
+/// Catch-up, and it handles everything.
+pub const CATCH_UP: Guest = Guest {
     name: "torture_catchup",
     buries: false,
+    ordered: false,
     inline: false,
     shards: true,
     moods: &["retry", "slow", "trap", "sql"],
 };
-const ASIDE: Guest =
+/// Catch-up, and it sets aside what it can't handle.
+pub const ASIDE: Guest =
     Guest { name: "torture_aside", buries: true, moods: &["retry", "slow"], ..CATCH_UP };
-const ASYNC: Guest = Guest { name: "torture_async", shards: false, ..ASIDE };
-const ORDERED: Guest = Guest { name: "torture_ordered", ..ASYNC };
-const INLINE: Guest = Guest {
+/// Async, in any order.
+pub const ASYNC: Guest = Guest { name: "torture_async", shards: false, ..ASIDE };
+/// Async, in the order of each stream.
+pub const ORDERED: Guest = Guest { name: "torture_ordered", ordered: true, ..ASYNC };
+/// Inline.
+pub const INLINE: Guest = Guest {
     name: "torture_inline",
     buries: false,
+    ordered: false,
     inline: true,
     shards: false,
     moods: &["retry", "slow", "trap", "sql"],

@@ -98,7 +98,11 @@ impl Hosts {
         let Some(pid) = self.hosts[which].lock().await.child.id() else { return Ok(()) };
         signal(&pid.to_string(), "STOP")?;
         tokio::time::sleep(time).await;
-        // Nobody else ends it meanwhile: the nemesis does one thing at a time to each.
+        // It may have been killed meanwhile, and its number be another process'.
+        let host = self.hosts[which].lock().await;
+        if host.child.id() != Some(pid) {
+            return Ok(());
+        }
         signal(&pid.to_string(), "CONT")
     }
 

@@ -11,6 +11,8 @@ mod checker;
 mod guests;
 mod hosts;
 mod nemesis;
+mod outcome;
+mod plan;
 mod proxy;
 mod stores;
 mod world;
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::guests::Extra;
 use crate::hosts::Hosts;
+use crate::outcome::Stage;
 use crate::stores::Stores;
 use crate::world::World;
 use crate::writers::Ledger;
@@ -115,8 +118,11 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Vec<String>> {
     println!("  {}; {deeds}", ledger.summary());
 
     stores.close().await;
-    let mut findings = checker::settle(&world, &hosts).await?;
-    findings.extend(checker::check(&world, &hosts.guests, &ledger).await?);
+    let mut findings = checker::settle(&world, &hosts, Stage::Tortured).await?;
+    if findings.is_empty() {
+        findings = checker::heal(&world, &hosts, chance(seed, 2)).await?;
+    }
+    findings.extend(checker::check(&world, &ledger).await?);
     findings.extend(hosts.findings().await?);
     hosts.stop().await;
     if findings.is_empty() {

@@ -1,14 +1,17 @@
 //! The server, and ways to it that do not pass by the nemesis' proxies.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use eventfabric::plugin::SettingsError;
 use eventfabric_embedded::{Embedded, start, stop};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::{AssertSqlSafe, FromRow, PgPool};
 use tokio::sync::Mutex;
+
+/// A server that is away for so long does not come back.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A PostgreSQL of its own, durable as it is by default.
 pub struct World {
@@ -35,7 +38,7 @@ impl World {
         let eyes = server.administrator().database(owner.get_database().unwrap_or("eventfabric"));
         let eyes = PgPoolOptions::new()
             .max_connections(4)
-            .acquire_timeout(Duration::from_secs(120))
+            .acquire_timeout(PATIENCE)
             .connect_lazy_with(eyes);
         Ok(Self { dir, server: Mutex::new(Some(server)), url, owner, eyes })
     }
@@ -97,28 +100,29 @@ impl World {
         Ok(())
     }
 
-    /// The number that a query answers; 0 for none. Tries again while the server is away.
+    /// The number that a query answers; 0 for none.
     pub async fn number(&self, sql: &str) -> anyhow::Result<i64> {
-        let mut tries = 0;
-        loop {
-            let answer = sqlx::query_scalar::<_, Option<i64>>(AssertSqlSafe(sql.to_owned()));
-            match answer.fetch_one(&self.eyes).await {
-                Ok(number) => return Ok(number.unwrap_or_default()),
-                Err(error) if tries < 50 && !is_wrong(&error) => tries += 1,
-                Err(error) => return Err(error).context(sql.to_owned()),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        let rows = self.rows::<(Option<i64>,)>(sql).await?;
+        Ok(rows.first().and_then(|(number,)| *number).unwrap_or_default())
     }
 
-    /// The first column of a query, as text. Tries again while the server is away.
+    /// The first column of a query, as text.
     pub async fn texts(&self, sql: &str) -> anyhow::Result<Vec<String>> {
-        let mut tries = 0;
+        let rows = self.rows::<(String,)>(sql).await?;
+        Ok(rows.into_iter().map(|(text,)| text).collect())
+    }
+
+    /// The rows of a query. Tries again while the server is away.
+    pub async fn rows<R>(&self, sql: &str) -> anyhow::Result<Vec<R>>
+    where
+        R: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let start = Instant::now();
         loop {
-            let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
+            let rows = sqlx::query_as(AssertSqlSafe(sql.to_owned()));
             match rows.fetch_all(&self.eyes).await {
                 Ok(rows) => return Ok(rows),
-                Err(error) if tries < 50 && !is_wrong(&error) => tries += 1,
+                Err(error) if start.elapsed() < PATIENCE && !is_wrong(&error) => {}
                 Err(error) => return Err(error).context(sql.to_owned()),
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -36,6 +36,8 @@ pub(super) struct Tenant {
     pub took_over: bool,
     /// Where the checkpoint stood when this host looked whether another one moves it.
     watched: Option<i64>,
+    /// When to look at what another host is to do, unless hosts come or go before.
+    next_look: Option<Instant>,
     /// All went well the last time, so events may come from memory.
     warm: bool,
     /// The search for a bad event, while it goes on.
@@ -191,7 +193,7 @@ impl Tenant {
 
     /// Looks at the checkpoint of work that another host is to do.
     pub(super) fn watch(&mut self, position: i64, head: i64) -> Watch {
-        self.not_before = Some(Instant::now() + WATCH);
+        self.next_look = Some(Instant::now() + WATCH);
         if position >= head {
             (self.seen, self.watched) = (position, None);
             return Watch::Moves;
@@ -204,9 +206,7 @@ impl Tenant {
 
     /// Other hosts are there than before.
     pub(super) fn look_again(&mut self) {
-        if self.watched.take().is_some() {
-            self.not_before = None;
-        }
+        (self.watched, self.next_look) = (None, None);
         self.took_over = false;
     }
 
@@ -287,7 +287,7 @@ impl Tenant {
 
     /// How long to leave this tenant alone, where its last event is at `last`.
     pub(super) fn pause(&self, last: i64) -> Option<Duration> {
-        if let Some(at) = self.not_before {
+        if let Some(at) = self.not_before.max(self.next_look) {
             let left = at.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Some(left);
@@ -398,6 +398,23 @@ mod tests {
         tenant.look_again();
         assert_eq!(tenant.pause(10), None);
         assert_eq!(tenant.watch(10, 10), Watch::Moves);
+    }
+
+    #[test]
+    fn work_that_was_done_when_this_host_looked_moves_to_it_at_once_when_hosts_go() {
+        let mut tenant = Tenant::default();
+        assert_eq!(tenant.watch(10, 10), Watch::Moves);
+        assert!(tenant.pause(11).is_some(), "the next look is later");
+        tenant.look_again();
+        assert_eq!(tenant.pause(11), None);
+    }
+
+    #[test]
+    fn a_failure_is_waited_for_whatever_hosts_come_and_go() {
+        let mut tenant = Tenant::default();
+        tenant.interrupted(Duration::from_secs(60));
+        tenant.look_again();
+        assert!(tenant.pause(10).is_some());
     }
 
     /// Searches for one bad event as the runner does. Answers how many batches failed.

@@ -80,6 +80,15 @@ impl RebuildError {
         crate::db::is_blocked(error)
     }
 
+    /// The server denied it, perhaps by what a session remembers of its memberships.
+    pub(super) fn is_denied(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Database(error)) => crate::db::is_denied(error),
+            Self::Sandbox(error) => error.is_denied(),
+            _ => false,
+        }
+    }
+
     /// In words for the table of rebuilds.
     pub(super) fn text(&self) -> String {
         match self {

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::db::Tx;
+use crate::db::{self, Tx};
 use crate::event::Event;
 use crate::plugin::{Active, MAX_SHARDS, ProjectionSettings, Registry, Start, check_shards};
 use crate::projection::{Failure, FailureKind, Mode};
@@ -250,7 +250,8 @@ impl Work {
     async fn run(&self) -> Result<(), RebuildError> {
         let (pool, active) = (&self.target.pool, &self.target.active);
         let mut head = SafeHead::default();
-        let (mut rest, mut patience, mut analyzed) = (BRIEFLY, BRIEFLY, false);
+        let (mut rest, mut patience) = (BRIEFLY, BRIEFLY);
+        let (mut analyzed, mut denied) = (false, false);
         loop {
             let begun = Instant::now();
             let live = Live::look(pool, active, &mut head, &self.stop).await?;
@@ -274,6 +275,12 @@ impl Work {
             self.progress.send_modify(|progress| progress.replacing = true);
             let by = match self.place(&mut head, patience).await {
                 Ok(Place::Taken) => return Ok(()),
+                Err(error) if error.is_denied() && !denied => {
+                    // Not to be believed before a new session is denied it, too.
+                    denied = true;
+                    db::close_idle(&self.target.pool).await;
+                    continue;
+                }
                 Ok(Place::Blocked(by)) => by.to_owned(),
                 Err(error) if error.is_blocked() => error.text(),
                 Err(error) => return Err(error),

@@ -1,6 +1,7 @@
 //! Catch-up projections in shards, and hosts that share the work.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use eventfabric::event::StreamId;
 use eventfabric::plugin::{NewProjection, SettingsChange, change};
@@ -77,28 +78,87 @@ async fn the_number_of_shards_changes_without_loss_or_repetition() {
 
 #[tokio::test]
 async fn two_hosts_share_the_shards_and_one_takes_over_when_the_other_is_killed() {
+    one_of_them_is_killed(2, 16).await;
+}
+
+#[tokio::test]
+async fn four_hosts_share_the_shards_and_three_take_over_when_one_is_killed() {
+    one_of_them_is_killed(4, 32).await;
+}
+
+/// How soon what a killed host did is done by the others.
+const MOVES_WITHIN: Duration = Duration::from_secs(5);
+
+/// Several hosts share the shards, one is killed, and its share moves to the others. There are so many
+/// shards that by chance (the hosts' ids are random) each has some, but for one run in thousands.
+async fn one_of_them_is_killed(hosts: usize, shards: i32) {
     let world = World::new().await;
     let dir = folder(&["torture_catchup"]);
-    let settings = [("EVENTFABRIC_PROJECTION__TORTURE_CATCHUP__SHARDS", "8")];
-    let one = Process::host(&world, Some(dir.path()), &settings);
-    one.until_log("running").await;
-    let mut two = Process::host(&world, None, &settings);
-    world.until_number("SELECT count(*) FROM eventfabric.hosts", 2).await;
+    let wanted = shards.to_string();
+    let settings = [("EVENTFABRIC_PROJECTION__TORTURE_CATCHUP__SHARDS", wanted.as_str())];
+    let mut processes = vec![Process::host(&world, Some(dir.path()), &settings)];
+    processes[0].until_log("running").await;
+    processes.extend((1..hosts).map(|_| Process::host(&world, None, &settings)));
+    world.until_number("SELECT count(*) FROM eventfabric.hosts", hosts as i64).await;
     let store = world.store().await;
+    let streams = one_of_each_shard(&world, shards).await;
     let owners = "SELECT count(DISTINCT owner) FROM eventfabric.projection_shards";
     let mut events = 0;
-    super::until("both hosts have their share", async || {
-        rounds(&store, 1).await;
-        events += 20;
-        world.number(owners).await == 2
+    super::until("every host has its share", async || {
+        once_each(&store, &streams).await;
+        events += streams.len() as i64;
+        exactly(&world, events).await;
+        world.number(owners).await == hosts as i64
     })
     .await;
-    exactly(&world, events).await;
-    two.signal("KILL");
-    two.ended().await;
-    rounds(&store, 10).await;
-    exactly(&world, events + 200).await;
-    drop(one);
+
+    let mut killed = processes.pop().unwrap();
+    let owned = format!("FROM eventfabric.projection_shards WHERE owner LIKE '%:{}'", killed.id());
+    let share = world.texts(&format!("SELECT shard::text {owned}")).await;
+    assert!(!share.is_empty() && share.len() < streams.len(), "{share:?} of {shards}");
+    let orphans: Vec<String> =
+        share.iter().map(|shard| streams[shard.parse::<usize>().unwrap()].clone()).collect();
+    killed.signal("KILL");
+    let since = Instant::now();
+    killed.ended().await;
+    // Only what was written after its end shows who does its work now.
+    once_each(&store, &orphans).await;
+    exactly(&world, events + orphans.len() as i64).await;
+    let took = since.elapsed();
+    assert_eq!(world.number(&format!("SELECT count(*) {owned}")).await, 0);
+    let heirs = world
+        .number(&format!(
+            "SELECT count(DISTINCT owner) FROM eventfabric.projection_shards WHERE shard IN ({})",
+            share.join(", ")
+        ))
+        .await;
+    println!(
+        "{} of {shards} shards moved to {heirs} of {} hosts in {took:?}",
+        share.len(),
+        hosts - 1
+    );
+    assert!(took < MOVES_WITHIN, "its share moved only after {took:?}");
+    assert!(processes.iter_mut().all(Process::is_running));
+}
+
+/// The names of streams, one a shard, in the order of the shards.
+async fn one_of_each_shard(world: &World, shards: i32) -> Vec<String> {
+    let streams = world
+        .texts(&format!(
+            "SELECT DISTINCT ON (eventfabric.shard_of(n::text, {shards})) n::text
+             FROM generate_series(1, 2000) n
+             ORDER BY eventfabric.shard_of(n::text, {shards}), n"
+        ))
+        .await;
+    assert_eq!(streams.len(), shards as usize);
+    streams
+}
+
+/// Appends an event to each of these streams.
+async fn once_each(store: &EventStore, streams: &[String]) {
+    for stream in streams {
+        append(store, StreamId::new("Torture", stream), "Deed", &good(1)).await;
+    }
 }
 
 #[tokio::test]
