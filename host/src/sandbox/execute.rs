@@ -327,12 +327,7 @@ impl PluginSql {
                 return Ok(prepared.clone());
             }
         }
-        if text.len() > self.config.max_statement_bytes {
-            return Err(SqlError::new(
-                SqlErrorKind::Limit,
-                format!("the statement is longer than {} bytes", self.config.max_statement_bytes),
-            ));
-        }
+        self.config.allows_text(text)?;
         let prepared = Arc::new(self.learn(text).await?);
         let mut statements = self.statements.write().unwrap_or_else(PoisonError::into_inner);
         Ok(statements.entry(text.to_owned()).or_insert(prepared).clone())

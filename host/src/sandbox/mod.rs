@@ -8,6 +8,7 @@
 // Errors are rare here, and a box would stand in each caller's way.
 #![allow(clippy::result_large_err)]
 
+pub mod attack;
 mod batch;
 mod convert;
 mod error;
