@@ -16,6 +16,8 @@ mod execute;
 mod judge;
 mod limits;
 mod migrate;
+#[cfg(test)]
+mod nodes;
 mod policy;
 mod read;
 mod roles;

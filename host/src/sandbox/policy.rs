@@ -77,8 +77,6 @@ const NODES: &[&str] = &[
     "RANGETBLFUNCTION",
     "RANGETBLREF",
     "RELABELTYPE",
-    "RETURNINGEXPR",
-    "RETURNINGOPTION",
     "ROW",
     "ROWCOMPARE",
     "ROWCOMPAREEXPR",

@@ -119,6 +119,12 @@ fn field(name: &str) -> Option<Field> {
     })
 }
 
+/// Whether the object ids of a field are looked at.
+#[cfg(test)]
+pub(super) fn is_read(name: &str) -> bool {
+    field(&format!(":{name}")).is_some()
+}
+
 /// Reads a tree.
 pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
     let mut facts = Facts::default();

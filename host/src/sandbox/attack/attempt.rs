@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use super::{Attack, Deed, Stop, Walls};
+use super::{Attack, Deed, PATIENCE, Stop, Walls};
 use crate::projection::Migration;
 use crate::sandbox::SandboxConfig;
 use crate::sandbox::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
@@ -206,7 +206,7 @@ impl Ground {
         text: &str,
     ) -> Result<(), Stopped> {
         let role = self.role(walls, "exec");
-        limit(conn, attack.patience).await?;
+        limit(conn, PATIENCE).await?;
         let place = Place { schema: CALLS, role: &role };
         let made = statement::make(conn, self.host, &self.names, place, text).await;
         let prepared = made.map_err(|error| {

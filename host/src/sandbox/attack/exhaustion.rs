@@ -15,16 +15,12 @@ fn nested_selects() -> String {
     format!("SELECT {}1{}", "(SELECT ".repeat(depth), ")".repeat(depth))
 }
 
-fn nested_comments() -> String {
-    format!("SELECT 1 {}{}", "/*".repeat(10_000), "*/".repeat(10_000))
-}
-
 fn a_long_sum() -> String {
     format!("SELECT 1{}", "+1".repeat(30_000))
 }
 
 fn many_unions() -> String {
-    format!("SELECT 1{}", " UNION SELECT 1".repeat(4_000))
+    format!("SELECT 1{}", " UNION SELECT 1".repeat(5_000))
 }
 
 fn many_parameters() -> String {
@@ -65,7 +61,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     statement("rows without end", "SELECT count(*) FROM generate_series(1, 1000000000000)")
         ,
     statement("more rows than anybody can take", "SELECT g FROM generate_series(1, 100000) g")
-        ,
+        .two_cannot("how much a result may hold is the host's limit"),
     statement("a text of a gigabyte", "SELECT length(repeat('x', 2000000000))").endless(),
     statement(
         "texts of megabytes, a thousand times",
@@ -87,15 +83,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         "a regular expression that never ends",
         "SELECT count(*) FROM generate_series(1, 100000) g WHERE repeat('a', 3000) ~ ('^(a|aa)+(b|c)' || g::text || '$')",
     ).endless(),
-    statement("a regular expression too large", "SELECT 'a' ~ '((((a{255}){255}){255}){255})'")
-        ,
     statement(
         "a factorial",
         "SELECT factorial(30000) > 0 AND count(*) > 0 FROM generate_series(1, 1000) g WHERE factorial(20000 + g) > 0",
-    ).endless(),
-    statement(
-        "a power without end",
-        "SELECT count(*) FROM generate_series(1, 100000) g WHERE power(g + 0.1, 10000.5) > 1",
     ).endless(),
     statement(
         "a number of all digits",
@@ -124,7 +114,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     statement(
         "a product of grouping sets",
         "SELECT count(*) FROM accounts GROUP BY GROUPING SETS ((id), (owner)), ROLLUP (balance, mood)",
-    ).endless(),
+    ).endless().two_cannot("no right guards the form of a query"),
     statement(
         "too many groups",
         "SELECT count(*) FROM accounts GROUP BY CUBE (id, id, id, id, id, id, id, id, id, id, id, id, id)",
@@ -137,16 +127,11 @@ pub(super) const ATTACKS: &[Attack] = &[
         "string_to_table of a giant",
         "SELECT count(*) FROM string_to_table(repeat('x,', 500000000), ',')",
     ).endless(),
-    statement(
-        "a path through JSON without end",
-        "SELECT count(*) FROM generate_series(1, 1000000) g, jsonb_path_query(to_jsonb(array_fill(1, ARRAY[1000])), '$.** ? (@ like_regex \"(x+x+)+y\")')",
-    ).endless(),
     grown("a statement of 50 MB", fifty_megabytes).endless(),
-    grown("brackets ten thousand deep", nested_brackets).endless(),
-    grown("SELECTs thousands deep", nested_selects).endless(),
-    grown("comments ten thousand deep", nested_comments).endless(),
+    grown("brackets ten thousand deep", nested_brackets).in_vain("the parser gives up").endless(),
+    grown("SELECTs thousands deep", nested_selects).in_vain("the parser gives up").endless(),
     grown("a sum of thirty thousand", a_long_sum).endless(),
     grown("a union of thousands", many_unions).endless(),
-    grown("too many parameters", many_parameters).endless(),
+    grown("too many parameters", many_parameters).in_vain("nobody gives the parameters here").endless(),
     grown("too many columns", many_columns).endless(),
 ];

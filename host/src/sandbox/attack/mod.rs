@@ -25,7 +25,7 @@ pub(crate) use attempt::{Session, control};
 /// How long an attack may run: what the host's deadline is to a plugin.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for those that would run for ever.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(200);
 
 /// What an attack is after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

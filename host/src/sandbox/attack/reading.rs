@@ -49,7 +49,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     statement("the client's address", "SELECT inet_client_addr()").two_cannot(CATALOGUE),
     statement("the database's name", "SELECT current_database()").two_cannot(CATALOGUE),
     statement("CURRENT_USER", "SELECT CURRENT_USER").two_cannot(CATALOGUE),
-    statement("has_table_privilege", "SELECT has_table_privilege('eventfabric.events', 'SELECT')").two_cannot(CATALOGUE),
+    statement("has_table_privilege", "SELECT has_table_privilege('eventfabric.events', 'SELECT')"),
     statement("a definition of the catalogue's", "SELECT pg_get_viewdef('pg_roles'::regclass)").two_cannot(CATALOGUE),
     statement("the size of the log", "SELECT pg_total_relation_size(16384::oid)").two_cannot(CATALOGUE),
     statement("a file", "SELECT pg_read_file('/etc/hostname')"),
@@ -64,8 +64,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     statement("query_to_xml", "SELECT query_to_xml('select 1', true, true, '')").two_cannot(OWN_RIGHTS),
     statement("query_to_xml of the log", "SELECT query_to_xml('select * from eventfabric.events', true, true, '')"),
     statement("table_to_xml of the log", "SELECT table_to_xml('eventfabric.events', true, true, '')"),
-    statement("schema_to_xml", "SELECT schema_to_xml('eventfabric', true, true, '')")
-        .two_cannot("it leaves out what the role may not read"),
+    statement("schema_to_xml", "SELECT schema_to_xml('eventfabric', true, true, '')"),
     statement("database_to_xml", "SELECT database_to_xml(true, true, '')")
         .two_cannot("it leaves out what the role may not read"),
     statement("query_to_xmlschema", "SELECT query_to_xmlschema('select 1', true, true, '')").two_cannot(OWN_RIGHTS),
@@ -76,8 +75,7 @@ pub(super) const ATTACKS: &[Attack] = &[
         .in_vain("the table is not partitioned"),
     statement("a role by its id", "SELECT acldefault('r', 10::oid)::text").two_cannot(CATALOGUE),
     statement("a role by its name", "SELECT ('{host}=r/{host}'::aclitem)::text").two_cannot(CATALOGUE),
-    statement("a relation by its name", "SELECT 'eventfabric.events'::regclass::oid")
-        .two_cannot("to look up a name needs no more than USAGE, and reveals that there is such a table"),
+    statement("a relation by its name", "SELECT 'eventfabric.events'::regclass::oid"),
     statement("the catalogue by a type in JSON", "SELECT x FROM jsonb_to_record('{}') AS t (x regclass)").two_cannot(CATALOGUE),
     statement(
         "a row of the catalogue as a type",

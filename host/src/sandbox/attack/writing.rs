@@ -88,13 +88,13 @@ pub(super) const ATTACKS: &[Attack] = &[
         "a rule",
         "CREATE RULE r AS ON INSERT TO accounts DO ALSO DELETE FROM eventfabric.outbox",
     ),
-    statement("GRANT", "GRANT ALL ON accounts TO PUBLIC"),
+    statement("GRANT", "GRANT ALL ON accounts TO PUBLIC")
+        .two_cannot("PostgreSQL grants nothing, and says so in a warning only"),
     statement("COMMENT", "COMMENT ON TABLE accounts IS 'mine'"),
     statement("SECURITY LABEL", "SECURITY LABEL ON TABLE accounts IS 'x'")
         .in_vain("no provider is loaded"),
     statement("VACUUM", "VACUUM accounts").in_vain("a transaction block is open"),
-    statement("ANALYZE", "ANALYZE {other}.secrets")
-        .two_cannot("PostgreSQL skips it with a warning"),
+    statement("ANALYZE", "ANALYZE {other}.secrets"),
     statement("a large object", "SELECT lo_create(0)")
         .two_cannot("PUBLIC may make large objects until an operator revokes it"),
     statement("lo_export", "SELECT lo_export(1, '/tmp/x')")
