@@ -211,7 +211,7 @@ const SAMPLES: &[Sample] = &[
     since(
         16,
         sample(
-            "SELECT JSON_OBJECT('a' VALUE id), id::text IS JSON FROM t",
+            "SELECT JSON_OBJECT('a' VALUE txt FORMAT JSON), id::text IS JSON FROM t",
             &[
                 "JsonConstructorExpr",
                 "JsonReturning",

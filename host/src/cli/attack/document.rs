@@ -6,6 +6,9 @@ use super::by;
 use super::tests::Tried;
 use crate::sandbox::attack::{Group, Stop};
 
+/// The version of PostgreSQL that the tables are of.
+pub(super) const VERSION: i32 = 15;
+
 /// Fails where the document has another table of a group than its attacks make.
 pub(super) fn compare(group: Group, tried: &[Tried]) {
     let path = eventfabric_testdb::workspace().join("docs/security.md");
@@ -71,4 +74,29 @@ fn table(group: Group, tried: &[Tried]) -> String {
     }
     text.push('\n');
     text
+}
+
+/// Whether a Rust file in this folder or below has a function of this name.
+fn defines(folder: &std::path::Path, name: &str) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| {
+        if path.is_dir() {
+            return defines(&path, name);
+        }
+        path.extension().is_some_and(|end| end == "rs")
+            && std::fs::read_to_string(&path).unwrap().contains(&format!("fn {name}("))
+    })
+}
+
+#[test]
+fn the_tests_of_the_third_wall_that_the_document_names_exist() {
+    let root = eventfabric_testdb::workspace();
+    let document = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let (_, components) = document.split_once("\n### Components\n").unwrap();
+    let rows = components.lines().filter(|line| line.ends_with("` |"));
+    let names: Vec<&str> = rows.filter_map(|row| row.rsplit('`').nth(1)).collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names {
+        let exists = ["tests/tests/it", "host/src"].iter().any(|at| defines(&root.join(at), name));
+        assert!(exists, "docs/security.md names the test {name}, and there is none");
+    }
 }

@@ -12,6 +12,9 @@ use crate::sandbox::SandboxConfig;
 use crate::sandbox::attack::{Attack, Group, Session, Stop, Walls, attacks, control, run_with};
 use crate::{db, store};
 
+/// Some servers are built without it, and refuse those attacks by themselves.
+const NO_XML: &str = "unsupported XML feature";
+
 /// A database of this test, migrated.
 struct Database {
     administrator: PgConnectOptions,
@@ -50,6 +53,12 @@ impl Database {
         let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
         conn.execute(AssertSqlSafe(drop)).await.unwrap();
         conn.close().await.unwrap();
+    }
+
+    async fn version(&self) -> i32 {
+        let mut conn = db::connect(&self.owner()).await.unwrap();
+        let version = "SELECT current_setting('server_version_num')::int / 10000";
+        sqlx::query_scalar(version).fetch_one(&mut conn).await.unwrap()
     }
 
     /// Everything that an attack could leave behind.
@@ -100,6 +109,7 @@ fn surprises(tried: &Tried) -> Vec<String> {
         (two, attack.passes_two, "the second wall", &answers[2]),
     ] {
         match (stopped, reason) {
+            _ if answer.contains(NO_XML) => {}
             (None, None) => say(&format!("got past {wall} alone"), answer),
             (Some(_), Some(_)) => say(&format!("was stopped by {wall} alone after all"), answer),
             _ => {}
@@ -115,11 +125,15 @@ async fn withstands(group: Group) {
     let before = database.traces().await;
     let tried = try_three_ways(&database.owner(), group).await;
     let after = database.traces().await;
+    let version = database.version().await;
     database.drop().await;
     let surprises: Vec<String> = tried.iter().flat_map(surprises).collect();
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
     assert_eq!(before, after, "an attack left something behind");
-    document::compare(group, &tried);
+    // Servers differ in what they refuse by themselves.
+    if version == document::VERSION {
+        document::compare(group, &tried);
+    }
 }
 
 #[tokio::test]
@@ -163,6 +177,7 @@ async fn every_attack_does_harm_where_no_wall_stands() {
         let done = control(&mut session, attack).await;
         let failed = match &done {
             Ok(()) => false,
+            Err(error) if error.message == NO_XML => false,
             // Time, memory, size.
             Err(error) => {
                 !matches!(error.sqlstate.as_str(), "57014" | "53200")

@@ -32,7 +32,6 @@ pub(super) const ATTACKS: &[Attack] = &[
     migration("a trigger by migration", "CREATE FUNCTION x() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER t AFTER INSERT ON accounts EXECUTE FUNCTION x()").two_cannot(OWNER),
     migration("a trigger on the log", "CREATE TRIGGER t AFTER INSERT ON eventfabric.events EXECUTE FUNCTION eventfabric.guard_events()"),
     migration("a rule by migration", "CREATE RULE r AS ON INSERT TO accounts DO ALSO UPDATE accounts SET balance = 0").two_cannot(OWNER),
-    migration("a rule by the name of a view", "CREATE TABLE x (a int); CREATE RULE \"_RETURN\" AS ON SELECT TO x DO INSTEAD SELECT 1 AS a").two_cannot(OWNER),
     migration("a policy", "CREATE POLICY p ON accounts").two_cannot(OWNER),
     migration("ALTER OWNER to the host", "ALTER TABLE accounts OWNER TO {host}").one_cannot(OUTSIDE),
     migration("ALTER SCHEMA OWNER", "ALTER SCHEMA {own} OWNER TO {host}"),
