@@ -251,7 +251,7 @@ async fn each_node_that_is_let_through_was_seen_in_a_tree_and_read() {
             .fetch_one(&mut *tx)
             .await
             .unwrap();
-    tx.execute(sqlx::raw_sql(include_str!("nodes/tables.sql"))).await.unwrap();
+    tx.execute(sqlx::raw_sql(include_str!("sql/samples.sql"))).await.unwrap();
     let mut seen = BTreeSet::new();
     for Sample { sql, nodes, functions, .. } in SAMPLES.iter().filter(|s| s.since <= version) {
         let parameters = if sql.contains("$1") { "bigint" } else { "" };

@@ -64,7 +64,7 @@ impl Database {
     /// Everything that an attack could leave behind.
     async fn traces(&self) -> Vec<String> {
         let mut conn = db::connect(&self.superuser()).await.unwrap();
-        sqlx::query_scalar(include_str!("traces.sql")).fetch_all(&mut conn).await.unwrap()
+        sqlx::query_scalar(include_str!("sql/traces.sql")).fetch_all(&mut conn).await.unwrap()
     }
 }
 
@@ -192,7 +192,7 @@ async fn every_attack_does_harm_where_no_wall_stands() {
     // What has committed has left roles behind.
     let mut conn = db::connect(&database.superuser()).await.unwrap();
     let roles: Vec<String> =
-        sqlx::query_scalar(include_str!("left_roles.sql")).fetch_all(&mut conn).await.unwrap();
+        sqlx::query_scalar(include_str!("sql/left_roles.sql")).fetch_all(&mut conn).await.unwrap();
     for role in roles {
         let drop = format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}");
         conn.execute(sqlx::raw_sql(AssertSqlSafe(drop))).await.unwrap();

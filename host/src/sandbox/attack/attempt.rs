@@ -16,7 +16,7 @@ use crate::sandbox::statement::{self, Place};
 const CONTEXT: &str = "preparing the ground for an attack";
 
 /// The tables of the attacker.
-const OWN: &str = include_str!("own.sql");
+const OWN: &str = include_str!("sql/own.sql");
 /// Those of its neighbour.
 const OTHER: &str = "CREATE TABLE secrets (id bigint PRIMARY KEY, s text); \
                      CREATE VIEW whispers AS SELECT s FROM secrets; CREATE SEQUENCE turns";
