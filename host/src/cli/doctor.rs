@@ -15,13 +15,20 @@ pub(super) struct Doctor {
     /// Leave this check out: what it finds is meant to be so
     #[arg(long, value_name = "CHECK")]
     pub ignore: Vec<String>,
+    /// Attack the sandbox of plugins in this database instead, in transactions that are rolled back,
+    /// and tell what held
+    #[arg(long, conflicts_with = "ignore")]
+    pub attack: bool,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Looks at everything. Ends with 1 when there is something to do.
+/// Looks at everything. Ends with 1 when there is something to do, or an attack was not stopped.
 pub(super) async fn run(context: &Context, command: Doctor) -> anyhow::Result<()> {
+    if command.attack {
+        return super::attack::run(context, command.json).await;
+    }
     let settings = &context.settings;
     let patient = Patient {
         pool: context.pool_as_it_is().await?,

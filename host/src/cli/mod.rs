@@ -2,6 +2,7 @@
 
 mod append;
 mod args;
+mod attack;
 mod connect;
 mod counted;
 mod dismiss;

@@ -6,7 +6,7 @@ use sqlx::postgres::PgArguments;
 use super::error::{SqlError, SqlErrorKind};
 use super::statement::{Param, Prepared, Read, ResultColumn};
 use super::value::Value;
-use super::wire::{self, ArrayBuilder, Raw};
+use super::wire::{self, ArrayBuilder, Raw, Wire};
 
 /// The arguments of a single call: `$1::type, $2::type, …`
 pub(super) fn single_args(prepared: &Prepared) -> String {
@@ -25,6 +25,29 @@ pub(super) fn column_sql(number: usize, column: &ResultColumn) -> String {
         Read::Numeric | Read::Other => format!("q.c{number}::text"),
         Read::NumericArray => format!("q.c{number}::text[]"),
     }
+}
+
+/// Whether a value of a column has more bytes than may be taken, as SQL; none where it cannot. It is
+/// asked of the server, which would send a gigabyte before anybody could count it. What is small even
+/// when it was compressed 256 times is not looked at any further.
+pub(super) fn too_large_sql(number: usize, column: &ResultColumn, max: usize) -> Option<String> {
+    let value = format!("q.c{number}");
+    let size = match column.read {
+        Read::Scalar(Wire::Text) => format!("pg_catalog.octet_length({value}::text)"),
+        Read::Scalar(Wire::Bytea) => format!("pg_catalog.octet_length({value})"),
+        Read::Scalar(Wire::Json | Wire::Jsonb)
+        | Read::Array(_)
+        | Read::Numeric
+        | Read::NumericArray
+        | Read::Other => format!(
+            "CASE WHEN pg_catalog.pg_column_size({value}) > {} THEN
+                 greatest(pg_catalog.pg_column_size({value}), pg_catalog.octet_length({value}::text))
+             END",
+            max / 256
+        ),
+        Read::Scalar(_) => return None,
+    };
+    Some(format!("coalesce({size} > {max}, false)"))
 }
 
 /// Reads a column's bytes.

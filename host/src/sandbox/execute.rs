@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _, ValueRef as _};
 
 use super::batch;
-use super::convert::{arguments, column_sql, read, single_args};
+use super::convert::{arguments, column_sql, read, single_args, too_large_sql};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
 use super::statement::{self, Prepared};
@@ -228,8 +228,21 @@ impl PluginSql {
             return Ok(RowSet { columns: Vec::new(), rows: Vec::new() });
         }
         let arguments = arguments(&prepared, params)?;
-        let columns: Vec<String> =
-            (1..).zip(&prepared.columns).map(|(n, c)| column_sql(n, c)).collect();
+        let max_bytes = self.config.max_result_bytes;
+        let mut too_large = Vec::new();
+        let mut columns: Vec<String> = Vec::new();
+        for (number, column) in (1..).zip(&prepared.columns) {
+            let value = column_sql(number, column);
+            columns.push(match too_large_sql(number, column, max_bytes) {
+                Some(test) => {
+                    too_large.push(test.clone());
+                    format!("CASE WHEN NOT {test} THEN {value} END")
+                }
+                None => value,
+            });
+        }
+        too_large.push("false".to_owned());
+        columns.push(too_large.join(" OR "));
         let sql = format!(
             "SELECT {} FROM {}({}) AS q LIMIT {}",
             columns.join(", "),
@@ -258,10 +271,11 @@ impl PluginSql {
                 })?);
             }
             rows.push(values);
-            if rows.len() > self.config.max_rows || bytes > self.config.max_result_bytes {
+            let too_large = row.try_get(prepared.columns.len())?;
+            if rows.len() > self.config.max_rows || bytes > max_bytes || too_large {
                 let message = format!(
-                    "the query returns more than {} rows or {} bytes",
-                    self.config.max_rows, self.config.max_result_bytes
+                    "the query returns more than {} rows or {max_bytes} bytes",
+                    self.config.max_rows
                 );
                 return Err(SqlError::new(SqlErrorKind::Limit, message)
                     .with_hint("ask for fewer rows, with LIMIT or a narrower WHERE"));
@@ -327,12 +341,7 @@ impl PluginSql {
                 return Ok(prepared.clone());
             }
         }
-        if text.len() > self.config.max_statement_bytes {
-            return Err(SqlError::new(
-                SqlErrorKind::Limit,
-                format!("the statement is longer than {} bytes", self.config.max_statement_bytes),
-            ));
-        }
+        self.config.allows_text(text)?;
         let prepared = Arc::new(self.learn(text).await?);
         let mut statements = self.statements.write().unwrap_or_else(PoisonError::into_inner);
         Ok(statements.entry(text.to_owned()).or_insert(prepared).clone())

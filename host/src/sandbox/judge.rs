@@ -40,6 +40,9 @@ pub(super) async fn judge(
             return Err(Verdict::Denied(reason));
         }
     }
+    if let Some(reason) = policy::grouping_denied(&facts.grouping) {
+        return Err(Verdict::Denied(reason.to_owned()));
+    }
     for number in &facts.system_columns {
         if let Some(name) = policy::system_column_denied(*number) {
             return Err(Verdict::Denied(format!(

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::error::{SqlError, SqlErrorKind};
+
 /// The limits of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,6 +57,15 @@ impl Default for SandboxConfig {
 }
 
 impl SandboxConfig {
+    /// Whether a statement is short enough to be looked at.
+    pub(super) fn allows_text(&self, text: &str) -> Result<(), SqlError> {
+        if text.len() <= self.max_statement_bytes {
+            return Ok(());
+        }
+        let message = format!("the statement is longer than {} bytes", self.max_statement_bytes);
+        Err(SqlError::new(SqlErrorKind::Limit, message))
+    }
+
     /// The limits of one plugin.
     #[must_use]
     pub fn of(&self, plugin: &str) -> Self {

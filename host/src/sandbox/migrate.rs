@@ -35,8 +35,9 @@ pub(super) async fn prepare(
     if !missing.is_empty() {
         let used = drop_functions(&mut tx, names, active).await.map_err(while_doing(context))?;
         let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
+        let steps = Steps { names, runner: &runner, limits: LIMITS, known: &[] };
         for migration in missing {
-            apply(&mut tx, names, &runner, migration).await?;
+            apply(&mut tx, &steps, migration).await?;
         }
         roles::run(&mut tx, format!("DROP FUNCTION {runner}(text)"))
             .await
@@ -51,7 +52,7 @@ pub(super) async fn prepare(
 }
 
 /// How long one statement may take, and how soon the server notices that its host is gone.
-const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; \
+pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; \
                       SET LOCAL client_connection_check_interval = '5s'";
 
 /// The migrations that this database has not seen. The others must not have changed.
@@ -164,7 +165,11 @@ async fn make_again(
 
 /// Makes the function that runs a migration's statements as the owner of the schema. Inside of it
 /// the server refuses changes of the role and ends of the transaction.
-async fn runner(conn: &mut PgConnection, host: Host, names: &Names) -> sqlx::Result<String> {
+pub(super) async fn runner(
+    conn: &mut PgConnection,
+    host: Host,
+    names: &Names,
+) -> sqlx::Result<String> {
     let function =
         format!("{CALLS}.{}", ident(&format!("m_{}", &statement::sha256(&names.schema)[..40])));
     let path = format!("{}, pg_temp", ident(&names.schema));
@@ -181,12 +186,25 @@ async fn runner(conn: &mut PgConnection, host: Host, names: &Names) -> sqlx::Res
     Ok(function)
 }
 
-async fn apply(
+/// How migrations are run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Steps<'a> {
+    pub names: &'a Names,
+    /// The function that runs a statement.
+    pub runner: &'a str,
+    /// Sets the limits on time.
+    pub limits: &'a str,
+    /// Forbidden objects that were there before, and are not the migration's doing.
+    pub known: &'a [(String, String)],
+}
+
+/// Runs one migration, and looks at what it left behind.
+pub(super) async fn apply(
     conn: &mut PgConnection,
-    names: &Names,
-    runner: &str,
+    steps: &Steps<'_>,
     migration: &Migration,
 ) -> Result<(), SandboxError> {
+    let Steps { names, runner, .. } = *steps;
     let refused = |statement: Option<&str>, reason: String| SandboxError::Migration {
         plugin: names.plugin.clone(),
         number: migration.number,
@@ -205,7 +223,7 @@ async fn apply(
             return Err(refused(Some(piece.text), reason));
         }
         // Again before each: the one before may have changed them, to outlive its host.
-        roles::run(&mut *conn, LIMITS.to_owned()).await.map_err(failed)?;
+        roles::run(&mut *conn, steps.limits.to_owned()).await.map_err(failed)?;
         // The extended protocol takes one command, and only parses it.
         let text = AssertSqlSafe(piece.text).into_sql_str();
         (&mut *conn).prepare(text).await.map_err(failed)?;
@@ -215,7 +233,7 @@ async fn apply(
             .await
             .map_err(failed)?;
     }
-    inspect(conn, names).await.map_err(|e| match e {
+    inspect(conn, steps).await.map_err(|e| match e {
         Verdict::Denied(reason) => refused(None, reason),
         Verdict::Database(source) => {
             SandboxError::Database { context: "looking at what a migration made", source }
@@ -237,14 +255,10 @@ async fn apply(
 
 /// Looks at the whole schema: no objects of a forbidden kind, nothing outside, and only such
 /// expressions as a statement could use.
-async fn inspect(conn: &mut PgConnection, names: &Names) -> Result<(), Verdict> {
-    let found = sqlx::query(include_str!("sql/forbidden.sql"))
-        .bind(&names.schema)
-        .bind(&names.owner)
-        .fetch_all(&mut *conn)
-        .await?;
-    if let Some(row) = found.first() {
-        let (kind, name): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+async fn inspect(conn: &mut PgConnection, steps: &Steps<'_>) -> Result<(), Verdict> {
+    let names = steps.names;
+    let found = forbidden(conn, names).await?;
+    if let Some((kind, name)) = found.iter().find(|found| !steps.known.contains(found)) {
         return Err(Verdict::Denied(format!("it left {kind} {name}, which is not allowed")));
     }
     let trees = sqlx::query(include_str!("sql/trees.sql"))
@@ -261,4 +275,16 @@ async fn inspect(conn: &mut PgConnection, names: &Names) -> Result<(), Verdict> 
         })?;
     }
     Ok(())
+}
+
+/// Objects of the schema or of its owner that may not be: kind and name.
+pub(super) async fn forbidden(
+    conn: &mut PgConnection,
+    names: &Names,
+) -> sqlx::Result<Vec<(String, String)>> {
+    sqlx::query_as(include_str!("sql/forbidden.sql"))
+        .bind(&names.schema)
+        .bind(&names.owner)
+        .fetch_all(conn)
+        .await
 }

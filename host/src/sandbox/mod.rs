@@ -8,6 +8,7 @@
 // Errors are rare here, and a box would stand in each caller's way.
 #![allow(clippy::result_large_err)]
 
+pub mod attack;
 mod batch;
 mod convert;
 mod error;
@@ -15,6 +16,8 @@ mod execute;
 mod judge;
 mod limits;
 mod migrate;
+#[cfg(test)]
+mod nodes;
 mod policy;
 mod read;
 mod roles;

@@ -29,6 +29,8 @@ pub(super) struct Facts {
     pub first_command: Option<u32>,
     /// Some query has FOR UPDATE or the like.
     pub locks_rows: bool,
+    /// The kinds of grouping sets, in order: 2 ROLLUP, 3 CUBE, 4 GROUPING SETS.
+    pub grouping: Vec<u32>,
     /// System columns that are read, as their negative numbers.
     pub system_columns: BTreeSet<i32>,
 }
@@ -106,14 +108,21 @@ fn field(name: &str) -> Option<Field> {
         ":opno" | ":opnos" | ":eqop" | ":sortop" | ":aggsortop" | ":cycle_mark_neop" => {
             Field::Operator
         }
-        ":consttype" | ":paramtype" | ":vartype" | ":resulttype" | ":funcresulttype"
-        | ":funccoltypes" | ":coltypes" | ":ctecoltypes" | ":aggtype" | ":aggargtypes"
-        | ":wintype" | ":opresulttype" | ":array_typeid" | ":element_typeid" | ":coalescetype"
-        | ":casetype" | ":minmaxtype" | ":typeId" | ":row_typeid" | ":colTypes"
-        | ":refcontainertype" | ":refelemtype" | ":refrestype" | ":cycle_mark_type" => Field::Type,
+        ":typid" | ":msftype" | ":consttype" | ":paramtype" | ":vartype" | ":resulttype"
+        | ":funcresulttype" | ":funccoltypes" | ":coltypes" | ":ctecoltypes" | ":aggtype"
+        | ":aggargtypes" | ":wintype" | ":opresulttype" | ":array_typeid" | ":element_typeid"
+        | ":coalescetype" | ":casetype" | ":minmaxtype" | ":typeId" | ":row_typeid"
+        | ":colTypes" | ":refcontainertype" | ":refelemtype" | ":refrestype"
+        | ":cycle_mark_type" => Field::Type,
         ":commandType" => Field::Command,
         _ => return None,
     })
+}
+
+/// Whether the object ids of a field are looked at.
+#[cfg(test)]
+pub(super) fn is_read(name: &str) -> bool {
+    field(&format!(":{name}")).is_some()
 }
 
 /// Reads a tree.
@@ -121,9 +130,21 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
     let mut facts = Facts::default();
     let mut tokens = Tokens { text, at: 0 }.peekable();
     let mut depth = 0usize;
+    // The kind is the first field of a grouping set.
+    let mut in_grouping = false;
     let bad = |what: &str| Unreadable(what.to_owned());
     while let Some(token) = tokens.next() {
         let name = match token {
+            Token::Word(":kind") if in_grouping => {
+                in_grouping = false;
+                match tokens.next() {
+                    Some(Token::Word(word)) => {
+                        facts.grouping.push(word.parse().map_err(|_| bad(":kind"))?);
+                    }
+                    _ => return Err(bad(":kind")),
+                }
+                continue;
+            }
             Token::Open => {
                 if depth == 0 {
                     facts.roots += 1;
@@ -133,6 +154,7 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
                     return Err(bad("a node without a type"));
                 };
                 facts.nodes.insert(node.to_owned());
+                in_grouping = node == "GROUPINGSET";
                 continue;
             }
             Token::Close => {

@@ -451,7 +451,7 @@ async fn migrations_that_do_more_than_make_tables_are_rolled_back() {
         ("CREATE TEMPORARY TABLE x (a int)", "a migration may"),
         ("CREATE TABLE pg_temp.x (a int)", "outside of the schema"),
         ("CREATE TABLE x AS SELECT 1", "runs a query"),
-        ("ALTER TABLE accounts OWNER TO postgres", "must be member"),
+        ("ALTER TABLE accounts OWNER TO postgres", "42501"),
         ("DROP TABLE eventfabric.events", "denied"),
         ("CREATE TABLE public.x (a int)", "denied"),
         ("CREATE VIEW v AS SELECT s FROM other.secrets", "denied"),
@@ -545,6 +545,42 @@ async fn limits_are_kept() {
     let error = sql.query(&mut tx, "SELECT 2", vec![]).await.unwrap_err();
     assert_eq!(error.kind, SqlErrorKind::Limit);
     tx.rollback().await.unwrap();
+}
+
+/// A single value can have a gigabyte, and the driver takes whole rows.
+#[tokio::test]
+async fn a_value_beyond_the_limit_is_not_sent_to_the_host() {
+    let f = fixture().await;
+    let config = SandboxConfig { max_result_bytes: 1 << 20, ..SandboxConfig::default() };
+    let sandbox = Sandbox::new(eventfabric::db::pool(f.db.options(), 2), config);
+    let sql = sandbox.plugin("ledger").await.unwrap();
+    for query in [
+        "SELECT repeat('x', 30000000)",
+        "SELECT decode(repeat('00', 3000000), 'hex')",
+        "SELECT to_jsonb(repeat('x', 3000000))",
+        "SELECT array_agg(g) FROM generate_series(1, 300000) g",
+        "SELECT 1, array_fill('xxxx'::text, ARRAY[300000])",
+        "SELECT (repeat('1', 100000) || '.5')::numeric, repeat('x', 1100000)",
+    ] {
+        let mut tx = f.begin().await;
+        let error = sql.query(&mut tx, query, vec![]).await.unwrap_err();
+        assert_eq!(error.kind, SqlErrorKind::Limit, "{query}: {error}");
+        tx.rollback().await.unwrap();
+    }
+    let mut tx = f.begin().await;
+    let rows = sql.query(&mut tx, "SELECT repeat('x', 1000000)", vec![]).await.unwrap();
+    assert_eq!(rows.rows, [[Value::Text("x".repeat(1_000_000))]]);
+    // Stored values are small when they are compressed.
+    let insert = "INSERT INTO accounts (id, owner, data)
+                  VALUES (1, repeat('x', 3000000), to_jsonb(repeat('x', 3000000)))";
+    sql.execute(&mut tx, insert, vec![]).await.unwrap();
+    tx.commit().await.unwrap();
+    for query in ["SELECT owner FROM accounts", "SELECT data FROM accounts"] {
+        let mut tx = f.begin().await;
+        let error = sql.query(&mut tx, query, vec![]).await.unwrap_err();
+        assert_eq!(error.kind, SqlErrorKind::Limit, "{query}: {error}");
+        tx.rollback().await.unwrap();
+    }
 }
 
 #[tokio::test]

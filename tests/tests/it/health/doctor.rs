@@ -155,3 +155,19 @@ async fn a_host_that_wants_more_connections_than_there_are_is_told() {
     let told = settings.findings.iter().find(|finding| finding.place == "max_connections").unwrap();
     assert!(told.what.contains("may open 10000 connections"), "{}", told.what);
 }
+
+#[tokio::test]
+async fn attacks_on_the_operators_own_database_are_stopped_and_leave_nothing() {
+    let world = World::new().await;
+    let mut conn = sqlx::PgConnection::connect_with(&world.db.options()).await.unwrap();
+    let count = "SELECT (SELECT count(*) FROM pg_class) + (SELECT count(*) FROM pg_proc)
+                     + (SELECT count(*) FROM eventfabric.plugin_schemas)";
+    let before: i64 = sqlx::query_scalar(count).fetch_one(&mut conn).await.unwrap();
+    let said = run(&world.db, &["doctor", "--attack"]).await.well();
+    assert!(said.out.contains("wall one    RESET ROLE: "), "{}", said.out);
+    assert!(said.out.contains("wall two    a table in public: "), "{}", said.out);
+    assert!(said.out.contains("a limit     a statement of 50 MB: "), "{}", said.out);
+    assert!(said.out.contains(" attacks, 0 not stopped. Nothing of them is left"), "{}", said.out);
+    let after: i64 = sqlx::query_scalar(count).fetch_one(&mut conn).await.unwrap();
+    assert_eq!(before, after);
+}
