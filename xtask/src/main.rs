@@ -1,5 +1,5 @@
-//! The project's own tasks: `cargo xtask api-test | bank | demo | plugins | prepare | soak | test | bench |
-//! torture`.
+//! The project's own tasks: `cargo xtask api-test | bank | bench | demo | fuzz | plugins | prepare | soak |
+//! test | torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -10,6 +10,7 @@ mod api_test;
 mod bank;
 mod bench;
 mod demo;
+mod fuzz;
 mod plugins;
 mod prepare;
 mod run;
@@ -49,6 +50,12 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Give the host what nobody would write by hand: statements, values, components, lines, requests
+    Fuzz {
+        /// Passed on, for example `--seconds 3600 --only statements,ordinary`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Build the example plugins and the tests' guests as WebAssembly components
     Plugins,
     /// Describe the host's SQL statements anew, from a scratch database, in host/.sqlx
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
         Task::Bench { of_store: Some(name), .. } => bench::of_store(&name),
         Task::Bench { of_store: None, arguments } => bench::bench(&arguments),
         Task::Demo { release } => demo::demo(release),
+        Task::Fuzz { arguments } => fuzz::fuzz(&arguments),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
         Task::Soak { arguments } => soak::soak(&arguments),

@@ -4,11 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 
-use crate::bank;
-use crate::plugins;
-use crate::prepare;
 use crate::run::{cargo, command, has, run, testdb};
-use crate::torture;
+use crate::{bank, fuzz, plugins, prepare, torture};
 
 /// Runs every step, the later ones also when one fails, and sums up.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -39,6 +36,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     steps.run("tests", || tests(arguments));
     steps.run("the bank example", bank::bank);
     steps.run("torture, a short one", torture::short);
+    steps.run("fuzzers, short ones", fuzz::short);
     steps.run("documentation tests", || run(&mut cargo(&["test", "--doc", "--workspace"])));
     steps.sum_up()
 }

@@ -267,6 +267,17 @@ fn no_nul(text: &str) -> Result<&[u8], String> {
     Ok(text.as_bytes())
 }
 
+/// The days of 400 years, after which the calendar repeats itself: PostgreSQL knows more years than
+/// `chrono` does.
+const CYCLE_DAYS: i64 = 146_097;
+const CYCLE_MICROS: i64 = CYCLE_DAYS * 86_400_000_000;
+
+/// A year so many cycles later as PostgreSQL writes it, and its era.
+fn year(year: i32, cycles: i64) -> (i64, &'static str) {
+    let year = i64::from(year) + 400 * cycles;
+    if year > 0 { (year, "") } else { (1 - year, " BC") }
+}
+
 /// PostgreSQL's text form of a scalar.
 pub(super) fn text_of(value: &Value) -> Result<String, String> {
     Ok(match value {
@@ -280,18 +291,16 @@ pub(super) fn text_of(value: &Value) -> Result<String, String> {
         Value::Other { text, .. } => text.clone(),
         Value::Bytes(bytes) => format!("\\x{}", hex::encode(bytes)),
         Value::Timestamptz(micros) => {
-            let time = DateTime::<Utc>::from_timestamp_micros(*micros)
-                .ok_or_else(|| format!("{micros} µs is out of the range of a time"))?;
-            let (year, era) =
-                if time.year() > 0 { (time.year(), "") } else { (1 - time.year(), " BC") };
+            let (cycles, rest) = (micros.div_euclid(CYCLE_MICROS), micros.rem_euclid(CYCLE_MICROS));
+            let time = DateTime::<Utc>::from_timestamp_micros(rest).unwrap_or_default();
+            let (year, era) = year(time.year(), cycles);
             format!("{year:04}-{}+00{era}", time.format("%m-%d %H:%M:%S%.6f"))
         }
         Value::Date(days) => {
-            let date = chrono::Duration::try_days(i64::from(*days))
-                .and_then(|d| NaiveDate::default().checked_add_signed(d))
-                .ok_or_else(|| format!("day {days} is out of the range of a date"))?;
-            let (year, era) =
-                if date.year() > 0 { (date.year(), "") } else { (1 - date.year(), " BC") };
+            let days = i64::from(*days);
+            let (cycles, rest) = (days.div_euclid(CYCLE_DAYS), days.rem_euclid(CYCLE_DAYS));
+            let date = NaiveDate::default() + chrono::Duration::days(rest);
+            let (year, era) = year(date.year(), cycles);
             format!("{year:04}-{}{era}", date.format("%m-%d"))
         }
         _ => return Err(format!("got {}", value.kind())),
