@@ -108,6 +108,12 @@ impl Tx {
         Self::begin_with(pool, "BEGIN", statement_timeout).await
     }
 
+    /// The same for work off a queue: the server may plan a statement for what it is given. One plan for
+    /// any LIMIT is made for a tenth of the table: it reads the whole queue, and the log, for one row.
+    pub async fn begin_claiming(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+        Self::begin_with(pool, "BEGIN; SET LOCAL plan_cache_mode = auto", statement_timeout).await
+    }
+
     /// The same for statements that only read, all of one state of the database, and whose plans
     /// depend on what they are given: each is planned for its own parameters.
     pub async fn begin_reading(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {

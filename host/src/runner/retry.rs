@@ -77,7 +77,7 @@ impl Beside {
             return Ok(Step::Busy);
         };
         let Some(active) = snapshot.current(name) else { return Ok(Step::Busy) };
-        let begin = Tx::begin(self.store.pool(), STATEMENT_TIMEOUT);
+        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let order = keeps_order(registered);
         // One at a time, so that what is held and let go does not change under it.

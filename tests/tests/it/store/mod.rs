@@ -1,6 +1,7 @@
 //! The store against a real database: what an append promises, and what a read gives back.
 
 mod append;
+mod claiming;
 mod concurrent;
 mod dismissal;
 mod group;
