@@ -46,6 +46,11 @@ pub async fn round(rng: &mut StdRng) -> anyhow::Result<Round> {
     let server = Server::bind(host.clone(), &open, [].into(), any, stop.clone()).await?;
     let address = server.local_addr()?;
     let serving = tokio::spawn(server.run());
+    // Reading the log waits for the one who follows it.
+    let running = tokio::spawn({
+        let (host, stop) = (host.clone(), stop.clone());
+        async move { host.run(None, stop).await }
+    });
     // Another user of this client has it compiled with TLS, which asks for this.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().build()?;
@@ -77,5 +82,6 @@ pub async fn round(rng: &mut StdRng) -> anyhow::Result<Round> {
     }
     stop.cancel();
     serving.await?;
+    running.await??;
     Ok(round)
 }
