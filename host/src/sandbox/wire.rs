@@ -226,11 +226,7 @@ pub(super) fn write(
                     .timestamp_micros(),
                 _ => return wrong(),
             };
-            let micros = micros
-                .checked_sub(EPOCH_MICROS)
-                .filter(|m| *m != i64::MIN && *m != i64::MAX)
-                .ok_or_else(|| format!("{micros} µs is out of its range"))?;
-            out.extend(micros.to_be_bytes());
+            out.extend(server_micros(micros)?.to_be_bytes());
         }
         (Wire::Date, _) => {
             let days = match value {
@@ -243,11 +239,7 @@ pub(super) fn write(
                 }
                 _ => return wrong(),
             };
-            let days = days
-                .checked_sub(EPOCH_DAYS)
-                .filter(|d| *d != i32::MIN && *d != i32::MAX)
-                .ok_or_else(|| format!("day {days} is out of its range"))?;
-            out.extend(days.to_be_bytes());
+            out.extend(server_days(days)?.to_be_bytes());
         }
         (Wire::Json | Wire::Jsonb, Value::Json(s) | Value::Text(s)) => {
             if wire == Wire::Jsonb {
@@ -265,6 +257,18 @@ fn no_nul(text: &str) -> Result<&[u8], String> {
         return Err("PostgreSQL's text cannot hold the character NUL".to_owned());
     }
     Ok(text.as_bytes())
+}
+
+/// Microseconds as the server counts them; its first and last number are infinite times.
+fn server_micros(micros: i64) -> Result<i64, String> {
+    let counted = micros.checked_sub(EPOCH_MICROS).filter(|m| *m != i64::MIN && *m != i64::MAX);
+    counted.ok_or_else(|| format!("{micros} µs is out of its range"))
+}
+
+/// The same of days.
+fn server_days(days: i32) -> Result<i32, String> {
+    let counted = days.checked_sub(EPOCH_DAYS).filter(|d| *d != i32::MIN && *d != i32::MAX);
+    counted.ok_or_else(|| format!("day {days} is out of its range"))
 }
 
 /// The days of 400 years, after which the calendar repeats itself: PostgreSQL knows more years than
@@ -291,12 +295,14 @@ pub(super) fn text_of(value: &Value) -> Result<String, String> {
         Value::Other { text, .. } => text.clone(),
         Value::Bytes(bytes) => format!("\\x{}", hex::encode(bytes)),
         Value::Timestamptz(micros) => {
+            server_micros(*micros)?;
             let (cycles, rest) = (micros.div_euclid(CYCLE_MICROS), micros.rem_euclid(CYCLE_MICROS));
             let time = DateTime::<Utc>::from_timestamp_micros(rest).unwrap_or_default();
             let (year, era) = year(time.year(), cycles);
             format!("{year:04}-{}+00{era}", time.format("%m-%d %H:%M:%S%.6f"))
         }
         Value::Date(days) => {
+            server_days(*days)?;
             let days = i64::from(*days);
             let (cycles, rest) = (days.div_euclid(CYCLE_DAYS), days.rem_euclid(CYCLE_DAYS));
             let date = NaiveDate::default() + chrono::Duration::days(rest);
@@ -435,6 +441,13 @@ mod tests {
         assert_eq!(literal, r#"{"a\"\\",NULL}"#);
         assert_eq!(text_of(&Value::Timestamptz(-1)).unwrap(), "1969-12-31 23:59:59.999999+00");
         assert_eq!(text_of(&Value::Date(-719_528)).unwrap(), "0001-01-01 BC");
+        // PostgreSQL's last years, which `chrono` does not have.
+        let last = text_of(&Value::Timestamptz(i64::MAX)).unwrap();
+        assert_eq!(last, "294247-01-10 04:00:54.775807+00");
+        assert_eq!(text_of(&Value::Date(2_145_042_905)).unwrap(), "5874897-12-31");
+        for endless in [Value::Timestamptz(i64::MIN), Value::Date(i32::MIN)] {
+            assert!(text_of(&endless).unwrap_err().ends_with("is out of its range"));
+        }
         assert_eq!(text_of(&Value::Float64(f64::NEG_INFINITY)).unwrap(), "-Infinity");
     }
 

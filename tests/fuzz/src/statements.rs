@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use eventfabric::db::{self, Tx};
-use eventfabric::projection::{Description, Migration, Mode, TopicFilter};
 use eventfabric::sandbox::{Sandbox, SandboxConfig, SqlErrorKind};
-use eventfabric_tests::{TestDb, database};
+use eventfabric_tests::{TestDb, database, description};
 use rand::rngs::StdRng;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -48,9 +47,9 @@ impl Place {
     pub async fn new() -> anyhow::Result<Self> {
         let db = database().await;
         let sandbox = Sandbox::new(db::pool(db.options(), 2), SandboxConfig::default());
-        sandbox.prepare(&description("ledger", TABLES)).await?;
+        sandbox.prepare(&description("ledger", &[TABLES])).await?;
         sandbox
-            .prepare(&description("other", "CREATE TABLE secrets (n bigserial, s text)"))
+            .prepare(&description("other", &["CREATE TABLE secrets (n bigserial, s text)"]))
             .await?;
         let mut eyes = PgConnection::connect_with(&db.superuser()).await?;
         sqlx::raw_sql(ROWS).execute(&mut eyes).await?;
@@ -62,18 +61,6 @@ impl Place {
         self.sandbox.close().await;
         self.eyes.close().await?;
         Ok(())
-    }
-}
-
-fn description(name: &str, sql: &str) -> Description {
-    let migration = Migration { number: 1, name: "tables".to_owned(), sql: sql.to_owned() };
-    Description {
-        name: name.to_owned(),
-        text: String::new(),
-        mode: Mode::CatchUp,
-        topics: TopicFilter::All,
-        event_types: Vec::new(),
-        migrations: vec![migration],
     }
 }
 
@@ -150,12 +137,10 @@ pub async fn hostile(rng: &mut StdRng) -> anyhow::Result<Round> {
                 }
             }
             Err(error) => match error.kind {
-                SqlErrorKind::Denied => round.count("denied"),
-                SqlErrorKind::Invalid => round.count("wrong"),
                 SqlErrorKind::Connection => {
                     round.found(format!("{text}\n    lost its connection: {error}"));
                 }
-                _ => round.count("failed"),
+                kind => round.count(outcome(kind)),
             },
         }
         if tx.rollback().await.is_err() {
@@ -173,6 +158,17 @@ pub async fn hostile(rng: &mut StdRng) -> anyhow::Result<Round> {
     db::close(&pool).await;
     place.end().await?;
     Ok(round)
+}
+
+/// What became of a statement that was not carried out.
+fn outcome(kind: SqlErrorKind) -> &'static str {
+    match kind {
+        SqlErrorKind::Denied => "denied",
+        SqlErrorKind::Invalid => "wrong",
+        SqlErrorKind::Constraint => "refused by the data",
+        SqlErrorKind::Limit => "over a limit",
+        _ => "given up",
+    }
 }
 
 async fn look(tx: &mut Tx) -> sqlx::Result<[Deeds; 2]> {
@@ -194,8 +190,7 @@ pub async fn ordinary(rng: &mut StdRng) -> anyhow::Result<Round> {
                 SqlErrorKind::Denied | SqlErrorKind::Connection => {
                     round.found(format!("{text}\n    {:?}: {error}", error.kind));
                 }
-                SqlErrorKind::Invalid => round.count("wrong"),
-                _ => round.count("failed"),
+                kind => round.count(outcome(kind)),
             },
         }
         tx.rollback().await?;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use eventfabric::db::{Tx, pool};
 use eventfabric::sandbox::{Sandbox, SandboxConfig, Value};
-use eventfabric_tests::{TestDb, database};
+use eventfabric_tests::{TestDb, database, description};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::sandbox::{TABLES, description};
+use crate::sandbox::TABLES;
 
 /// A sandbox with a plugin, and its only session.
 async fn one_session() -> (TestDb, Sandbox, PgPool) {

@@ -3,7 +3,9 @@
 
 use eventfabric::sandbox::{SandboxError, SqlErrorKind, Value};
 
-use crate::sandbox::{Fixture, TABLES, description, fixture};
+use eventfabric_tests::description;
+
+use crate::sandbox::{Fixture, TABLES, fixture};
 
 const RENAME: &str = "UPDATE accounts SET owner = $1 WHERE id = 1";
 const COUNT: &str = "SELECT count(*) FROM accounts WHERE balance >= $1";

@@ -5,7 +5,9 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use crate::cli::run;
-use crate::sandbox::{Fixture, description, fixture};
+use eventfabric_tests::description;
+
+use crate::sandbox::{Fixture, fixture};
 
 impl Fixture {
     /// The name of the role that queries run as.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eventfabric::db::Tx;
-use eventfabric::projection::{Description, Migration, Mode, TopicFilter};
 use eventfabric::sandbox::{
     Call, PluginSql, Sandbox, SandboxConfig, SandboxError, SqlErrorKind, Value,
 };
-use eventfabric_tests::{TestDb, database};
+use eventfabric_tests::{TestDb, database, description};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool};
 
 pub const TABLES: &str = "
@@ -21,24 +20,6 @@ pub const TABLES: &str = "
         amount bigint CHECK (amount <> 13));
     CREATE INDEX lines_account ON lines (account) WHERE amount > 0;
     CREATE VIEW rich AS SELECT id FROM accounts WHERE balance > 100;";
-
-pub fn description(name: &str, migrations: &[&str]) -> Description {
-    Description {
-        name: name.to_owned(),
-        text: String::new(),
-        mode: Mode::CatchUp,
-        topics: TopicFilter::All,
-        event_types: Vec::new(),
-        migrations: (1..)
-            .zip(migrations)
-            .map(|(number, sql)| Migration {
-                number,
-                name: format!("step {number}"),
-                sql: (*sql).to_owned(),
-            })
-            .collect(),
-    }
-}
 
 pub struct Fixture {
     pub db: TestDb,
