@@ -100,6 +100,8 @@ pub struct Tx {
     conn: Option<PoolConnection<Postgres>>,
     pid: i32,
     doomed: bool,
+    /// The savepoint whose release has locks waited for again.
+    impatient: Option<&'static str>,
 }
 
 impl Tx {
@@ -133,7 +135,7 @@ impl Tx {
             statement_timeout.as_millis().clamp(1, i32::MAX as u128)
         );
         // Until BEGIN is known to have worked, nothing else may use the connection.
-        let mut tx = Self { conn: Some(conn), pid: 0, doomed: false };
+        let mut tx = Self { conn: Some(conn), pid: 0, doomed: false, impatient: None };
         let row = tx.conn().fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
         tx.pid = row.try_get(0)?;
         Ok(tx)
@@ -175,6 +177,19 @@ impl Tx {
         Ok(())
     }
 
+    /// Sets a savepoint after which no statement waits longer for a lock, until [`Tx::release`].
+    pub async fn savepoint_within(
+        &mut self,
+        name: &'static str,
+        lock_timeout: Duration,
+    ) -> sqlx::Result<()> {
+        let timeout = lock_timeout.as_millis().clamp(1, i32::MAX as u128);
+        let sql = format!("SET LOCAL lock_timeout = {timeout}; SAVEPOINT {name}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        self.impatient = Some(name);
+        Ok(())
+    }
+
     /// Undoes everything since the savepoint, a failed statement included, and keeps the savepoint.
     pub async fn rollback_to(&mut self, name: &'static str) -> sqlx::Result<()> {
         let sql = format!("ROLLBACK TO SAVEPOINT {name}");
@@ -183,9 +198,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets the savepoint and keeps what was done since.
+    /// Forgets the savepoint and keeps what was done since. Locks are waited for as before it.
     pub async fn release(&mut self, name: &'static str) -> sqlx::Result<()> {
-        let sql = format!("RELEASE SAVEPOINT {name}");
+        let patience = match self.impatient.take_if(|impatient| *impatient == name) {
+            Some(_) => "; SET LOCAL lock_timeout TO DEFAULT",
+            None => "",
+        };
+        let sql = format!("RELEASE SAVEPOINT {name}{patience}");
         self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
         Ok(())
     }

@@ -123,11 +123,12 @@ impl Beside {
             aside.extend(all.iter().filter(|e| blocked.contains(&e.position)).map(|e| held(e)));
             events.retain(|event| !blocked.contains(&event.position));
         }
-        if self.contention.takes_turns(name) {
+        let turns = self.contention.takes_turns(name);
+        if turns {
             store::await_turn(tx.conn(), name).await?;
         }
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
-        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, time, stop: &self.stop };
+        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, turns, time, stop: &self.stop };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         if let Some((left, failure)) = delivery.left {
             if failure.kind == FailureKind::Fatal {

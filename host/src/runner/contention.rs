@@ -1,6 +1,7 @@
-//! Which projections have met a deadlock of late. Workers that write to the same few rows in different
-//! orders lock each other out, and the server takes a second to notice; where that has happened, one
-//! delivery at a time is as fast as it gets.
+//! The deliveries to which projections were in each other's way of late. Workers that write to the same few
+//! rows in different orders lock each other out, and the server takes a second to notice. So a delivery waits
+//! for a lock a moment only (`deliver.rs`) and gives way; where that has happened, one delivery at a time is as
+//! fast as it gets.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +9,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long deliveries take turns after the first deadlock; each further one doubles it.
-const FIRST: Duration = Duration::from_secs(60);
+/// How long deliveries take turns after they first met; each further time doubles it.
+const FIRST: Duration = Duration::from_secs(10);
 /// The most.
 const LAST: Duration = Duration::from_secs(3600);
 
-/// What this host knows of deadlocks.
+/// What this host knows of it.
 #[derive(Debug, Default)]
 pub(super) struct Contention {
     known: Mutex<HashMap<String, Met>>,
@@ -26,7 +27,7 @@ struct Met {
 }
 
 impl Contention {
-    /// A delivery to this projection ended in a deadlock: from now on they take turns.
+    /// A delivery to this projection gave way to another one: from now on they take turns.
     pub(super) fn met(&self, projection: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -41,7 +42,7 @@ impl Contention {
         tracing::info!(
             projection,
             ?time,
-            "its deliveries met in a deadlock; they take turns for a while"
+            "its deliveries wait for each other's locks; they take turns for a while"
         );
     }
 

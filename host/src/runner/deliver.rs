@@ -14,13 +14,22 @@ use crate::store::Cause;
 /// Set before each try; only one is open at a time.
 const SAVEPOINT: &str = "eventfabric_delivery";
 
-/// So often in a row a deadlock interrupts a transaction. It says nothing of any event, and soon the
+/// So often in a row contention interrupts a transaction. It says nothing of any event, and soon the
 /// deliveries take turns (see `contention.rs`), so this is a number that is not reached.
 const DEADLOCKS: u32 = 20;
 
+/// How long a delivery that does not take turns waits for a lock. Longer than this, and it is taken to be
+/// that of another delivery, which perhaps waits for this one: the server looks for that after a second
+/// only. Deliveries that take turns wait as long as a statement may.
+const PATIENCE: Duration = Duration::from_millis(100);
+
 /// Whether a failure is that of transactions that can't go on beside each other.
-pub(super) fn is_deadlock(failure: &Failure) -> bool {
-    matches!(failure.sqlstate.as_deref(), Some("40P01" | "40001"))
+fn is_contention(failure: &Failure, turns: bool) -> bool {
+    match failure.sqlstate.as_deref() {
+        Some("40P01" | "40001") => true,
+        Some("55P03") => !turns,
+        _ => false,
+    }
 }
 
 /// What became of the events that were handed to a projection.
@@ -47,6 +56,9 @@ pub(super) struct Bounds<'a> {
     pub give_way: u32,
     /// Later events of a stream are not tried once one has failed.
     pub order: bool,
+    /// Deliveries to this projection take turns, or nobody else delivers to it: a lock is waited for as
+    /// long as a statement may take.
+    pub turns: bool,
     /// After a failure beyond this time, or after the host was told to stop, the rest is left.
     pub time: Duration,
     /// The host is told to stop.
@@ -60,6 +72,8 @@ pub(super) enum Interrupted {
     Retry {
         /// The projection that met it.
         projection: String,
+        /// Whether its deliveries were in each other's way.
+        contended: bool,
         /// What happened.
         failure: Failure,
     },
@@ -119,7 +133,11 @@ pub(super) async fn deliver(
                 continue;
             }
         }
-        tx.savepoint(SAVEPOINT).await?;
+        if bounds.turns {
+            tx.savepoint(SAVEPOINT).await?;
+        } else {
+            tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
+        }
         let (back, result) =
             active.plugin.handle(tx, &active.sql, &events[from..to], &active.config).await;
         let Some(back) = back else {
@@ -142,14 +160,15 @@ pub(super) async fn deliver(
         }
         // Where the plugin itself asks for a retry of one event, no lock of this transaction is to
         // blame.
-        let give_way = if is_deadlock(&failure) { DEADLOCKS } else { bounds.give_way };
+        let contended = is_contention(&failure, bounds.turns);
+        let give_way = if contended { DEADLOCKS } else { bounds.give_way };
         if failure.kind == FailureKind::Retry
             && failure.index.is_none()
             && bounds.interrupted < give_way
         {
             tx.rollback().await?;
             let projection = active.plugin.description.name.clone();
-            return Err(Interrupted::Retry { projection, failure });
+            return Err(Interrupted::Retry { projection, contended, failure });
         }
         // Undone, and forgotten: savepoints of the same name would pile up.
         tx.rollback_to(SAVEPOINT).await?;

@@ -160,7 +160,8 @@ async fn on_trial(
     let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
     let (time, stop) = (TRIAL, CancellationToken::new());
-    let bounds = Bounds { interrupted: u32::MAX, give_way: 0, order: false, time, stop: &stop };
+    let (interrupted, give_way) = (u32::MAX, 0);
+    let bounds = Bounds { interrupted, give_way, order: false, turns: true, time, stop: &stop };
     let version = plugin.version;
     let settings = ProjectionSettings::default();
     let active = Active { plugin, sql, config, generation: 0, settings };

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::AsyncConfig;
 use super::contention::Contention;
-use super::deliver::{Bounds, Interrupted, deliver, is_deadlock};
+use super::deliver::{Bounds, Interrupted, deliver};
 use super::head::{Hints, RECONNECT};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
@@ -95,8 +95,8 @@ impl OutboxWorker {
                     interrupted += 1;
                     let delay = RECONNECT.delay(interrupted);
                     match why {
-                        Interrupted::Retry { projection, failure } => {
-                            if is_deadlock(&failure) {
+                        Interrupted::Retry { projection, contended, failure } => {
+                            if contended {
                                 self.contention.met(&projection);
                             }
                             tracing::info!(
@@ -233,12 +233,13 @@ impl OutboxWorker {
             aside.extend(held.into_iter().map(|row| Aside { held: true, ..waiting(row, None) }));
             wanted = free;
         }
-        if self.contention.takes_turns(name) {
+        let turns = self.contention.takes_turns(name);
+        if turns {
             store::await_turn(tx.conn(), name).await?;
         }
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
         let bounds =
-            Bounds { interrupted, give_way: GIVE_WAY, order, time: HOLD, stop: &self.stop };
+            Bounds { interrupted, give_way: GIVE_WAY, order, turns, time: HOLD, stop: &self.stop };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         aside.extend(delivery.failed.iter().map(|(index, failure)| {
             log_failure(active, &events[*index], 1, failure);

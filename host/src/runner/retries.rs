@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::deliver::{Interrupted, is_deadlock};
+use super::deliver::Interrupted;
 use super::head::{Head, Hints, RECONNECT};
 use super::retry::{Beside, Pace, Step};
 use super::supervisor::unless_stopped;
@@ -244,8 +244,8 @@ impl Retries {
                 lane.failing = true;
                 let delay = lane.rest(RECONNECT);
                 match why {
-                    Interrupted::Retry { projection, failure } => {
-                        if is_deadlock(&failure) {
+                    Interrupted::Retry { projection, contended, failure } => {
+                        if contended {
                             self.beside.contention.met(&projection);
                         }
                         tracing::info!(

@@ -140,12 +140,13 @@ impl Beside {
             );
             wanted.retain(|retry| !open.contains(&retry.event.position));
         }
-        if self.contention.takes_turns(name) {
+        let turns = self.contention.takes_turns(name);
+        if turns {
             store::await_turn(tx.conn(), name).await?;
         }
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
-        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, time, stop: &self.stop };
+        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, turns, time, stop: &self.stop };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         let mut tx = delivery.tx;
         for (index, failure) in &delivery.failed {
