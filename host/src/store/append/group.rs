@@ -2,15 +2,19 @@
 //!
 //! An append that finds nobody at work is made at once, as if there were no groups. Those that
 //! arrive meanwhile wait; who finishes leaves a task behind that takes all of them together, and
-//! so on until nobody waits. So a group is never waited for, and is as large as the load makes it
+//! so on until nobody waits. So a group is as large as the load makes it
 //! (the idea is as old as IMS Fast Path; DeWitt et al., "Implementation Techniques for Main Memory
 //! Database Systems", 1984, describe it).
+//!
+//! Callers who append again as soon as they have their answer would come in two crowds by turns, each
+//! waiting for the other one's commit. So before a group is taken, those who were just answered have a
+//! small part of the time that their commit took to come back.
 //!
 //! What goes wrong in a group is nobody's answer: each of its appends is then made again alone.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -31,6 +35,9 @@ const LANES: usize = 4;
 /// own: 0.34 of single-row commits with four groups at a time, 0.53 with two, 0.68 with one; 256 callers: 1.9
 /// with two, 1.6 with one.)
 const CROWD: usize = 16;
+/// This part of what the last commit took is waited for those whom it answered, and no longer than that.
+const RETURN: u32 = 8;
+const LONGEST_RETURN: Duration = Duration::from_micros(500);
 /// Appends in a group, at most.
 const APPENDS: usize = 256;
 /// The same where inline projections run for each, one after the other.
@@ -109,7 +116,7 @@ impl Groups {
                 let crowded = state.waiting.len() >= CROWD * state.at_work;
                 if crowded && state.at_work < LANES {
                     state.at_work += 1;
-                    self.turn(store).serve();
+                    self.turn(store).serve(Return::default());
                 }
                 Ok((number, answer))
             }
@@ -129,7 +136,8 @@ impl Groups {
     }
 
     fn turn(self: &Arc<Self>, store: &EventStore) -> Turn {
-        Turn { groups: self.clone(), store: store.clone(), handle: Handle::current() }
+        let (groups, store, handle) = (self.clone(), store.clone(), Handle::current());
+        Turn { groups, store, handle, since: Instant::now() }
     }
 
     /// Takes an append out of those that wait, unless it is being made.
@@ -176,27 +184,58 @@ struct Turn {
     groups: Arc<Groups>,
     store: EventStore,
     handle: Handle,
+    since: Instant,
+}
+
+/// Who may come back, and until when that is waited for.
+#[derive(Clone, Copy, Default)]
+struct Return {
+    /// How many wait once all have.
+    all: usize,
+    until: Option<Instant>,
 }
 
 impl Turn {
     /// Serves those who wait, on a task of its own.
-    fn serve(self) {
-        self.handle.clone().spawn(self.next());
+    fn serve(self, back: Return) {
+        self.handle.clone().spawn(self.rounds(back));
     }
 
-    /// Serves the next of those who wait.
-    async fn next(self) {
-        // Who was just answered may have the next append at hand.
-        tokio::task::yield_now().await;
-        let mut group = self.groups.take(&self.store);
-        if group.len() > 1 {
-            return commit(&self.store, group).await;
+    /// Serves those who wait until nobody does.
+    async fn rounds(mut self, mut back: Return) {
+        loop {
+            self.gather(back).await;
+            let mut group = self.groups.take(&self.store);
+            let appends = group.len();
+            if appends < 2 {
+                let Some(Waiting { prepared, deadline, answer, .. }) = group.pop() else { return };
+                self.since = Instant::now();
+                let appended = self.alone(&prepared, deadline).await;
+                // Who has gone away needs no answer.
+                return drop(answer.send(appended));
+            }
+            self.since = Instant::now();
+            commit(&self.store, group).await;
+            back = self.back(appends);
         }
-        if let Some(Waiting { prepared, deadline, answer, .. }) = group.pop() {
-            let appended = self.alone(&prepared, deadline).await;
-            // Who has gone away needs no answer.
-            drop(answer.send(appended));
+    }
+
+    /// Gives those who were just answered time to come back.
+    async fn gather(&self, back: Return) {
+        loop {
+            tokio::task::yield_now().await;
+            let waiting = self.groups.lock().waiting.len();
+            if waiting >= back.all || back.until.is_none_or(|until| Instant::now() >= until) {
+                return;
+            }
         }
+    }
+
+    /// So many appends were answered.
+    fn back(&self, appends: usize) -> Return {
+        let all = (self.groups.lock().waiting.len() + appends).min(APPENDS);
+        let time = (self.since.elapsed() / RETURN).min(LONGEST_RETURN);
+        Return { all, until: Some(Instant::now() + time) }
     }
 
     /// Makes one append.
@@ -222,7 +261,9 @@ impl Drop for Turn {
         }
         drop(state);
         let (groups, store) = (self.groups.clone(), self.store.clone());
-        Self { groups, store, handle: self.handle.clone() }.serve();
+        let next = Self { groups, store, handle: self.handle.clone(), since: self.since };
+        let back = next.back(1);
+        next.serve(back);
     }
 }
 

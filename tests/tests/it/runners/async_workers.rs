@@ -68,3 +68,36 @@ async fn in_row_mode_each_event_is_a_transaction_and_in_batch_mode_all_are_one()
         running.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_lock_that_another_program_holds_is_waited_for_in_turn() {
+    let (world, config) = (World::new().await, quick());
+    let host = Host::open(world.db.options(), config.clone(), None).await.unwrap();
+    deploy_guest(&host, "hostile_async").await;
+    world.execute("INSERT INTO hostile_async.seen VALUES (-1, '')").await;
+    sqlx::raw_sql(WATCH).execute(&world.eyes).await.unwrap();
+    let mut other = world.eyes.begin().await.unwrap();
+    let lock = "UPDATE hostile_async.seen SET note = 'held' WHERE position = -1";
+    sqlx::raw_sql(lock).execute(&mut *other).await.unwrap();
+    let sql = "UPDATE seen SET note = note || ', then done' WHERE position = -1";
+    deeds(host.store(), &[json!({"do": "exec", "sql": sql, "params": []})]).await;
+    let running = Running::start(&world, config).await;
+    // It gave way, and now waits inside of its turn, for longer than it would have before.
+    world
+        .until_number(
+            "SELECT count(*) FROM pg_locks turn JOIN pg_locks row USING (pid)
+             WHERE turn.locktype = 'advisory' AND turn.granted AND turn.classid = 1702258225
+               AND row.locktype = 'transactionid' AND NOT row.granted
+               AND turn.database = (SELECT oid FROM pg_database
+                                    WHERE datname = current_database())",
+            1,
+        )
+        .await;
+    other.commit().await.unwrap();
+    world.until_number(SEEN, 1).await;
+    world.until_number("SELECT count(*) FROM eventfabric.outbox", 0).await;
+    assert_eq!(world.number("SELECT count(*) FROM public.moved").await, 0);
+    let note = "SELECT count(*) FROM hostile_async.seen WHERE note = 'held, then done'";
+    assert_eq!(world.number(note).await, 1);
+    running.stop().await;
+}
