@@ -261,6 +261,18 @@ pub(super) struct Plugin {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// Make a component the active version of its projection, for all hosts
+    Deploy(super::versions::Deploy),
+    /// Look at a component as a deploy would, in tables that go again
+    Check(super::versions::Check),
+    /// The versions of a plugin that were active
+    Versions(super::versions::Past),
+    /// What became of each version of a plugin, refused ones included
+    History(super::versions::Past),
+    /// Make a version active again that was so before
+    Rollback(super::versions::Rollback),
+    /// Have no host run a plugin any more
+    Remove(super::versions::Remove),
     /// What a component says of itself, and whether this host would run it; needs no database
     Inspect {
         /// A .wasm file

@@ -27,6 +27,7 @@ mod stats;
 mod status;
 mod tenants;
 mod verify;
+mod versions;
 mod wait;
 
 use std::process::ExitCode;

@@ -1,15 +1,28 @@
-//! `eventfabric plugin inspect`
+//! `eventfabric plugin inspect`; `versions.rs` has the others.
+
+use std::path::Path;
 
 use super::args::{self, PluginCommand};
 use super::connect::Context;
-use super::{exit, output};
+use super::{exit, output, versions};
 use crate::plugin::{Limits, Runtime};
 use crate::projection::TopicFilter;
 
 pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Result<()> {
-    let PluginCommand::Inspect { file, json } = command.command;
+    match command.command {
+        PluginCommand::Deploy(command) => versions::deploy(context, command).await,
+        PluginCommand::Check(command) => versions::check(context, command).await,
+        PluginCommand::Versions(command) => versions::versions(context, command).await,
+        PluginCommand::History(command) => versions::history(context, command).await,
+        PluginCommand::Rollback(command) => versions::rollback(context, command).await,
+        PluginCommand::Remove(command) => versions::remove(context, command).await,
+        PluginCommand::Inspect { file, json } => inspect(context, &file, json).await,
+    }
+}
+
+async fn inspect(context: &Context, file: &Path, json: bool) -> anyhow::Result<()> {
     let limits: Limits = context.settings.limits.clone();
-    let bytes = tokio::fs::read(&file)
+    let bytes = tokio::fs::read(file)
         .await
         .map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))?;
     let size = bytes.len();

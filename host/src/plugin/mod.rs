@@ -4,6 +4,7 @@
 //! checkpoints, or of which plugin runs where.
 
 mod bindings;
+mod deployments;
 mod describe;
 mod engine;
 mod failure;
@@ -22,6 +23,9 @@ mod version;
 mod wasi;
 mod watch;
 
+pub use deployments::{
+    Action, Deployment, KnownVersion, Origin, VersionState, deployments, remove, versions,
+};
 pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};

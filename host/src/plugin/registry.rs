@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 
+use super::deployments::{self, Origin};
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
 use crate::db;
@@ -262,14 +263,7 @@ impl Registry {
         let known = self.lock_loaded().get(&row.version).cloned();
         let plugin = match known {
             Some(plugin) => plugin,
-            None => {
-                let stored =
-                    sqlx::query_file!("src/plugin/sql/version_bytes.sql", row.name, row.version)
-                        .fetch_one(&self.pool)
-                        .await
-                        .context("its bytes cannot be read")?;
-                Arc::new(self.runtime.load(stored.bytes.into()).await?)
-            }
+            None => self.stored(&row.name, &row.version).await?.0,
         };
         anyhow::ensure!(
             plugin.version.full() == row.version,
@@ -304,27 +298,30 @@ impl Registry {
         self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Stores a version and makes it the active one, for every host. Answers its generation.
+    /// Stores a version and makes it the active one, for every host, and notes it. Answers its
+    /// generation; nothing where `over` is a generation that is no longer the newest one.
     pub async fn activate(
         &self,
         plugin: &Plugin,
         bytes: &[u8],
-        by: &str,
-        source: &str,
-    ) -> anyhow::Result<i64> {
-        let name = &plugin.description.name;
+        origin: &Origin<'_>,
+        replaced: Option<&str>,
+        tried: usize,
+        over: Option<i64>,
+    ) -> anyhow::Result<Option<i64>> {
+        let (name, version) = (&plugin.description.name, plugin.version.full());
         let new = self.new.get(name).cloned().unwrap_or_default();
         let mut tx = self.pool.begin().await?;
         let starts_after = new.start.position(&mut *tx).await?;
         sqlx::query_file!(
             "src/plugin/sql/version_store.sql",
             name,
-            plugin.version.full(),
+            version,
             bytes,
             serde_json::to_value(&plugin.description)?,
             &plugin.imports,
-            by,
-            source
+            origin.by,
+            origin.source
         )
         .execute(&mut *tx)
         .await?;
@@ -332,19 +329,54 @@ impl Registry {
             "src/plugin/sql/activate.sql",
             name,
             plugin.description.mode.to_string(),
-            plugin.version.full(),
+            version,
             new.shards,
             new.on_poison.as_str(),
             new.stream_order,
             new.topics.as_ref().map(serde_json::to_value).transpose()? as Option<serde_json::Value>,
             new.priority,
             starts_after,
-            new.start == Start::All && plugin.description.mode == Mode::Async
+            new.start == Start::All && plugin.description.mode == Mode::Async,
+            over
         )
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
+        let Some(row) = row else {
+            tx.rollback().await?;
+            return Ok(None);
+        };
+        deployments::note(&mut *tx, name, &version, origin, replaced, tried, None).await?;
         tx.commit().await?;
-        Ok(row.generation)
+        Ok(Some(row.generation))
+    }
+
+    /// Notes that a version was refused, and why.
+    pub async fn note_refusal(
+        &self,
+        plugin: &Plugin,
+        origin: &Origin<'_>,
+        active: Option<&str>,
+        error: &str,
+    ) -> sqlx::Result<()> {
+        let (name, version) = (&plugin.description.name, plugin.version.full());
+        deployments::note(&self.pool, name, &version, origin, active, 0, Some(error)).await
+    }
+
+    /// A version of a plugin that was active before.
+    ///
+    /// # Errors
+    /// When its bytes can't be read, or are no plugin for this host.
+    pub async fn stored(
+        &self,
+        plugin: &str,
+        version: &str,
+    ) -> anyhow::Result<(Arc<Plugin>, Arc<[u8]>)> {
+        let stored = sqlx::query_file!("src/plugin/sql/version_bytes.sql", plugin, version)
+            .fetch_one(&self.pool)
+            .await
+            .context("its bytes cannot be read")?;
+        let bytes: Arc<[u8]> = stored.bytes.into();
+        Ok((Arc::new(self.runtime.load(bytes.clone()).await?), bytes))
     }
 
     /// Notes in the database, for everybody who asks, that a projection runs or why it does not.

@@ -128,7 +128,15 @@ impl Beside {
             store::await_turn(tx.conn(), name).await?;
         }
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
-        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, turns, time, stop: &self.stop };
+        let bounds = Bounds {
+            interrupted,
+            give_way: GIVE_WAY,
+            order,
+            turns,
+            until_trap: false,
+            time,
+            stop: &self.stop,
+        };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         if let Some((left, failure)) = delivery.left {
             if failure.kind == FailureKind::Fatal {

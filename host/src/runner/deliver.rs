@@ -59,6 +59,8 @@ pub(super) struct Bounds<'a> {
     /// Deliveries to this projection take turns, or nobody else delivers to it: a lock is waited for as
     /// long as a statement may take.
     pub turns: bool,
+    /// Once an event has trapped alone, the rest is left: nobody wants to know more.
+    pub until_trap: bool,
     /// After a failure beyond this time, or after the host was told to stop, the rest is left.
     pub time: Duration,
     /// The host is told to stop.
@@ -176,10 +178,11 @@ pub(super) async fn deliver(
         let fatal = failure.kind == FailureKind::Fatal;
         let found = !fatal && to - from == 1;
         let out_of_time = start.elapsed() >= bounds.time || bounds.stop.is_cancelled();
+        let decided = bounds.until_trap && found && failure.trapped;
         if found {
             failed.push((from, failure.clone()));
         }
-        if fatal || out_of_time {
+        if fatal || out_of_time || decided {
             let from = if found { to } else { from };
             let mut left: Vec<usize> = (from..to).collect();
             left.extend(todo.iter().rev().flat_map(|(from, to)| *from..*to));

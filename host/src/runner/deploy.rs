@@ -8,10 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Bounds, deliver};
 use crate::db::Tx;
-use crate::plugin::{Active, LoadError, Plugin, ProjectionSettings, Registry};
-use crate::projection::FailureKind;
-use crate::sandbox::SandboxError;
+use crate::plugin::{
+    self, Action, Active, LoadError, Origin, Plugin, ProjectionSettings, Registered, Registry,
+};
+use crate::projection::{Failure, FailureKind};
+use crate::sandbox::{PluginSql, SandboxError};
 use crate::store::{self, LogFilter, StoreError};
+
+/// Who deploys what nobody deploys by name.
+pub(super) const HOST: &str = concat!("eventfabric ", env!("CARGO_PKG_VERSION"));
+
+/// As much of a plugin's history as is looked through.
+const HISTORY: i64 = 1000;
 
 /// After a failure on trial beyond this time, the rest of the events is not tried.
 const TRIAL: Duration = Duration::from_secs(2);
@@ -64,6 +72,18 @@ pub enum DeployError {
         /// The mode of the active version.
         before: crate::projection::Mode,
     },
+    /// A folder has a version from which somebody, or a host, went back to an earlier one.
+    #[error(
+        "{why}; `eventfabric plugin deploy FILE` deploys it all the same, and another file in its place \
+         is deployed as ever"
+    )]
+    WentBack {
+        /// Who went back from it, and why.
+        why: String,
+    },
+    /// There is no such version, or none to go back to.
+    #[error("{0}")]
+    Version(String),
     /// The database failed meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -72,97 +92,299 @@ pub enum DeployError {
     Registry(#[from] anyhow::Error),
 }
 
-/// Deploys a component. `source` says where it came from, for the registry.
+/// Deploys a component. `source` says where it came from, for the registry; it is tried on the last
+/// `canary_events` events of its types.
 pub async fn deploy(
     registry: &Arc<Registry>,
     bytes: Arc<[u8]>,
     source: &str,
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
+    let origin = Origin { action: Action::Deploy, by: HOST, source, reason: None };
+    deploy_from(registry, bytes, &origin, canary_events).await
+}
+
+/// The same, with who does it.
+pub async fn deploy_from(
+    registry: &Arc<Registry>,
+    bytes: Arc<[u8]>,
+    origin: &Origin<'_>,
+    canary_events: i64,
+) -> Result<Deployed, DeployError> {
     let start = Instant::now();
     let plugin = Arc::new(registry.runtime().load(bytes.clone()).await?);
-    let deployed = deploy_loaded(registry, plugin, bytes, source, canary_events).await?;
+    let deployed = deploy_loaded(registry, plugin, bytes, origin, canary_events).await?;
     Ok(Deployed { took: start.elapsed(), ..deployed })
 }
 
-/// Deploys a component that was loaded from these bytes.
-pub(super) async fn deploy_loaded(
+/// Deploys what a folder has, unless it is the version that was gone back from last: a file that lies
+/// there undoes nobody's decision.
+pub(super) async fn deploy_found(
     registry: &Arc<Registry>,
     plugin: Arc<Plugin>,
     bytes: Arc<[u8]>,
     source: &str,
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
+    let (name, version) = (&plugin.description.name, plugin.version.full());
+    let history = plugin::deployments(registry.pool(), name, HISTORY).await;
+    let history = history.map_err(StoreError::from)?;
+    let last = history.iter().find(|deployment| deployment.activated());
+    if let Some(last) = last
+        && last.action != Action::Deploy
+        && last.replaced.as_ref() == Some(&version)
+    {
+        let by = last.by.as_deref().unwrap_or("somebody");
+        let why = match &last.error {
+            Some(error) => format!("{by} went back from this version, as it failed: {error}"),
+            None => format!("{by} went back from this version at {}", last.at.to_rfc3339()),
+        };
+        return Err(DeployError::WentBack { why });
+    }
+    let origin = Origin { action: Action::Deploy, by: HOST, source, reason: None };
+    deploy_loaded(registry, plugin, bytes, &origin, canary_events).await
+}
+
+/// Goes back to a version that was active before: the one that the active one has replaced, or the one
+/// whose SHA-256 begins so.
+///
+/// # Errors
+/// When there is none, and what a deploy of it would meet: it must know all the migrations of the tables.
+pub async fn roll_back(
+    registry: &Arc<Registry>,
+    name: &str,
+    version: Option<&str>,
+    by: &str,
+    canary_events: i64,
+) -> Result<Deployed, DeployError> {
+    registry.sync().await?;
+    let registered = registry.snapshot().registered.get(name).cloned();
+    let Some(registered) = registered else {
+        return Err(DeployError::Version(format!("there is no plugin `{name}`")));
+    };
+    let active = &registered.version;
+    let target = match version {
+        Some(beginning) => version_of(registry, name, beginning).await?,
+        None => version_before(registry, name, active).await?.ok_or_else(|| {
+            DeployError::Version(format!(
+                "`{name}` has no version before the active one; `eventfabric plugin versions {name}` \
+                 lists them"
+            ))
+        })?,
+    };
+    let (plugin, bytes) = registry.stored(name, &target).await?;
+    let source = format!("version {}", active.get(..12).unwrap_or(active));
+    let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
+    deploy_loaded(registry, plugin, bytes, &origin, canary_events).await
+}
+
+/// The version that the active one has replaced.
+async fn version_before(
+    registry: &Registry,
+    name: &str,
+    active: &str,
+) -> Result<Option<String>, DeployError> {
+    let history = plugin::deployments(registry.pool(), name, HISTORY).await;
+    let history = history.map_err(StoreError::from)?;
+    // Not by which way back it came: who goes back twice comes to the version before that one.
+    let came =
+        history.iter().find(|d| d.activated() && d.action == Action::Deploy && d.version == active);
+    if let Some(replaced) = came.and_then(|deployment| deployment.replaced.clone()) {
+        return Ok(Some(replaced));
+    }
+    // From before there was a history.
+    let versions = plugin::versions(registry.pool(), name).await.map_err(StoreError::from)?;
+    let earlier =
+        versions.into_iter().map(|known| known.version).skip_while(|v| v != active).nth(1);
+    Ok(earlier)
+}
+
+/// The version whose SHA-256 begins so.
+async fn version_of(
+    registry: &Registry,
+    name: &str,
+    beginning: &str,
+) -> Result<String, DeployError> {
+    let versions = plugin::versions(registry.pool(), name).await.map_err(StoreError::from)?;
+    let beginning = beginning.to_ascii_lowercase();
+    let mut found = versions.iter().filter(|known| known.version.starts_with(&beginning));
+    match (found.next(), found.next()) {
+        (Some(known), None) if !beginning.is_empty() => Ok(known.version.clone()),
+        (None, _) => Err(DeployError::Version(format!(
+            "no version of `{name}` begins with {beginning}; `eventfabric plugin versions {name}` lists \
+             them"
+        ))),
+        _ => Err(DeployError::Version(format!(
+            "more than one version of `{name}` begins with {beginning}: give more digits"
+        ))),
+    }
+}
+
+/// Deploys a component that was loaded from these bytes, and notes what became of it.
+async fn deploy_loaded(
+    registry: &Arc<Registry>,
+    plugin: Arc<Plugin>,
+    bytes: Arc<[u8]>,
+    origin: &Origin<'_>,
+    canary_events: i64,
+) -> Result<Deployed, DeployError> {
     let start = Instant::now();
     registry.sync().await?;
-    let name = plugin.description.name.clone();
-    let version = plugin.version.full();
-    let before = registry.snapshot().registered.get(&name).cloned();
+    let name = &plugin.description.name;
+    let before = registry.snapshot().registered.get(name).cloned();
+    let active = before.as_ref().map(|before| &*before.version);
     let mut deployed = Deployed {
-        name,
-        version,
-        before: before.as_ref().map(|before| before.version.clone()),
+        name: name.clone(),
+        version: plugin.version.full(),
+        before: active.map(str::to_owned),
         unchanged: true,
         tried: 0,
         took: Duration::ZERO,
     };
-    if let Some(before) = &before {
-        if before.version == deployed.version {
-            deployed.took = start.elapsed();
-            return Ok(deployed);
-        }
-        if before.mode != plugin.description.mode {
-            let now = plugin.description.mode;
-            return Err(DeployError::ModeChanged { now, before: before.mode });
+    if active == Some(&*deployed.version) {
+        deployed.took = start.elapsed();
+        return Ok(deployed);
+    }
+    match prepare(registry, &plugin, before.as_ref(), canary_events).await {
+        Ok(tried) => deployed.tried = tried,
+        Err(error) => {
+            // A database that is away can't note it either, and it is tried again.
+            let why = error.to_string();
+            if let Err(error) = registry.note_refusal(&plugin, origin, active, &why).await {
+                tracing::debug!(%error, "that a version was refused could not be noted");
+            }
+            return Err(error);
         }
     }
-    // One that has stopped can't be broken any more.
-    let active = before.as_ref().filter(|before| !before.failed).map(|before| &*before.version);
-    registry.sandbox().prepare_beside(&plugin.description, active).await?;
-    deployed.tried = on_trial(registry, plugin.clone(), canary_events).await?;
     registry.remember(&plugin);
-    let by = format!("eventfabric {}", env!("CARGO_PKG_VERSION"));
-    registry.activate(&plugin, &bytes, &by, source).await?;
-    registry.sync().await?;
-    if let Err(error) = store::notify_plugins(registry.pool()).await {
-        tracing::debug!(%error, "other hosts will find the new version by polling");
-    }
+    registry.activate(&plugin, &bytes, origin, active, deployed.tried, None).await?;
+    tell(registry).await?;
     deployed.unchanged = false;
     deployed.took = start.elapsed();
     Ok(deployed)
 }
 
-/// Lets a version handle the last events of its types, in a transaction that is rolled back. Only
-/// a failure that says something of the version itself counts: that an event is refused which was
-/// handled before is no surprise, and the others are tried without it. Answers how many went well.
-async fn on_trial(
+/// This host and the others follow what was activated.
+pub(super) async fn tell(registry: &Registry) -> anyhow::Result<()> {
+    registry.sync().await?;
+    if let Err(error) = store::notify_plugins(registry.pool()).await {
+        tracing::debug!(%error, "other hosts will find the new version by polling");
+    }
+    Ok(())
+}
+
+/// Brings the tables to where a version wants them, and tries it. Answers how many events went well.
+async fn prepare(
     registry: &Registry,
-    plugin: Arc<Plugin>,
-    events: i64,
+    plugin: &Arc<Plugin>,
+    before: Option<&Registered>,
+    canary_events: i64,
 ) -> Result<usize, DeployError> {
-    let pool = registry.pool();
-    let types = &plugin.description.event_types;
-    let positions = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
-        .fetch_one(pool)
+    same_mode(plugin, before)?;
+    // One that has stopped can't be broken any more.
+    let active = before.filter(|before| !before.failed).map(|before| &*before.version);
+    registry.sandbox().prepare_beside(&plugin.description, active).await?;
+    let sandbox = registry.sandbox();
+    let sql = sandbox.version(&plugin.description.name, &plugin.version.full()).await?;
+    let tried = on_trial(registry, plugin.clone(), sql, None, canary_events).await?;
+    tried.verdict(&plugin.description.name)
+}
+
+/// Refuses another mode than the active version's.
+pub(super) fn same_mode(plugin: &Plugin, before: Option<&Registered>) -> Result<(), DeployError> {
+    let (now, before) = (plugin.description.mode, before.map(|before| before.mode));
+    match before.filter(|before| *before != now) {
+        Some(before) => Err(DeployError::ModeChanged { now, before }),
+        None => Ok(()),
+    }
+}
+
+/// How a trial went.
+pub(super) struct Tried {
+    /// How many events it was given.
+    pub events: usize,
+    /// The failures of single events.
+    pub refused: Vec<Failure>,
+    /// Events that were not tried to the end, and why.
+    pub left: Option<(usize, Failure)>,
+}
+
+impl Tried {
+    /// How many events went well, where nothing speaks against the version itself. That an event is
+    /// refused which was handled before is no surprise.
+    pub(super) fn verdict(self, name: &str) -> Result<usize, DeployError> {
+        let trial =
+            |message: &str| DeployError::Trial { events: self.events, message: message.to_owned() };
+        if let Some(failure) = self.refused.iter().find(|failure| failure.trapped) {
+            return Err(trial(&failure.message));
+        }
+        let left = match &self.left {
+            Some((_, failure)) if failure.kind == FailureKind::Fatal || failure.trapped => {
+                return Err(trial(&failure.message));
+            }
+            left => left.as_ref().map_or(0, |(left, _)| *left),
+        };
+        if let Some(failure) = self.refused.first() {
+            tracing::info!(
+                plugin = name,
+                refused = self.refused.len(),
+                of = self.events,
+                first = failure.message,
+                "on trial it refused events, as can be when they were handled before; the others \
+                 went well"
+            );
+        }
+        Ok(self.events - self.refused.len() - left)
+    }
+}
+
+/// Where the last so many events of these types begin: the position before the first one.
+pub(super) async fn trial_start(
+    registry: &Registry,
+    types: &[String],
+    events: i64,
+) -> Result<i64, DeployError> {
+    let row = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
+        .fetch_one(registry.pool())
         .await
         .map_err(StoreError::from)?;
-    let filter = LogFilter {
-        after: positions.first.unwrap_or(1) - 1,
-        types: types.clone(),
-        ..LogFilter::default()
+    Ok(row.first.map_or(0, |first| first - 1))
+}
+
+/// Lets a version handle events of its types, in a transaction that is rolled back: the first ones after
+/// a position, or the last ones of the log.
+pub(super) async fn on_trial(
+    registry: &Registry,
+    plugin: Arc<Plugin>,
+    sql: Arc<PluginSql>,
+    after: Option<i64>,
+    events: i64,
+) -> Result<Tried, DeployError> {
+    let pool = registry.pool();
+    let types = &plugin.description.event_types;
+    let after = match after {
+        Some(after) => after,
+        None => trial_start(registry, types, events).await?,
     };
+    let filter = LogFilter { after, types: types.clone(), ..LogFilter::default() };
     let events = store::log_page(pool, &filter, events).await?.events;
+    let mut tried = Tried { events: events.len(), refused: Vec::new(), left: None };
     if events.is_empty() {
-        return Ok(0);
+        return Ok(tried);
     }
     let name = plugin.description.name.clone();
-    let sql = registry.sandbox().version(&name, &plugin.version.full()).await?;
     let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
     let (time, stop) = (TRIAL, CancellationToken::new());
-    let (interrupted, give_way) = (u32::MAX, 0);
-    let bounds = Bounds { interrupted, give_way, order: false, turns: true, time, stop: &stop };
-    let version = plugin.version;
+    let bounds = Bounds {
+        interrupted: u32::MAX,
+        give_way: 0,
+        order: false,
+        turns: true,
+        until_trap: true,
+        time,
+        stop: &stop,
+    };
     let settings = ProjectionSettings::default();
     let active = Active { plugin, sql, config, generation: 0, settings };
     let delivery = match deliver(tx, &active, &events, &bounds).await {
@@ -174,22 +396,7 @@ async fn on_trial(
         }
     };
     delivery.tx.rollback().await.map_err(StoreError::from)?;
-    let trial =
-        |message: &str| DeployError::Trial { events: events.len(), message: message.to_owned() };
-    if let Some((_, failure)) = delivery.failed.iter().find(|(_, failure)| failure.trapped) {
-        return Err(trial(&failure.message));
-    }
-    let left = match delivery.left {
-        Some((_, failure)) if failure.kind == FailureKind::Fatal || failure.trapped => {
-            return Err(trial(&failure.message));
-        }
-        left => left.map_or(0, |(left, _)| left.len()),
-    };
-    if let Some((_, failure)) = delivery.failed.first() {
-        tracing::info!(plugin = name, %version, refused = delivery.failed.len(),
-            of = events.len(), first = failure.message,
-            "on trial it refused events, as can be when they were handled before; the others went \
-             well");
-    }
-    Ok(events.len() - delivery.failed.len() - left)
+    tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
+    tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));
+    Ok(tried)
 }

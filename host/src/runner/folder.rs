@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::deploy::{DeployError, Deployed, deploy_loaded};
+use super::deploy::{DeployError, Deployed, deploy_found};
 use super::head::RECONNECT;
 use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version};
 use crate::sandbox::{SandboxError, SqlErrorKind};
@@ -166,7 +166,7 @@ impl Folder {
             return Ok(Outcome::Twin(name, home));
         }
         let (bytes, source) = (found.bytes.clone(), file(&found.path));
-        deploy_loaded(&self.registry, plugin.into(), bytes, &source, self.canary_events)
+        deploy_found(&self.registry, plugin.into(), bytes, &source, self.canary_events)
             .await
             .map(Outcome::Deployed)
     }

@@ -3,11 +3,13 @@
 
 mod backfill;
 mod catch_up;
+mod check;
 mod config;
 mod contention;
 mod deliver;
 mod deploy;
 pub mod doctor;
+mod fallback;
 mod fleet;
 mod folder;
 mod head;
@@ -31,8 +33,9 @@ mod tasks;
 mod tenants;
 mod topics;
 
+pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
-pub use deploy::{DeployError, Deployed, deploy};
+pub use deploy::{DeployError, Deployed, deploy, deploy_from, roll_back};
 pub use fleet::{Fleet, TenantState};
 pub use head::Head;
 pub use health::{Health, ProjectionHealth, health};

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::AsyncConfig;
 use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, deliver};
+use super::fallback;
 use super::head::{Hints, RECONNECT};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
@@ -238,8 +239,15 @@ impl OutboxWorker {
             store::await_turn(tx.conn(), name).await?;
         }
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
-        let bounds =
-            Bounds { interrupted, give_way: GIVE_WAY, order, turns, time: HOLD, stop: &self.stop };
+        let bounds = Bounds {
+            interrupted,
+            give_way: GIVE_WAY,
+            order,
+            turns,
+            until_trap: false,
+            time: HOLD,
+            stop: &self.stop,
+        };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         aside.extend(delivery.failed.iter().map(|(index, failure)| {
             log_failure(active, &events[*index], 1, failure);
@@ -322,6 +330,7 @@ pub(super) async fn stop(registry: &Registry, active: &Active, failure: &Failure
     if let Err(error) = registry.sync().await {
         tracing::warn!(%error, "the registry could not be read");
     }
+    fallback::consider(registry, active, None, &failure.message).await;
 }
 
 pub(super) fn log_failure(active: &Active, event: &Event, attempts: i32, failure: &Failure) {

@@ -146,7 +146,15 @@ impl Beside {
         }
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
-        let bounds = Bounds { interrupted, give_way: GIVE_WAY, order, turns, time, stop: &self.stop };
+        let bounds = Bounds {
+            interrupted,
+            give_way: GIVE_WAY,
+            order,
+            turns,
+            until_trap: false,
+            time,
+            stop: &self.stop,
+        };
         let delivery = deliver(tx, active, &events, &bounds).await?;
         let mut tx = delivery.tx;
         for (index, failure) in &delivery.failed {

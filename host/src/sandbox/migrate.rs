@@ -56,7 +56,7 @@ pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL 
                       SET LOCAL client_connection_check_interval = '5s'";
 
 /// The migrations that this database has not seen. The others must not have changed.
-async fn missing<'a>(
+pub(super) async fn missing<'a>(
     conn: &mut PgConnection,
     names: &Names,
     description: &'a Description,

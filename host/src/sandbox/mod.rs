@@ -21,6 +21,7 @@ mod nodes;
 mod policy;
 mod read;
 mod roles;
+mod scratch;
 mod shadow;
 mod split;
 mod statement;

@@ -19,6 +19,8 @@ const RESERVED: &[&str] =
 const SHADOW: &str = "__rebuild";
 /// How the schema's name ends whose tables a rebuild has replaced.
 const OLD: &str = "__old";
+/// The end of the name of the schema in which a plugin is looked at.
+const SCRATCH: &str = "__check";
 
 /// Whose schema, and under which names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +60,8 @@ impl Names {
         if reserved(plugin) || reserved(&schema) {
             return wrong("it is reserved");
         }
-        if [SHADOW, OLD].iter().any(|end| plugin.ends_with(end)) {
-            return wrong("names that end so are those of rebuilds");
+        if [SHADOW, OLD, SCRATCH].iter().any(|end| plugin.ends_with(end)) {
+            return wrong("names that end so are those of rebuilds and of looks at a plugin");
         }
         let database = hex::encode(Sha256::digest(database))[..8].to_owned();
         Ok(Self::of_schema(database, plugin, schema))
@@ -73,6 +75,11 @@ impl Names {
     /// Where the tables are kept that a rebuild has replaced.
     pub fn old(&self) -> Self {
         self.beside(OLD)
+    }
+
+    /// Where a plugin is looked at before it is deployed.
+    pub fn scratch(&self) -> Self {
+        self.beside(SCRATCH)
     }
 
     fn beside(&self, end: &str) -> Self {

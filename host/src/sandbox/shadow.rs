@@ -271,7 +271,7 @@ async fn change_names(conn: &mut PgConnection, live: &Names, keep_old: bool) -> 
 }
 
 /// Drops a schema with its functions, and forgets it.
-async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas
                         WHERE schema_name = $1 AND plugin_name = $2)",

@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::plugin::{Active, OnPoison};
 use crate::projection::{Failure, FailureKind};
 use crate::runner::deliver::cause;
+use crate::runner::fallback;
 use crate::store::{self, Place, StoreError};
 
 impl CatchUp {
@@ -62,6 +63,7 @@ impl CatchUp {
                      restart the host to try it again");
                 state.stopped = Some(position);
                 self.note(active.generation, Some(&error)).await;
+                fallback::consider(&self.registry, active, Some(event.position), &error).await;
             }
         }
         Ok(())

@@ -36,14 +36,18 @@ pub fn describe(name: &str, mode: Mode) -> RawDescription {
 /// Whatever the events ask for.
 pub fn handle(tx: &RawTx, events: &[RawEvent]) -> Result<(), Failure> {
     for (index, event) in (0..).zip(events) {
-        one(tx, event).map_err(|(kind, message)| Failure { index: Some(index), kind, message })?;
+        one(tx, event, events.len()).map_err(|(kind, message)| Failure {
+            index: Some(index),
+            kind,
+            message,
+        })?;
     }
     Ok(())
 }
 
 type Outcome<T = ()> = Result<T, (FailureKind, String)>;
 
-fn one(tx: &RawTx, event: &RawEvent) -> Outcome {
+fn one(tx: &RawTx, event: &RawEvent, batch: usize) -> Outcome {
     let payload: Json = serde_json::from_str(&event.payload)
         .map_err(|error| (FailureKind::Poison, error.to_string()))?;
     let asked = payload["do"].as_str().unwrap_or("ok");
@@ -51,6 +55,10 @@ fn one(tx: &RawTx, event: &RawEvent) -> Outcome {
         "config" => config::get("do").unwrap_or_else(|| "ok".into()),
         asked => asked.to_owned(),
     };
+    // What no plugin should let show: how many events came with this one.
+    if asked == "batch" {
+        return insert(tx, event.position, &batch.to_string());
+    }
     let deed = Deed::named(&asked)
         .ok_or_else(|| (FailureKind::Fatal, format!("no deed is called `{asked}`")))?;
     let note = deed.run(tx, &payload)?;

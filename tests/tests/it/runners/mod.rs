@@ -22,6 +22,7 @@ mod shards;
 mod shutdown;
 mod tenants;
 mod upcast;
+mod versions;
 pub mod week;
 
 pub use rig::until;

@@ -1,0 +1,306 @@
+//! `eventfabric plugin deploy|check|versions|history|rollback|remove`
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use chrono::SecondsFormat;
+
+use super::connect::Context;
+use super::projections::{short, tell};
+use super::{exit, output};
+use crate::plugin::{self, Action, Deployment, KnownVersion, Origin};
+use crate::runner::{self, Checked, DeployError, Deployed, Difference};
+
+/// What to deploy.
+#[derive(Debug, clap::Args)]
+pub(super) struct Deploy {
+    /// A .wasm file
+    file: PathBuf,
+    /// Try it on the last so many events of its types first [default: the setting canary_events]
+    #[arg(long, value_name = "N")]
+    trial: Option<i64>,
+    /// Who you are
+    #[arg(long, env = "USER", default_value = "somebody")]
+    by: String,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to look at, and how closely.
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// A .wasm file
+    file: PathBuf,
+    /// Try it on the last so many events of its types
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    events: i64,
+    /// Handle them twice, in batches of different sizes, and compare the rows
+    #[arg(long)]
+    determinism: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Whose past to show.
+#[derive(Debug, clap::Args)]
+pub(super) struct Past {
+    /// The plugin
+    name: String,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where to go back to.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rollback {
+    /// The plugin
+    name: String,
+    /// The first digits of a version [default: the one that the active version has replaced]
+    version: Option<String>,
+    /// Try it on the last so many events of its types first [default: the setting canary_events]
+    #[arg(long, value_name = "N")]
+    trial: Option<i64>,
+    /// Who you are
+    #[arg(long, env = "USER", default_value = "somebody")]
+    by: String,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to remove.
+#[derive(Debug, clap::Args)]
+pub(super) struct Remove {
+    /// The plugin
+    name: String,
+    /// Drop its tables, too, and forget how far it had come and what waits for it
+    #[arg(long)]
+    drop_tables: bool,
+    /// Who you are
+    #[arg(long, env = "USER", default_value = "somebody")]
+    by: String,
+    /// Do it: no host runs the projection any more
+    #[arg(long, required = true)]
+    yes: bool,
+}
+
+async fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let read = tokio::fs::read(file).await;
+    read.map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))
+}
+
+/// An error about the file, or about the version, is the caller's.
+fn refused(error: DeployError) -> anyhow::Error {
+    match error {
+        DeployError::Load(error) => {
+            exit::bad_input(format!("it is no plugin that this host runs: {error}"))
+        }
+        DeployError::Version(error) => exit::bad_input(error),
+        error => anyhow::Error::new(error).context("nothing has changed"),
+    }
+}
+
+fn told(deployed: &Deployed, json: bool) -> anyhow::Result<()> {
+    if json {
+        return output::value(&serde_json::json!({
+            "plugin": deployed.name,
+            "version": deployed.version,
+            "before": deployed.before,
+            "unchanged": deployed.unchanged,
+            "tried": deployed.tried,
+            "took_ms": deployed.took.as_millis() as u64,
+        }));
+    }
+    let (name, version) = (&deployed.name, short(&deployed.version));
+    if deployed.unchanged {
+        return output::line(&format!("{name} {version} is active already"));
+    }
+    let before = match &deployed.before {
+        Some(before) => format!("in place of {}", short(before)),
+        None => "as its first version".to_owned(),
+    };
+    output::line(&format!(
+        "{name} {version} is active {before}; on trial it handled {} events; {:.1} s",
+        deployed.tried,
+        deployed.took.as_secs_f64()
+    ))
+}
+
+pub(super) async fn deploy(context: &Context, command: Deploy) -> anyhow::Result<()> {
+    let bytes = bytes(&command.file).await?;
+    let host = context.host(None).await?;
+    let source = tokio::fs::canonicalize(&command.file).await.unwrap_or(command.file);
+    let source = source.display().to_string();
+    let origin = Origin { action: Action::Deploy, by: &command.by, source: &source, reason: None };
+    let trial = command.trial.unwrap_or(context.settings.runner.canary_events);
+    let deployed = runner::deploy_from(host.registry(), bytes.into(), &origin, trial).await;
+    host.close().await;
+    told(&deployed.map_err(refused)?, command.json)
+}
+
+pub(super) async fn rollback(context: &Context, command: Rollback) -> anyhow::Result<()> {
+    let host = context.host(None).await?;
+    let trial = command.trial.unwrap_or(context.settings.runner.canary_events);
+    let (version, by) = (command.version.as_deref(), &command.by);
+    let deployed = runner::roll_back(host.registry(), &command.name, version, by, trial).await;
+    host.close().await;
+    told(&deployed.map_err(refused)?, command.json)
+}
+
+pub(super) async fn check(context: &Context, command: Check) -> anyhow::Result<()> {
+    let bytes = bytes(&command.file).await?;
+    let host = context.host(None).await?;
+    let checked =
+        runner::check(host.registry(), bytes.into(), command.events, command.determinism).await;
+    host.close().await;
+    let checked = checked.map_err(refused)?;
+    let differs = checked.differences.iter().flatten().count() > 0;
+    if command.json {
+        output::value(&checked)?;
+    } else {
+        show(&checked)?;
+    }
+    if differs {
+        anyhow::bail!(
+            "its rows depend on more than the events: a rebuild would not make the same ones"
+        );
+    }
+    Ok(())
+}
+
+fn show(checked: &Checked) -> anyhow::Result<()> {
+    let active = match &checked.active {
+        Some(active) if *active == checked.version => "this one".to_owned(),
+        Some(active) => short(active),
+        None => "none".to_owned(),
+    };
+    let tried = match &checked.refused {
+        None => format!("{} of {} events went well", checked.handled, checked.events),
+        Some(why) => format!(
+            "{} of {} events went well; of the others the first one: {why}",
+            checked.handled, checked.events
+        ),
+    };
+    let statements: Vec<String> = checked
+        .statements
+        .iter()
+        .map(|statement| statement.text.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let mut rows = vec![
+        ("name", checked.name.clone()),
+        ("version", short(&checked.version)),
+        ("active now", active),
+        ("migrations to run", checked.migrations.join("\n")),
+        ("on trial", tried),
+        ("statements", statements.join("\n")),
+    ];
+    if let Some(differences) = &checked.differences {
+        let told = match differences.as_slice() {
+            [] => "the same rows in batches of any size".to_owned(),
+            some => some.iter().map(difference).collect::<Vec<_>>().join("\n"),
+        };
+        rows.push(("determinism", told));
+    }
+    output::table(&["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
+}
+
+fn difference(difference: &Difference) -> String {
+    let Difference { table, only_in_large_batches, only_in_small_batches } = difference;
+    let list = |rows: &[String]| if rows.is_empty() { "-".to_owned() } else { rows.join(" ") };
+    format!(
+        "{table}: only in large batches {}; only in small ones {}",
+        list(only_in_large_batches),
+        list(only_in_small_batches)
+    )
+}
+
+fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn or_none(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_else(|| "-".to_owned())
+}
+
+pub(super) async fn versions(context: &Context, command: Past) -> anyhow::Result<()> {
+    let pool = context.pool().await?;
+    let versions = plugin::versions(&pool, &command.name).await?;
+    known(&command.name, versions.is_empty())?;
+    let header = ["version", "state", "since", "by", "from", "bytes", "migrations", "error"];
+    output::list(&versions, command.json, &header, |known: &KnownVersion| {
+        vec![
+            short(&known.version),
+            known.state.as_str().to_owned(),
+            time(known.deployed_at),
+            or_none(known.deployed_by.as_ref()),
+            or_none(known.source.as_ref()),
+            known.bytes.to_string(),
+            known.description.as_ref().map_or(0, |d| d.migrations.len()).to_string(),
+            or_none(known.error.as_ref()),
+        ]
+    })
+}
+
+pub(super) async fn history(context: &Context, command: Past) -> anyhow::Result<()> {
+    let pool = context.pool().await?;
+    let deployments = plugin::deployments(&pool, &command.name, 1000).await?;
+    known(&command.name, deployments.is_empty())?;
+    let header = ["at", "what", "version", "in place of", "log at", "by", "from", "error"];
+    output::list(&deployments, command.json, &header, |deployment: &Deployment| {
+        let what = match (deployment.action, deployment.activated()) {
+            (Action::Deploy, true) => "deployed",
+            (Action::Deploy, false) => "refused",
+            (Action::Rollback, true) => "rolled back to",
+            (Action::Rollback, false) => "rollback refused",
+            (Action::Fallback, _) => "fell back to",
+            (Action::Remove, _) => "removed",
+        };
+        vec![
+            time(deployment.at),
+            what.to_owned(),
+            short(&deployment.version),
+            deployment
+                .replaced
+                .as_deref()
+                .filter(|_| deployment.action != Action::Remove)
+                .map_or_else(|| "-".to_owned(), short),
+            deployment.log_position.to_string(),
+            or_none(deployment.by.as_ref()),
+            or_none(deployment.source.as_ref()),
+            or_none(deployment.error.as_ref()),
+        ]
+    })
+}
+
+fn known(name: &str, nothing: bool) -> anyhow::Result<()> {
+    if nothing {
+        return Err(exit::bad_input(format!(
+            "there is no plugin `{name}`; `eventfabric projections list` shows those that there are"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) async fn remove(context: &Context, command: Remove) -> anyhow::Result<()> {
+    let pool = context.pool().await?;
+    let name = &command.name;
+    let removed = plugin::remove(&pool, name, &command.by, command.drop_tables).await?;
+    if !removed && !command.drop_tables {
+        known(name, true)?;
+    }
+    tell(&pool).await?;
+    if command.drop_tables {
+        let sandbox = context.sandbox().await?;
+        let dropped = sandbox.drop_plugin(name).await;
+        sandbox.close().await;
+        dropped.context("the projection is removed, and its tables are still there")?;
+        return output::line(&format!("{name} and its tables are removed"));
+    }
+    output::line(&format!(
+        "{name} is removed; its tables and its place in the log stay, and a deploy goes on from there. A \
+         file of it in a watched folder is deployed again when a host starts"
+    ))
+}

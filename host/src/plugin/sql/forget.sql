@@ -1,0 +1,14 @@
+-- Forgets how far a projection had come, and what waited for it: $1 its name. Each by its key's beginning.
+WITH checkpoints AS (
+    DELETE FROM eventfabric.projection_checkpoints WHERE projection_name = $1
+),
+shards AS (
+    DELETE FROM eventfabric.projection_shards WHERE projection_name = $1
+),
+backfills AS (
+    DELETE FROM eventfabric.projection_backfills WHERE projection_name = $1
+),
+retries AS (
+    DELETE FROM eventfabric.projection_retries WHERE projection_name = $1
+)
+DELETE FROM eventfabric.outbox_dead_letters WHERE projection_name = $1

@@ -1,0 +1,87 @@
+//! Tables that a plugin is looked at in and that go again, and the end of a plugin's own.
+
+use std::sync::Arc;
+
+use sqlx::Connection as _;
+
+use super::error::{SandboxError, while_doing};
+use super::execute::PluginSql;
+use super::roles::{self, Names, ident};
+use super::{Sandbox, migrate, shadow};
+use crate::projection::Description;
+
+impl Sandbox {
+    /// Makes tables beside those of the plugin, by all its migrations. Answers what it may do there.
+    /// [`Sandbox::drop_scratch`] takes them away.
+    pub async fn prepare_scratch(
+        &self,
+        description: &Description,
+    ) -> Result<Arc<PluginSql>, SandboxError> {
+        // One that was left behind.
+        self.drop_scratch(&description.name).await?;
+        let scratch = self.names(&description.name).await?.scratch();
+        self.migrate(&scratch, description, None).await?;
+        let (control, config) = (self.control.clone(), self.config.of(&description.name));
+        Ok(Arc::new(PluginSql::load(control, config, scratch, None).await?))
+    }
+
+    /// The migrations that [`Sandbox::prepare`] would apply now, as `number name`.
+    pub async fn missing(&self, description: &Description) -> Result<Vec<String>, SandboxError> {
+        let names = self.names(&description.name).await?;
+        let mut conn =
+            self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
+        let missing = migrate::missing(&mut conn, &names, description).await?;
+        Ok(missing.iter().map(|step| format!("{} {}", step.number, step.name)).collect())
+    }
+
+    /// The tables of the scratch schema: name alone, and quoted with the schema.
+    pub async fn scratch_tables(
+        &self,
+        plugin: &str,
+    ) -> Result<Vec<(String, String)>, SandboxError> {
+        let scratch = self.names(plugin).await?.scratch();
+        sqlx::query_as(
+            "SELECT c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname)
+             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+             ORDER BY 1",
+        )
+        .bind(&scratch.schema)
+        .fetch_all(&self.control)
+        .await
+        .map_err(while_doing("looking at a plugin's tables"))
+    }
+
+    /// Drops what [`Sandbox::prepare_scratch`] made.
+    pub async fn drop_scratch(&self, plugin: &str) -> Result<(), SandboxError> {
+        self.drop_tables(&self.names(plugin).await?.scratch()).await
+    }
+
+    /// Drops the schema of a plugin with all its tables, those of rebuilds included, and its roles.
+    pub async fn drop_plugin(&self, plugin: &str) -> Result<(), SandboxError> {
+        let names = self.names(plugin).await?;
+        for names in [names.shadow(), names.old(), names.scratch(), names] {
+            self.drop_tables(&names).await?;
+        }
+        Ok(())
+    }
+
+    async fn drop_tables(&self, names: &Names) -> Result<(), SandboxError> {
+        let context = "dropping the tables of a plugin";
+        let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
+        let mut tx = conn.begin().await.map_err(while_doing(context))?;
+        roles::lock(&mut tx).await?;
+        shadow::remove(&mut tx, names).await.map_err(while_doing(context))?;
+        tx.commit().await.map_err(while_doing(context))?;
+        for role in [&names.exec, &names.reader, &names.owner] {
+            let role = ident(role);
+            // An administrator may have made it, whose it is then, or given it more to do.
+            let gone =
+                roles::run(&mut conn, format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+            if let Err(error) = gone {
+                tracing::debug!(role, %error, "the role stays");
+            }
+        }
+        Ok(())
+    }
+}
