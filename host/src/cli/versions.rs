@@ -98,7 +98,9 @@ fn refused(error: DeployError) -> anyhow::Error {
         DeployError::Load(error) => {
             exit::bad_input(format!("it is no plugin that this host runs: {error}"))
         }
-        DeployError::Version(error) => exit::bad_input(error),
+        error @ (DeployError::Unknown(_) | DeployError::Version(_)) => {
+            exit::bad_input(error.to_string())
+        }
         error => anyhow::Error::new(error).context("nothing has changed"),
     }
 }

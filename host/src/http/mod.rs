@@ -18,6 +18,7 @@ mod log;
 mod metrics;
 mod openapi;
 mod params;
+mod plugin_versions;
 mod plugins;
 mod problem;
 mod projection_changes;

@@ -16,8 +16,8 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
-    append, auth, dead_letters, health, log, metrics, plugins, projection_changes, projections,
-    streams, subscribe, tenants,
+    append, auth, dead_letters, health, log, metrics, plugin_versions, plugins, projection_changes,
+    projections, streams, subscribe, tenants,
 };
 
 /// What each scope allows under `/v1`.
@@ -35,6 +35,9 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(projection_changes::reset))
         .routes(routes!(projection_changes::rebuild))
         .routes(routes!(plugins::list))
+        .routes(routes!(plugin_versions::versions))
+        .routes(routes!(plugin_versions::deployments))
+        .routes(routes!(plugin_versions::rollback))
         .routes(routes!(tenants::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::get))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use sqlx::AssertSqlSafe;
 
 use super::deploy::{self, DeployError};
 use crate::db::Tx;
@@ -159,15 +158,8 @@ async fn rows(
         let message = format!("in batches of {batch}: {message}");
         return Err(DeployError::Trial { events: events.len(), message });
     }
-    let mut tables = BTreeMap::new();
-    for (name, table) in registry.sandbox().scratch_tables(&plugin.description.name).await? {
-        let text = format!("SELECT t::text FROM {table} t ORDER BY 1");
-        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(text))
-            .fetch_all(tx.conn())
-            .await
-            .map_err(StoreError::from)?;
-        tables.insert(name, rows);
-    }
+    let sandbox = registry.sandbox();
+    let tables = sandbox.scratch_rows(&mut tx, &plugin.description.name).await?;
     tx.rollback().await.map_err(StoreError::from)?;
     Ok(tables)
 }

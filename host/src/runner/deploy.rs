@@ -81,6 +81,9 @@ pub enum DeployError {
         /// Who went back from it, and why.
         why: String,
     },
+    /// There is no such plugin.
+    #[error("there is no plugin `{0}`")]
+    Unknown(String),
     /// There is no such version, or none to go back to.
     #[error("{0}")]
     Version(String),
@@ -160,7 +163,7 @@ pub async fn roll_back(
     registry.sync().await?;
     let registered = registry.snapshot().registered.get(name).cloned();
     let Some(registered) = registered else {
-        return Err(DeployError::Version(format!("there is no plugin `{name}`")));
+        return Err(DeployError::Unknown(name.to_owned()));
     };
     let active = &registered.version;
     let target = match version {

@@ -207,6 +207,11 @@ impl Host {
         &self.store
     }
 
+    /// On how many of the last events a version is tried before it becomes the active one.
+    pub fn canary_events(&self) -> i64 {
+        self.config.runner.canary_events
+    }
+
     /// The plugins.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry

@@ -1,13 +1,15 @@
 //! Tables that a plugin is looked at in and that go again, and the end of a plugin's own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::Connection as _;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::error::{SandboxError, while_doing};
 use super::execute::PluginSql;
 use super::roles::{self, Names, ident};
 use super::{Sandbox, migrate, shadow};
+use crate::db::Tx;
 use crate::projection::Description;
 
 impl Sandbox {
@@ -34,22 +36,30 @@ impl Sandbox {
         Ok(missing.iter().map(|step| format!("{} {}", step.number, step.name)).collect())
     }
 
-    /// The tables of the scratch schema: name alone, and quoted with the schema.
-    pub async fn scratch_tables(
+    /// The rows of the scratch tables as a transaction sees them, in the server's text form and sorted, by table.
+    pub async fn scratch_rows(
         &self,
+        tx: &mut Tx,
         plugin: &str,
-    ) -> Result<Vec<(String, String)>, SandboxError> {
+    ) -> Result<BTreeMap<String, Vec<String>>, SandboxError> {
+        let context = "reading the tables of a look at a plugin";
         let scratch = self.names(plugin).await?.scratch();
-        sqlx::query_as(
+        let tables: Vec<(String, String)> = sqlx::query_as(
             "SELECT c.relname::text, pg_catalog.format('%I.%I', n.nspname, c.relname)
              FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-             ORDER BY 1",
+             WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition",
         )
         .bind(&scratch.schema)
-        .fetch_all(&self.control)
+        .fetch_all(tx.conn())
         .await
-        .map_err(while_doing("looking at a plugin's tables"))
+        .map_err(while_doing(context))?;
+        let mut all = BTreeMap::new();
+        for (name, table) in tables {
+            let text = format!("SELECT t::text FROM {table} t ORDER BY 1");
+            let rows = sqlx::query_scalar(AssertSqlSafe(text)).fetch_all(tx.conn()).await;
+            all.insert(name, rows.map_err(while_doing(context))?);
+        }
+        Ok(all)
     }
 
     /// Drops what [`Sandbox::prepare_scratch`] made.

@@ -3,7 +3,7 @@
 use eventfabric::http::{HttpConfig, Scope, TokenConfig};
 use serde_json::json;
 
-use super::super::runners::rig::{deploy_guest, until};
+use super::super::runners::rig::{deploy_bytes, deploy_guest, other_version, until};
 use super::{Api, ask, events, open};
 
 const AT: &str = "/v1/projections/hostile_catchup";
@@ -86,5 +86,40 @@ async fn changing_a_projection_needs_an_operator() {
         let post = api.post(&format!("{AT}/{change}"), &json!({}));
         ask(post.bearer_auth("0123456789abcdef")).await.problem(403, "forbidden");
     }
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_plugin_is_rolled_back_and_its_past_is_told() {
+    let api = Api::start(open()).await;
+    let first = deploy_guest(&api.host, "hostile_catchup").await.version;
+    let second = deploy_bytes(&api.host, other_version("hostile_catchup")).await.version;
+    let at = "/v1/plugins/hostile_catchup";
+    let states = async |body: &serde_json::Value| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let versions = body["versions"].as_array().unwrap();
+        versions.iter().map(|v| (text(&v["version"]), text(&v["state"]))).collect()
+    };
+    let body = ask(api.get(&format!("{at}/versions"))).await.is(200).body;
+    let (active, retired) = ("active".to_owned(), "retired".to_owned());
+    assert_eq!(
+        states(&body).await,
+        [(second.clone(), active.clone()), (first.clone(), retired.clone())]
+    );
+    let back = ask(api.post(&format!("{at}/rollback"), &json!({"by": "ada"}))).await.is(200).body;
+    assert_eq!(states(&back).await, [(second.clone(), retired), (first.clone(), active)]);
+    ask(api.post(&format!("{at}/rollback"), &json!({}))).await.problem(409, "projection-state");
+    let past = ask(api.get(&format!("{at}/deployments"))).await.is(200).body;
+    let newest = &past["deployments"][0];
+    assert_eq!((&newest["action"], &newest["by"]), (&json!("rollback"), &json!("ada")));
+    assert_eq!((&newest["version"], &newest["replaced"]), (&json!(first), &json!(second)));
+    for what in ["versions", "deployments"] {
+        ask(api.get(&format!("/v1/plugins/nobody/{what}")))
+            .await
+            .problem(404, "projection-not-found");
+    }
+    ask(api.post("/v1/plugins/nobody/rollback", &json!({})))
+        .await
+        .problem(404, "projection-not-found");
     api.stop().await;
 }

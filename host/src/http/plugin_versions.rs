@@ -1,0 +1,229 @@
+//! `GET /v1/plugins/{name}/versions|deployments`, `POST /v1/plugins/{name}/rollback`
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::extract::{Json, Name, Operator};
+use super::params::Params;
+use super::problem::{Code, Problem};
+use super::responses::{ChangeProblems, ReadProblems, json};
+use super::state::Api;
+use crate::plugin::{self, Deployment, KnownVersion};
+use crate::runner::{self, DeployError};
+use crate::store::StoreError;
+
+/// How many deployments are told.
+const HISTORY: i64 = 200;
+
+/// A version of a plugin that was active, or is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginVersion)]
+struct VersionBody {
+    /// Its SHA-256, in hex.
+    version: String,
+    /// `active`, `failing` (active, and stopped at an error), `rolled back` (it failed, and a host went back
+    /// to the one before), `retired`.
+    state: String,
+    /// The size of the component.
+    bytes: i64,
+    /// How many migrations it has.
+    migrations: usize,
+    /// What it imports.
+    imports: Vec<String>,
+    /// When it first became active.
+    deployed_at: DateTime<Utc>,
+    /// Who did that.
+    deployed_by: Option<String>,
+    /// From where.
+    source: Option<String>,
+    /// How it failed, where it did.
+    error: Option<String>,
+}
+
+impl From<KnownVersion> for VersionBody {
+    fn from(known: KnownVersion) -> Self {
+        Self {
+            version: known.version,
+            state: known.state.as_str().to_owned(),
+            bytes: known.bytes,
+            migrations: known.description.map_or(0, |description| description.migrations.len()),
+            imports: known.imports,
+            deployed_at: known.deployed_at,
+            deployed_by: known.deployed_by,
+            source: known.source,
+            error: known.error,
+        }
+    }
+}
+
+/// The versions of a plugin.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginVersions)]
+pub(super) struct VersionsBody {
+    versions: Vec<VersionBody>,
+}
+
+/// What became of a version once.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginDeployment)]
+struct DeploymentBody {
+    /// Counts all of them.
+    id: i64,
+    /// The SHA-256 of the version, in hex.
+    version: String,
+    /// `deploy`, `rollback` (somebody went back to it), `fallback` (a host did, as the one that had taken its
+    /// place failed), `remove`.
+    action: String,
+    /// It became the active version.
+    activated: bool,
+    /// The version that was active until then.
+    replaced: Option<String>,
+    /// Events that went well on trial.
+    tried: i64,
+    /// Why it did not become active; of a fallback: how the other one failed.
+    error: Option<String>,
+    /// The greatest position of the log at that time.
+    log_position: i64,
+    /// When.
+    at: DateTime<Utc>,
+    /// Who did it.
+    by: Option<String>,
+    /// From where.
+    source: Option<String>,
+}
+
+impl From<Deployment> for DeploymentBody {
+    fn from(deployment: Deployment) -> Self {
+        Self {
+            activated: deployment.activated(),
+            id: deployment.id,
+            version: deployment.version,
+            action: deployment.action.as_str().to_owned(),
+            replaced: deployment.replaced,
+            tried: deployment.tried,
+            error: deployment.error,
+            log_position: deployment.log_position,
+            at: deployment.at,
+            by: deployment.by,
+            source: deployment.source,
+        }
+    }
+}
+
+/// What became of the versions of a plugin.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PluginDeployments)]
+pub(super) struct DeploymentsBody {
+    deployments: Vec<DeploymentBody>,
+}
+
+/// Where to go back to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Rollback)]
+pub(super) struct RollbackBody {
+    /// The first digits of a version; the one that the active version has replaced where it is not said.
+    #[schema(max_length = 64)]
+    version: Option<String>,
+    /// Who goes back.
+    #[schema(max_length = 512)]
+    by: Option<String>,
+}
+
+/// The versions of a plugin
+///
+/// Those that were active, the one that came last first.
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/versions",
+    operation_id = "listPluginVersions",
+    tag = "operation",
+    params(("name" = String, Path, description = "The plugin", min_length = 1, max_length = 512)),
+    responses((status = 200, description = "Its versions", body = VersionsBody), ReadProblems),
+)]
+pub(super) async fn versions(
+    State(api): State<Api>,
+    _: Operator,
+    Name(name): Name,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    answer(&api, &name).await
+}
+
+/// What became of the versions of a plugin
+///
+/// The newest first, refused ones included; the last 200.
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/deployments",
+    operation_id = "listPluginDeployments",
+    tag = "operation",
+    params(("name" = String, Path, description = "The plugin", min_length = 1, max_length = 512)),
+    responses((status = 200, description = "Its past", body = DeploymentsBody), ReadProblems),
+)]
+pub(super) async fn deployments(
+    State(api): State<Api>,
+    _: Operator,
+    Name(name): Name,
+    params: Params,
+) -> Result<Response, Problem> {
+    params.only(&[])?;
+    let deployments = plugin::deployments(api.host.store().pool(), &name, HISTORY).await;
+    let deployments = deployments.map_err(|error| Problem::of_database(&error))?;
+    if deployments.is_empty() {
+        return Err(unknown(&name));
+    }
+    let deployments = deployments.into_iter().map(Into::into).collect();
+    Ok(json(&DeploymentsBody { deployments }))
+}
+
+/// Make a version active again that was so before
+///
+/// It is tried on the last events first, and must know all the migrations of the plugin's tables.
+#[utoipa::path(
+    post,
+    path = "/plugins/{name}/rollback",
+    operation_id = "rollBackPlugin",
+    tag = "operation",
+    params(("name" = String, Path, description = "The plugin", min_length = 1, max_length = 512)),
+    request_body = RollbackBody,
+    responses((status = 200, description = "Its versions now", body = VersionsBody), ChangeProblems),
+)]
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    _: Operator,
+    Name(name): Name,
+    Json(body): Json<RollbackBody>,
+) -> Result<Response, Problem> {
+    for (field, text) in [("by", &body.by), ("version", &body.version)] {
+        if let Some(text) = text {
+            super::extract::check_name(field, text)?;
+        }
+    }
+    let (registry, version) = (api.host.registry(), body.version.as_deref());
+    let by = body.by.as_deref().unwrap_or("somebody over HTTP");
+    let trial = api.host.canary_events();
+    runner::roll_back(registry, &name, version, by, trial).await.map_err(|error| match error {
+        DeployError::Unknown(_) => unknown(&name),
+        DeployError::Store(StoreError::Database(error)) => Problem::of_database(&error),
+        error => Problem::new(Code::ProjectionState, error.to_string()),
+    })?;
+    answer(&api, &name).await
+}
+
+async fn answer(api: &Api, name: &str) -> Result<Response, Problem> {
+    let versions = plugin::versions(api.host.store().pool(), name).await;
+    let versions = versions.map_err(|error| Problem::of_database(&error))?;
+    if versions.is_empty() {
+        return Err(unknown(name));
+    }
+    Ok(json(&VersionsBody { versions: versions.into_iter().map(Into::into).collect() }))
+}
+
+fn unknown(name: &str) -> Problem {
+    Problem::new(Code::ProjectionNotFound, format!("there is no plugin `{name}`"))
+}
