@@ -2,9 +2,10 @@
 //! without a deploy, and the end.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use eventfabric::plugin::{self, Action, VersionState};
-use eventfabric::runner::{DeployError, Host, check, roll_back};
+use eventfabric::runner::{DeployError, Host, check, deploy, roll_back};
 use eventfabric_tests::wasm;
 use serde_json::json;
 
@@ -243,4 +244,40 @@ async fn a_version_of_another_mode_is_refused_by_a_check_too() {
     let bytes = other_version("hostile_catchup");
     let error = check(host.registry(), bytes.into(), 1, false).await.unwrap_err();
     assert!(matches!(error, DeployError::ModeChanged { .. }), "{error}");
+}
+
+/// How often versions change places in the test below. More by hand: `EVENTFABRIC_TEST_SWAPS=1000`.
+fn swaps() -> usize {
+    std::env::var("EVENTFABRIC_TEST_SWAPS").map_or(20, |text| text.parse().unwrap())
+}
+
+#[tokio::test]
+async fn versions_that_change_places_all_the_time_handle_every_event_once() {
+    let world = World::new().await;
+    let running = Running::start(&world, quick()).await;
+    let registry = running.host.registry().clone();
+    let versions: Vec<std::sync::Arc<[u8]>> = ["counter_v1", "counter_v2"]
+        .map(|guest| std::fs::read(wasm(guest)).unwrap().into())
+        .to_vec();
+    deploy(&registry, versions[1].clone(), "a test", 0).await.unwrap();
+    let store = world.store().await;
+    let (stop, mut events) = (AtomicBool::new(false), 0);
+    let flow = async {
+        while !stop.load(Ordering::SeqCst) {
+            deeds(&store, &good(1)).await;
+            events += 1;
+        }
+    };
+    let swap = async {
+        for n in 0..swaps() {
+            let deployed = deploy(&registry, versions[n % 2].clone(), "a test", 0).await.unwrap();
+            assert!(!deployed.unchanged);
+        }
+        stop.store(true, Ordering::SeqCst);
+    };
+    tokio::join!(flow, swap);
+    world.until_number(COUNTED, events).await;
+    // Both have handled some.
+    assert_eq!(world.number("SELECT count(*) FROM counter.counts").await, 2);
+    running.stop().await;
 }
