@@ -265,6 +265,8 @@ pub(super) enum PluginCommand {
     Deploy(super::versions::Deploy),
     /// Look at a component as a deploy would, in tables that go again
     Check(super::versions::Check),
+    /// What a component would change: description, imports, statements, and the rows it makes of the same events
+    Diff(super::versions::Compare),
     /// The versions of a plugin that were active
     Versions(super::versions::Past),
     /// What became of each version of a plugin, refused ones included

@@ -12,6 +12,7 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
     match command.command {
         PluginCommand::Deploy(command) => versions::deploy(context, command).await,
         PluginCommand::Check(command) => versions::check(context, command).await,
+        PluginCommand::Diff(command) => versions::compare(context, command).await,
         PluginCommand::Versions(command) => versions::versions(context, command).await,
         PluginCommand::History(command) => versions::history(context, command).await,
         PluginCommand::Rollback(command) => versions::rollback(context, command).await,

@@ -9,7 +9,7 @@ use super::connect::Context;
 use super::projections::{short, tell};
 use super::{exit, output};
 use crate::plugin::{self, Action, Deployment, KnownVersion, Origin};
-use crate::runner::{self, Checked, DeployError, Deployed, Difference};
+use crate::runner::{self, Checked, DeployError, Deployed, Diff, Difference};
 
 /// What to deploy.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,22 @@ pub(super) struct Check {
     /// Handle them twice, in batches of different sizes, and compare the rows
     #[arg(long)]
     determinism: bool,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to compare.
+#[derive(Debug, clap::Args)]
+pub(super) struct Compare {
+    /// A .wasm file
+    file: PathBuf,
+    /// With the version whose SHA-256 begins so [default: the active one]
+    #[arg(long, value_name = "VERSION")]
+    with: Option<String>,
+    /// Have both handle the last so many events of their types
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    events: i64,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -210,13 +226,56 @@ fn show(checked: &Checked) -> anyhow::Result<()> {
 }
 
 fn difference(difference: &Difference) -> String {
-    let Difference { table, only_in_large_batches, only_in_small_batches } = difference;
+    let Difference { table, only_in_first, only_in_second } = difference;
     let list = |rows: &[String]| if rows.is_empty() { "-".to_owned() } else { rows.join(" ") };
     format!(
         "{table}: only in large batches {}; only in small ones {}",
-        list(only_in_large_batches),
-        list(only_in_small_batches)
+        list(only_in_first),
+        list(only_in_second)
     )
+}
+
+pub(super) async fn compare(context: &Context, command: Compare) -> anyhow::Result<()> {
+    let bytes = bytes(&command.file).await?;
+    let host = context.host(None).await?;
+    let with = command.with.as_deref();
+    let diff = runner::diff(host.registry(), bytes.into(), with, command.events).await;
+    host.close().await;
+    let diff = diff.map_err(refused)?;
+    if command.json {
+        return output::value(&diff);
+    }
+    output::text(&lines(&diff))
+}
+
+/// As other tools show differences: what goes with `-`, what comes with `+`.
+fn lines(diff: &Diff) -> String {
+    let mut text = format!("--- {} {}\n+++ {} {}\n", diff.name, diff.old, diff.name, diff.new);
+    let mut part = |title: &str, old: &[String], new: &[String]| {
+        if old.is_empty() && new.is_empty() {
+            return;
+        }
+        text.push_str(&format!("@@ {title}\n"));
+        for (sign, list) in [("-", old), ("+", new)] {
+            for line in list.iter().flat_map(|entry| entry.lines()) {
+                text.push_str(&format!("{sign} {}\n", output::printable(line)));
+            }
+        }
+    };
+    for (what, old, new) in &diff.description {
+        part(what, std::slice::from_ref(old), std::slice::from_ref(new));
+    }
+    part("imports", &diff.imports.old, &diff.imports.new);
+    part("migrations", &diff.migrations.old, &diff.migrations.new);
+    part("statements", &diff.statements.old, &diff.statements.new);
+    for Difference { table, only_in_first, only_in_second } in &diff.tables {
+        let title = format!("rows of {table}, the first few, after {} events", diff.events);
+        part(&title, only_in_first, only_in_second);
+    }
+    if diff.tables.is_empty() {
+        text.push_str(&format!("@@ the same rows after {} events\n", diff.events));
+    }
+    text
 }
 
 fn time(at: chrono::DateTime<chrono::Utc>) -> String {

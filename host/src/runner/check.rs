@@ -1,6 +1,6 @@
 //! Everything that a deploy looks at, in tables of its own that go again: nothing of it stays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::deploy::{self, DeployError};
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Plugin, Registry};
+use crate::plugin::{Active, Plugin, Registry};
 use crate::sandbox::{PluginSql, StatementInfo};
 use crate::store::{self, LogFilter, StoreError};
 
@@ -42,8 +42,8 @@ pub struct Checked {
     /// The statements that it used.
     #[serde(skip)]
     pub statements: Vec<StatementInfo>,
-    /// Where the rows depend on how the events are batched, or on anything else but the events. None: it
-    /// was not looked.
+    /// Where the rows depend on how the events are batched, or on anything else but the events: the first run
+    /// is in large batches, the second one in small ones. None: it was not looked.
     pub differences: Option<Vec<Difference>>,
 }
 
@@ -52,10 +52,10 @@ pub struct Checked {
 pub struct Difference {
     /// Its name.
     pub table: String,
-    /// Rows that only the run in large batches made, the first few.
-    pub only_in_large_batches: Vec<String>,
-    /// Rows that only the run in small batches made, the first few.
-    pub only_in_small_batches: Vec<String>,
+    /// Rows that only the first run made, the first few of them.
+    pub only_in_first: Vec<String>,
+    /// Rows that only the second run made, the first few of them.
+    pub only_in_second: Vec<String>,
 }
 
 /// Looks at a component as a deploy would, beside the tables of the plugin: file, imports, migrations from
@@ -107,59 +107,65 @@ async fn look(
     if !determinism || failed {
         return Ok((tried, None));
     }
-    let pool = registry.pool();
-    let types = plugin.description.event_types.clone();
-    let after = deploy::trial_start(registry, &types, events).await?;
-    let filter = LogFilter { after, types, ..LogFilter::default() };
-    let page = store::log_page(pool, &filter, events).await?.events;
-    let mut runs = Vec::new();
-    for batch in BATCHES {
-        runs.push(rows(registry, plugin, sql, &page, batch).await?);
-    }
-    let [large, small] = &runs[..] else { return Ok((tried, None)) };
-    let differences = large
-        .iter()
-        .filter(|(table, rows)| small.get(*table) != Some(rows))
-        .map(|(table, rows)| {
-            let other = small.get(table).map(Vec::as_slice).unwrap_or_default();
-            let only = |these: &[String], those: &[String]| -> Vec<String> {
-                these.iter().filter(|row| !those.contains(row)).take(TOLD).cloned().collect()
-            };
-            Difference {
-                table: table.clone(),
-                only_in_large_batches: only(rows, other),
-                only_in_small_batches: only(other, rows),
-            }
-        })
-        .collect();
-    Ok((tried, Some(differences)))
+    let events = last_events(registry, &plugin.description.event_types, events).await?;
+    let active = deploy::as_active(registry, plugin.clone(), sql.clone());
+    let [large, small] = BATCHES;
+    let large = rows(registry, &active, &events, large).await?;
+    let small = rows(registry, &active, &events, small).await?;
+    Ok((tried, Some(differences(&large, &small))))
 }
 
-/// The rows of all tables after these events, sorted, by table. Nothing stays.
-async fn rows(
+/// The last so many events of these types.
+pub(super) async fn last_events(
     registry: &Registry,
-    plugin: &Arc<Plugin>,
-    sql: &Arc<PluginSql>,
+    types: &[String],
+    events: i64,
+) -> Result<Vec<Event>, DeployError> {
+    let after = deploy::trial_start(registry, types, events).await?;
+    let filter = LogFilter { after, types: types.to_vec(), ..LogFilter::default() };
+    Ok(store::log_page(registry.pool(), &filter, events).await?.events)
+}
+
+/// The rows of tables, sorted, by table.
+pub(super) type Rows = BTreeMap<String, Vec<String>>;
+
+/// The rows of all scratch tables after these events, without those that fail. Nothing stays.
+pub(super) async fn rows(
+    registry: &Registry,
+    active: &Active,
     events: &[Event],
     batch: usize,
-) -> Result<BTreeMap<String, Vec<String>>, DeployError> {
-    let config = registry.config(&plugin.description.name);
+) -> Result<Rows, DeployError> {
     let mut tx = Tx::begin(registry.pool(), TIME).await.map_err(StoreError::from)?;
     for events in events.chunks(batch) {
-        let (back, result) = plugin.handle(tx, sql, events, &config).await;
-        let message = match (back, result) {
-            (Some(back), Ok(_)) => {
-                tx = back;
-                continue;
-            }
-            (_, Err(failure)) => failure.message,
-            (None, Ok(_)) => "the plugin kept the transaction".to_owned(),
-        };
-        let message = format!("in batches of {batch}: {message}");
-        return Err(DeployError::Trial { events: events.len(), message });
+        let delivery = deploy::try_them(tx, active, events, TIME).await?;
+        if let Some((_, failure)) = delivery.left {
+            let message = format!("in batches of {batch}: {}", failure.message);
+            return Err(DeployError::Trial { events: events.len(), message });
+        }
+        tx = delivery.tx;
     }
-    let sandbox = registry.sandbox();
-    let tables = sandbox.scratch_rows(&mut tx, &plugin.description.name).await?;
+    let name = &active.plugin.description.name;
+    let rows = registry.sandbox().scratch_rows(&mut tx, name).await?;
     tx.rollback().await.map_err(StoreError::from)?;
-    Ok(tables)
+    Ok(rows)
+}
+
+/// The tables that have different rows.
+pub(super) fn differences(first: &Rows, second: &Rows) -> Vec<Difference> {
+    let tables: BTreeSet<_> = first.keys().chain(second.keys()).collect();
+    let of = |rows: &Rows, table: &str| rows.get(table).cloned().unwrap_or_default();
+    let only = |these: &[String], those: &[String]| -> Vec<String> {
+        let those: HashSet<_> = those.iter().collect();
+        these.iter().filter(|row| !those.contains(row)).take(TOLD).cloned().collect()
+    };
+    let differences = tables.into_iter().map(|table| (table, of(first, table), of(second, table)));
+    differences
+        .filter(|(_, first, second)| first != second)
+        .map(|(table, first, second)| Difference {
+            table: table.clone(),
+            only_in_first: only(&first, &second),
+            only_in_second: only(&second, &first),
+        })
+        .collect()
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{Bounds, deliver};
+use super::deliver::{Bounds, Delivery, deliver};
 use crate::db::Tx;
+use crate::event::Event;
 use crate::plugin::{
     self, Action, Active, LoadError, Origin, Plugin, ProjectionSettings, Registered, Registry,
 };
@@ -203,7 +204,7 @@ async fn version_before(
 }
 
 /// The version whose SHA-256 begins so.
-async fn version_of(
+pub(super) async fn version_of(
     registry: &Registry,
     name: &str,
     beginning: &str,
@@ -375,10 +376,29 @@ pub(super) async fn on_trial(
     if events.is_empty() {
         return Ok(tried);
     }
-    let name = plugin.description.name.clone();
-    let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
-    let (time, stop) = (TRIAL, CancellationToken::new());
+    let active = as_active(registry, plugin, sql);
+    let delivery = try_them(tx, &active, &events, TRIAL).await?;
+    delivery.tx.rollback().await.map_err(StoreError::from)?;
+    tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
+    tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));
+    Ok(tried)
+}
+
+/// A version as it would be if it were active.
+pub(super) fn as_active(registry: &Registry, plugin: Arc<Plugin>, sql: Arc<PluginSql>) -> Active {
+    let config = registry.config(&plugin.description.name);
+    Active { plugin, sql, config, generation: 0, settings: ProjectionSettings::default() }
+}
+
+/// Hands events to a version, of which single ones may fail. After a failure beyond this time the rest is
+/// left, and so it is once one has trapped.
+pub(super) async fn try_them(
+    tx: Tx,
+    active: &Active,
+    events: &[Event],
+    time: Duration,
+) -> Result<Delivery, DeployError> {
     let bounds = Bounds {
         interrupted: u32::MAX,
         give_way: 0,
@@ -386,20 +406,12 @@ pub(super) async fn on_trial(
         turns: true,
         until_trap: true,
         time,
-        stop: &stop,
+        stop: &CancellationToken::new(),
     };
-    let settings = ProjectionSettings::default();
-    let active = Active { plugin, sql, config, generation: 0, settings };
-    let delivery = match deliver(tx, &active, &events, &bounds).await {
-        Ok(delivery) => delivery,
+    deliver(tx, active, events, &bounds).await.map_err(|why| {
         // That says nothing of the version.
-        Err(why) => {
-            tracing::debug!(plugin = name, ?why, "the trial was interrupted");
-            return Err(StoreError::from(sqlx::Error::WorkerCrashed).into());
-        }
-    };
-    delivery.tx.rollback().await.map_err(StoreError::from)?;
-    tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
-    tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));
-    Ok(tried)
+        let plugin = &active.plugin.description.name;
+        tracing::debug!(plugin, ?why, "the trial was interrupted");
+        StoreError::from(sqlx::Error::WorkerCrashed).into()
+    })
 }

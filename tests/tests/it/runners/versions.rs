@@ -194,11 +194,36 @@ async fn rows_that_depend_on_how_events_are_batched_are_told() {
     let differences = checked.differences.unwrap();
     assert_eq!(differences.len(), 1);
     assert_eq!(differences[0].table, "seen");
-    assert!(differences[0].only_in_large_batches[0].ends_with(",10)"), "{differences:?}");
-    assert!(differences[0].only_in_small_batches[0].ends_with(",7)"), "{differences:?}");
+    assert!(differences[0].only_in_first[0].ends_with(",10)"), "{differences:?}");
+    assert!(differences[0].only_in_second[0].ends_with(",7)"), "{differences:?}");
     look(&world, &wasm("hostile_catchup"), &["--determinism"])
         .await
         .failed(1, &["depend on more than the events"]);
+}
+
+#[tokio::test]
+async fn two_versions_are_compared_by_what_they_make_of_the_same_events() {
+    let world = World::new().await;
+    let host = Host::open(world.db.options(), quick(), None).await.unwrap();
+    let v1 = deploy_guest(&host, "counter_v1").await.version;
+    deeds(host.store(), &good(5)).await;
+    let before = world.number(TRACES).await;
+    let diff = async |file: &Path, more: &[&str]| {
+        let mut args = vec!["plugin", "diff", file.to_str().unwrap()];
+        args.extend(more);
+        run(&world.db, &args).await
+    };
+    let said = diff(&wasm("counter_v2"), &[]).await.well();
+    for line in
+        ["- (v1,5)", "+ (v2,5)", "- Counts events, version v1", "+ Counts events, version v2"]
+    {
+        assert!(said.out.lines().any(|said| said == line), "no `{line}` in {}", said.out);
+    }
+    assert!(!said.out.contains("@@ statements"), "{}", said.out);
+    let same = diff(&wasm("counter_v1"), &["--with", &v1[..9], "--json"]).await.well().json();
+    assert_eq!((&same["tables"], &same["events"]), (&json!([]), &json!(5)));
+    diff(&wasm("hostile_catchup"), &[]).await.failed(4, &["no plugin `hostile_catchup`"]);
+    assert_eq!(world.number(TRACES).await, before);
 }
 
 #[tokio::test]
