@@ -269,6 +269,17 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What a deployed plugin is granted, and which statements its active version uses: what each reads
+    /// and writes
+    Show {
+        /// The plugin
+        name: String,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a plugin use what is not its own, or no longer; without --add and --remove, what it may use
+    Grants(super::grants::Grants),
 }
 
 #[derive(Debug, clap::Args)]

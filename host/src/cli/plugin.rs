@@ -1,15 +1,24 @@
-//! `eventfabric plugin inspect`
+//! `eventfabric plugin inspect`; `grants.rs` has the others.
+
+use std::path::Path;
 
 use super::args::{self, PluginCommand};
 use super::connect::Context;
-use super::{exit, output};
+use super::{exit, grants, output};
 use crate::plugin::{Limits, Runtime};
 use crate::projection::TopicFilter;
 
 pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Result<()> {
-    let PluginCommand::Inspect { file, json } = command.command;
+    match command.command {
+        PluginCommand::Inspect { file, json } => inspect(context, &file, json).await,
+        PluginCommand::Show { name, json } => grants::show(context, &name, json).await,
+        PluginCommand::Grants(command) => grants::run(context, command).await,
+    }
+}
+
+async fn inspect(context: &Context, file: &Path, json: bool) -> anyhow::Result<()> {
     let limits: Limits = context.settings.limits.clone();
-    let bytes = tokio::fs::read(&file)
+    let bytes = tokio::fs::read(file)
         .await
         .map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))?;
     let size = bytes.len();

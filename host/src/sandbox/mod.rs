@@ -10,16 +10,20 @@
 
 pub mod attack;
 mod batch;
+mod borrowers;
 mod convert;
 mod error;
 mod execute;
+mod grant;
 mod judge;
+mod learn;
 mod limits;
 mod migrate;
 #[cfg(test)]
 mod nodes;
 mod policy;
 mod read;
+mod rights;
 mod roles;
 mod shadow;
 mod split;
@@ -38,6 +42,7 @@ use roles::Names;
 
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};
+pub use grant::{Given, Grant, GrantKind};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow};
@@ -139,21 +144,20 @@ impl Sandbox {
 
     /// What the plugin of this name may do. It must have been prepared.
     pub async fn plugin(&self, name: &str) -> Result<Arc<PluginSql>, SandboxError> {
-        self.load(name, None).await
+        self.load(self.known(name).await?, None).await
     }
 
     /// The same for one version of it, by its SHA-256: which statements it uses is noted.
     pub async fn version(&self, name: &str, version: &str) -> Result<Arc<PluginSql>, SandboxError> {
-        self.load(name, Some(version.to_owned())).await
+        self.load(self.known(name).await?, Some(version.to_owned())).await
     }
 
     async fn load(
         &self,
-        name: &str,
+        names: Names,
         version: Option<String>,
     ) -> Result<Arc<PluginSql>, SandboxError> {
-        let names = self.known(name).await?;
-        let (control, config) = (self.control.clone(), self.config.of(name));
+        let (control, config) = (self.control.clone(), self.config.of(&names.plugin));
         Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
     }
 

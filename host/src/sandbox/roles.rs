@@ -75,6 +75,11 @@ impl Names {
         self.beside(OLD)
     }
 
+    /// The schema of another plugin in the same database.
+    pub fn of(&self, plugin: &str, schema: String) -> Self {
+        Self::of_schema(self.database.clone(), plugin, schema)
+    }
+
     fn beside(&self, end: &str) -> Self {
         let schema = if self.schema.len() + end.len() <= 63 {
             format!("{}{end}", self.schema)
@@ -82,7 +87,7 @@ impl Names {
             let hash = &hex::encode(Sha256::digest(&self.schema))[..8];
             format!("{}_{hash}{end}", &self.schema[..40])
         };
-        Self::of_schema(self.database.clone(), &self.plugin, schema)
+        self.of(&self.plugin, schema)
     }
 
     fn of_schema(database: String, plugin: &str, schema: String) -> Self {
@@ -194,14 +199,13 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
     if exists && !known {
         return Err(SandboxError::ForeignSchema(names.schema.clone()));
     }
-    let (schema, owner, exec) = (ident(&names.schema), ident(&names.owner), ident(&names.exec));
     if !exists {
-        run(conn, format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}"))
-            .await
-            .map_err(while_doing(context))?;
-        run(conn, format!("GRANT USAGE ON SCHEMA {schema} TO {exec}, CURRENT_USER"))
-            .await
-            .map_err(while_doing(context))?;
+        let (schema, owner) = (ident(&names.schema), ident(&names.owner));
+        let make = format!(
+            "CREATE SCHEMA {schema} AUTHORIZATION {owner};
+             GRANT USAGE ON SCHEMA {schema} TO CURRENT_USER"
+        );
+        run(conn, make).await.map_err(while_doing(context))?;
     }
     if !known {
         sqlx::query(
@@ -216,9 +220,6 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
         .await
         .map_err(while_doing(context))?;
     }
-    if !has_reader(conn, names).await.map_err(while_doing(context))? {
-        grant_reading(conn, names).await.map_err(while_doing(context))?;
-    }
     Ok(host)
 }
 
@@ -232,18 +233,6 @@ pub(super) async fn has_reader(conn: &mut PgConnection, names: &Names) -> sqlx::
     .bind(&names.reader)
     .bind(&names.schema)
     .fetch_one(conn)
-    .await
-}
-
-async fn grant_reading(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
-    let (schema, reader) = (ident(&names.schema), ident(&names.reader));
-    run(
-        conn,
-        format!(
-            "GRANT USAGE ON SCHEMA {schema} TO {reader};
-             GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
-        ),
-    )
     .await
 }
 
@@ -274,20 +263,6 @@ async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::R
         run(conn, format!("GRANT {name} TO CURRENT_USER{options}")).await?;
     }
     Ok(())
-}
-
-/// Grants what statements and readers need on the tables and sequences that are there now.
-pub(super) async fn grant_use(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
-    let (schema, exec) = (ident(&names.schema), ident(&names.exec));
-    run(
-        conn,
-        format!(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {exec};
-             GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {exec}"
-        ),
-    )
-    .await?;
-    grant_reading(conn, names).await
 }
 
 /// Gives a function of this schema, which is the host's, to a role of the plugin, and its use to the

@@ -50,6 +50,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "022_async_delivery",
     "023_rebuild",
     "024_churn",
+    "025_grants",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

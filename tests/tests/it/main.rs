@@ -2,6 +2,7 @@
 
 mod cli;
 mod embedded;
+mod grants;
 mod health;
 mod http;
 mod interop;
