@@ -46,7 +46,7 @@ pub(super) async fn restore(
     for Borrowed { names, statement } in borrowed {
         let granted = grant::granted(conn, &names.plugin).await;
         let granted = granted.map_err(super::while_doing("reading what a plugin is granted"))?;
-        rights::mend(conn, names, &granted).await?;
+        rights::give(conn, names, &granted).await?;
         migrate::make_again(conn, host, names, statement).await.map_err(|error| match error {
             SandboxError::Breaks { reason, .. } => SandboxError::BreaksBorrower {
                 plugin: lender.plugin.clone(),

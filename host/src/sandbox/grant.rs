@@ -170,6 +170,9 @@ impl Sandbox {
         let mut conn = self.control.acquire().await.map_err(while_doing(CONTEXT))?;
         match self.change_grants_on(&mut conn, plugin, add, remove, by).await {
             Err(error) if error.is_denied() => {
+                // With it ends the lock.
+                conn.close_on_drop();
+                drop(conn);
                 let fresh = crate::db::new_session(&self.control).await;
                 let mut fresh = fresh.map_err(while_doing(CONTEXT))?;
                 self.change_grants_on(&mut fresh, plugin, add, remove, by).await
@@ -330,7 +333,9 @@ async fn look_up(conn: &mut PgConnection, grant: &Grant) -> Result<Option<Found>
     let found = sqlx::query_as(sql).bind(schema).fetch_optional(conn).await;
     found.map_err(|error| match error.as_database_error() {
         // The name itself is wrong, or a type that it names is not there.
-        Some(said) if said.code().is_some_and(|code| code.starts_with("42")) => {
+        Some(said)
+            if said.code().is_some_and(|code| code.starts_with("42") || code.starts_with("22")) =>
+        {
             SandboxError::Grant { grant: grant.to_string(), reason: said.message().to_owned() }
         }
         _ => while_doing(CONTEXT)(error),

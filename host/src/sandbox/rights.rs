@@ -50,9 +50,31 @@ pub(super) async fn mend(
     granted: &Granted,
 ) -> Result<Vec<String>, SandboxError> {
     let found = differences(conn, names, granted).await.map_err(while_doing(CONTEXT))?;
-    if found.is_empty() {
+    make(conn, names, &found).await?;
+    if found.iter().all(|difference| difference.missing) {
         return Ok(Vec::new());
     }
+    let left = differences(conn, names, granted).await.map_err(while_doing(CONTEXT))?;
+    Ok(left.into_iter().map(|difference| difference.statement).collect())
+}
+
+/// The same without taking anything away: who reads tables that were replaced a moment ago may come to
+/// the end.
+pub(super) async fn give(
+    conn: &mut PgConnection,
+    names: &Names,
+    granted: &Granted,
+) -> Result<(), SandboxError> {
+    let mut found = differences(conn, names, granted).await.map_err(while_doing(CONTEXT))?;
+    found.retain(|difference| difference.missing);
+    make(conn, names, &found).await
+}
+
+async fn make(
+    conn: &mut PgConnection,
+    names: &Names,
+    found: &[Difference],
+) -> Result<(), SandboxError> {
     let mut pleas: Vec<String> = found
         .iter()
         .filter(|difference| !difference.possible)
@@ -63,13 +85,9 @@ pub(super) async fn mend(
         pleas.dedup();
         return Err(SandboxError::Rights { plugin: names.plugin.clone(), statements: pleas });
     }
-    for difference in &found {
+    for difference in found {
         let done = roles::run(conn, difference.statement.clone()).await;
         done.map_err(while_doing(CONTEXT))?;
     }
-    if found.iter().all(|difference| difference.missing) {
-        return Ok(Vec::new());
-    }
-    let left = differences(conn, names, granted).await.map_err(while_doing(CONTEXT))?;
-    Ok(left.into_iter().map(|difference| difference.statement).collect())
+    Ok(())
 }

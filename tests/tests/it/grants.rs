@@ -85,7 +85,8 @@ impl World {
                    UNION ALL SELECT nspname, nspacl, oid FROM pg_namespace) AS o (name, acl, home),
                   aclexplode(o.acl) a JOIN pg_roles g ON g.oid = a.grantee
              WHERE g.rolname LIKE 'ef\\_%\\_owners%'
-               AND o.home::regnamespace::text NOT IN ('owners', 'owners__rebuild', 'eventfabric_calls')
+               AND o.home::regnamespace::text NOT LIKE 'owners%'
+               AND o.home <> 'eventfabric_calls'::regnamespace
              ORDER BY 1",
         )
         .fetch_all(&self.pool)
@@ -363,11 +364,14 @@ async fn a_rebuilt_lender_is_read_in_its_new_tables_even_by_who_waits_for_them()
             seen = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&w.pool).await.unwrap();
         }
         swap.commit().await.unwrap();
+        let was = if keep_old { "Norwegian" } else { "Norwegian Air" };
         match waits.await.unwrap() {
             Err(error) => assert_eq!(error.kind, SqlErrorKind::Retryable, "{error}"),
-            answer => assert_eq!(answer, text("Norwegian Air")),
+            answer => assert_eq!(answer, text(was)),
         }
         assert_eq!(ask(&w.pool, &w.sql, JOIN, "DY").await, text("Norwegian Air"));
+        // Who waited has come to the end; now nobody reads what was replaced.
+        w.add(&[]).await.unwrap();
         let rights = w.rights().await;
         for right in ["x SELECT carriers.carriers", "x SELECT carriers.big", "x USAGE carriers"] {
             assert!(rights.contains(&right.to_owned()), "{rights:?}");
@@ -393,18 +397,28 @@ async fn a_borrower_is_rebuilt_with_its_grants() {
     assert_eq!(kind(ask(&w.pool, &shadow, insert, "").await), SqlErrorKind::Retryable);
     assert_eq!(kind(ask(&w.pool, &shadow, insert, "").await), SqlErrorKind::Denied);
     w.add(&grants).await.unwrap();
-    assert_eq!(ask(&w.pool, &shadow, insert, "").await, text("Gardermoen"));
+    // A session that has just looked for the function in vain may need a new transaction to see it.
+    let answer = match ask(&w.pool, &shadow, insert, "").await {
+        Err(error) if error.kind == SqlErrorKind::Retryable => {
+            ask(&w.pool, &shadow, insert, "").await
+        }
+        answer => answer,
+    };
+    assert_eq!(answer, text("Gardermoen"));
     let mut swap = Tx::begin(&w.pool, Duration::from_secs(10)).await.unwrap();
     w.sandbox.replace(swap.conn(), "owners", true, Duration::from_secs(1)).await.unwrap();
     swap.commit().await.unwrap();
-    assert_eq!(ask(&w.pool, &w.other().await, insert, "").await, text("Gardermoen"));
+    let other = w.other().await;
+    assert_eq!(ask(&w.pool, &other, insert, "").await, text("Gardermoen"));
     assert_eq!(w.rights().await, before);
 }
 
 #[tokio::test]
 async fn the_command_gives_takes_and_shows() {
     let w = World::new().await;
-    let grants = |more: &[&str]| [&["plugin", "grants", "owners"], more].concat();
+    fn grants<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [&["plugin", "grants", "owners"], more].concat()
+    }
     let given = run(
         &w.db,
         &grants(&[
