@@ -1,11 +1,11 @@
-//! `eventfabric plugin grants|show`
+//! `eventfabric plugin grants|show|learn`
 
 use chrono::SecondsFormat;
 
 use super::connect::Context;
 use super::{exit, output, projections};
 use crate::plugin;
-use crate::sandbox::{Given, Grant, SandboxError, StatementInfo};
+use crate::sandbox::{Given, Grant, SandboxError, SqlErrorKind, StatementInfo};
 
 /// Grants hold for every host at once, in this database.
 #[derive(Debug, clap::Args)]
@@ -68,16 +68,33 @@ struct Shown {
     statements: Vec<StatementInfo>,
 }
 
-pub(super) async fn show(context: &Context, name: &str, json: bool) -> anyhow::Result<()> {
+/// The SHA-256 of the version that is active.
+async fn active(context: &Context, name: &str) -> anyhow::Result<String> {
     let pool = context.pool().await?;
     let registered = plugin::registered(&pool).await?.into_iter().find(|row| row.name == name);
-    let version = registered
-        .ok_or_else(|| {
-            exit::bad_input(format!(
-                "no plugin `{name}` is deployed here (see `eventfabric projections list`)"
-            ))
-        })?
-        .version;
+    let registered = registered.ok_or_else(|| {
+        let hint = "see `eventfabric projections list`";
+        exit::bad_input(format!("no plugin `{name}` is deployed here ({hint})"))
+    })?;
+    Ok(registered.version)
+}
+
+pub(super) async fn learn(context: &Context, name: &str, sql: &[String]) -> anyhow::Result<()> {
+    let version = active(context, name).await?;
+    let plugin = context.sandbox().await?.learning(name, &version).await?;
+    for statement in sql {
+        plugin.admit(statement).await.map_err(|error| match error.kind {
+            SqlErrorKind::Denied | SqlErrorKind::Invalid | SqlErrorKind::Limit => {
+                exit::bad_input(format!("`{statement}`: {error}"))
+            }
+            _ => error.into(),
+        })?;
+    }
+    output::line(&format!("{name} has {} statements now", plugin.manifest().len()))
+}
+
+pub(super) async fn show(context: &Context, name: &str, json: bool) -> anyhow::Result<()> {
+    let version = active(context, name).await?;
     let sandbox = context.sandbox().await?;
     let shown = Shown {
         name: name.to_owned(),

@@ -12,6 +12,11 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
     match command.command {
         PluginCommand::Inspect { file, json } => inspect(context, &file, json).await,
         PluginCommand::Show { name, json } => grants::show(context, &name, json).await,
+        PluginCommand::Learn { name, sql } => grants::learn(context, &name, &sql).await,
+        PluginCommand::Roles { names } => {
+            context.pool().await?;
+            output::text(&context.sandbox().await?.roles_script(&names).await?)
+        }
         PluginCommand::Grants(command) => grants::run(context, command).await,
     }
 }

@@ -156,7 +156,7 @@ async fn on_trial(
         return Ok(0);
     }
     let name = plugin.description.name.clone();
-    let sql = registry.sandbox().version(&name, &plugin.version.full()).await?;
+    let sql = registry.sandbox().learning(&name, &plugin.version.full()).await?;
     let config = registry.config(&name);
     let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
     let (time, stop) = (TRIAL, CancellationToken::new());

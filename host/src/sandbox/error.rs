@@ -292,6 +292,27 @@ pub enum SandboxError {
         /// What lets the host do it.
         statements: Vec<String>,
     },
+    /// The host connects as a superuser.
+    #[error(
+        "plugins are not run by a superuser, and the host connects as `{0}`: give it a role of its own that \
+         owns the database and has CREATEROLE, or set sandbox.allow_superuser = true"
+    )]
+    Superuser(String),
+    /// The host may make no roles, and one is missing or not its to act for.
+    #[error(
+        "the role {role} of `{plugin}` is missing, or the host's role is no member of it, and the host's \
+         role may not make roles: have an administrator run what `eventfabric plugin roles {plugin}` \
+         prints ({})",
+        said(.source)
+    )]
+    Roles {
+        /// The plugin.
+        plugin: String,
+        /// The role.
+        role: String,
+        /// What PostgreSQL said.
+        source: sqlx::Error,
+    },
     /// A statement was refused or failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -323,7 +344,7 @@ impl SandboxError {
             | Self::BreaksBorrower { reason: error, .. } => error.is_denied(),
             Self::Database { source, .. } => db::is_denied(source),
             // A session that does not see its memberships believes that it may give nothing.
-            Self::Rights { .. } => true,
+            Self::Rights { .. } | Self::Roles { .. } => true,
             _ => false,
         }
     }

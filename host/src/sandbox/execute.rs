@@ -171,6 +171,11 @@ impl PluginSql {
         Ok(())
     }
 
+    /// Has a statement judged and added to those of the version, without running it.
+    pub async fn admit(&self, statement: &str) -> Result<(), SqlError> {
+        self.prepared(statement).await.map(drop)
+    }
+
     /// The statements that are known, sorted by their text.
     pub fn manifest(&self) -> Vec<StatementInfo> {
         let statements = self.statements.read().unwrap_or_else(PoisonError::into_inner);

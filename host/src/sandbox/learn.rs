@@ -73,6 +73,14 @@ impl PluginSql {
         if listed {
             return Ok(());
         }
+        if self.config.strict && self.version.is_some() {
+            let message = "the sandbox is strict, and this version of the plugin was deployed without \
+                           this statement";
+            return Err(SqlError::new(SqlErrorKind::Denied, message).with_hint(format!(
+                "`eventfabric plugin learn {} SQL` adds it to those of the active version",
+                self.names.plugin
+            )));
+        }
         if known >= self.config.max_statements as i64 {
             return Err(SqlError::new(
                 SqlErrorKind::Limit,

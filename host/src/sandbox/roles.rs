@@ -61,8 +61,17 @@ impl Names {
         if [SHADOW, OLD].iter().any(|end| plugin.ends_with(end)) {
             return wrong("names that end so are those of rebuilds");
         }
-        let database = hex::encode(Sha256::digest(database))[..8].to_owned();
-        Ok(Self::of_schema(database, plugin, schema))
+        Ok(Self::known(database, plugin, schema))
+    }
+
+    /// Those of a schema that the host has made.
+    pub fn known(database: &str, plugin: &str, schema: String) -> Self {
+        Self::of_schema(hash(database), plugin, schema)
+    }
+
+    /// Whether these are the tables that a rebuild has replaced.
+    pub fn is_old(&self) -> bool {
+        self.schema.ends_with(OLD)
     }
 
     /// Where a rebuild of the plugin makes its tables.
@@ -106,6 +115,10 @@ impl Names {
             database,
         }
     }
+}
+
+fn hash(database: &str) -> String {
+    hex::encode(Sha256::digest(database))[..8].to_owned()
 }
 
 /// Quotes a name for SQL.
@@ -158,30 +171,29 @@ pub(super) async fn lock_within(conn: &mut PgConnection, patience: Duration) -> 
 pub(super) struct Host {
     /// Needs no grants.
     pub superuser: bool,
+    /// May make roles.
+    pub creates_roles: bool,
     /// `server_version_num`.
     pub version: i32,
 }
 
 /// Asks the server.
 pub(super) async fn host(conn: &mut PgConnection) -> sqlx::Result<Host> {
-    let (superuser, version): (bool, i32) = sqlx::query_as(
-        "SELECT rolsuper, pg_catalog.current_setting('server_version_num')::int4
+    let (superuser, creates_roles, version): (bool, bool, i32) = sqlx::query_as(
+        "SELECT rolsuper, rolsuper OR rolcreaterole,
+                pg_catalog.current_setting('server_version_num')::int4
          FROM pg_catalog.pg_roles WHERE rolname = current_user",
     )
     .fetch_one(conn)
     .await?;
-    Ok(Host { superuser, version })
+    Ok(Host { superuser, creates_roles, version })
 }
 
 /// Makes sure that roles and schema are there and belong together. Under [`lock`].
 pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Host, SandboxError> {
     let context = "making the roles and the schema of a plugin";
     let host = host(conn).await.map_err(while_doing(context))?;
-    for role in [&names.owner, &names.exec, &names.reader] {
-        ensure_role(conn, host, role)
-            .await
-            .map_err(while_doing("making a role of a plugin (the host's role needs CREATEROLE)"))?;
-    }
+    ensure_roles(conn, host, names).await?;
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",
     )
@@ -234,6 +246,28 @@ pub(super) async fn has_reader(conn: &mut PgConnection, names: &Names) -> sqlx::
     .bind(&names.schema)
     .fetch_one(conn)
     .await
+}
+
+/// Makes sure that the roles are there and the host a member of each. Under [`lock`].
+pub(super) async fn ensure_roles(
+    conn: &mut PgConnection,
+    host: Host,
+    names: &Names,
+) -> Result<(), SandboxError> {
+    for role in [&names.owner, &names.exec, &names.reader] {
+        ensure_role(conn, host, role).await.map_err(|error| {
+            // In a session that does not see its memberships the next one may find that nothing is to do.
+            if crate::db::is_denied(&error) && !host.creates_roles {
+                return SandboxError::Roles {
+                    plugin: names.plugin.clone(),
+                    role: role.clone(),
+                    source: error,
+                };
+            }
+            while_doing("making a role of a plugin")(error)
+        })?;
+    }
+    Ok(())
 }
 
 async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::Result<()> {

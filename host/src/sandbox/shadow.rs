@@ -2,8 +2,8 @@
 //!
 //! The shadow is a schema of its own with roles of its own, so both walls stand between the two: its
 //! statements are judged against the shadow's name, and its role has no right on the live tables. At
-//! the end the names change hands: those of the schemas, of the roles, and of the functions, by which
-//! other hosts call the plugin's statements.
+//! the end the names of the schemas change hands, and those of the functions, by which other hosts call the
+//! plugin's statements; the roles of the live tables get the new ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::error::{SandboxError, while_doing};
 use super::execute::PluginSql;
 use super::grant::{self, Granted};
-use super::roles::{self, CALLS, Names, ident};
+use super::roles::{self, CALLS, Host, Names, ident};
 use super::statement::{self, Prepared};
 use super::{Sandbox, borrowers, migrate, policy, rights};
 use crate::projection::Description;
@@ -114,14 +114,14 @@ impl Sandbox {
         let borrowed = borrowers::release(conn, &live).await.map_err(while_doing(context))?;
         migrate::drop_functions(conn, &live, None).await.map_err(while_doing(context))?;
         move_functions(conn, &shadow, &live).await.map_err(while_doing(context))?;
-        change_names(conn, &live, keep_old).await.map_err(while_doing(context))?;
+        let host = roles::host(conn).await.map_err(while_doing(context))?;
+        change_names(conn, host, &live, keep_old).await?;
         let granted = grant::granted(conn, plugin).await.map_err(while_doing(context))?;
         rights::mend(conn, &live, &granted).await?;
         // What is kept, or of no use any more, reads nothing of others.
         for retired in [live.old(), live.shadow()] {
             rights::mend(conn, &retired, &Granted::default()).await?;
         }
-        let host = roles::host(conn).await.map_err(while_doing(context))?;
         borrowers::restore(conn, host, &live, &borrowed).await
     }
 
@@ -249,34 +249,44 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
     Ok(())
 }
 
-/// Gives the shadow's schema and roles the live names, and the live ones those of the shadow, or of what
-/// is kept. Roles keep their rights under any name, so nothing needs to be handed over.
-async fn change_names(conn: &mut PgConnection, live: &Names, keep_old: bool) -> sqlx::Result<()> {
+/// Gives the shadow's schema the live name, and the live one that of what is kept, or drops it. The roles
+/// keep their names, which others may know, and hand over what they own: a host can do so that may not
+/// make roles.
+async fn change_names(
+    conn: &mut PgConnection,
+    host: Host,
+    live: &Names,
+    keep_old: bool,
+) -> Result<(), SandboxError> {
+    let context = "putting rebuilt tables into their place";
     let (shadow, old) = (live.shadow(), live.old());
     if keep_old {
-        remove(conn, &old).await?;
-        rename_schema(conn, live, &old).await?;
+        roles::ensure_roles(conn, host, &old).await?;
+        remove(conn, &old).await.map_err(while_doing(context))?;
+        rename_schema(conn, live, &old).await.map_err(while_doing(context))?;
+        hand_over(conn, live, &old).await.map_err(while_doing(context))?;
     } else {
-        remove(conn, live).await?;
+        remove(conn, live).await.map_err(while_doing(context))?;
     }
-    rename_schema(conn, &shadow, live).await?;
-    for (live, shadow, old) in [
-        (&live.owner, &shadow.owner, &old.owner),
-        (&live.exec, &shadow.exec, &old.exec),
-        (&live.reader, &shadow.reader, &old.reader),
-    ] {
-        let between = format!("{live}_");
-        rename_role(conn, live, &between).await?;
-        rename_role(conn, shadow, live).await?;
-        if keep_old {
-            // Of an earlier rebuild, and of no use any more.
-            rename_role(conn, old, shadow).await?;
-            rename_role(conn, &between, old).await?;
-        } else {
-            rename_role(conn, &between, shadow).await?;
-        }
-    }
-    Ok(())
+    rename_schema(conn, &shadow, live).await.map_err(while_doing(context))?;
+    hand_over(conn, &shadow, live).await.map_err(while_doing(context))
+}
+
+/// Gives what some roles own to those of a schema that has just got its name.
+async fn hand_over(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::Result<()> {
+    let schema = ident(&to.schema);
+    let (owner, exec) = (ident(&to.owner), ident(&to.exec));
+    roles::run(
+        conn,
+        format!(
+            "GRANT CREATE ON SCHEMA {schema} TO {owner}; GRANT CREATE ON SCHEMA {CALLS} TO {exec};
+             REASSIGN OWNED BY {} TO {owner}; REASSIGN OWNED BY {} TO {exec};
+             REVOKE CREATE ON SCHEMA {CALLS} FROM {exec}",
+            ident(&from.owner),
+            ident(&from.exec)
+        ),
+    )
+    .await
 }
 
 /// Drops a schema with its functions, and forgets it.
@@ -316,17 +326,5 @@ async fn rename_schema(conn: &mut PgConnection, from: &Names, to: &Names) -> sql
     .bind(&to.exec)
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-async fn rename_role(conn: &mut PgConnection, from: &str, to: &str) -> sqlx::Result<()> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
-            .bind(from)
-            .fetch_one(&mut *conn)
-            .await?;
-    if exists {
-        roles::run(conn, format!("ALTER ROLE {} RENAME TO {}", ident(from), ident(to))).await?;
-    }
     Ok(())
 }
