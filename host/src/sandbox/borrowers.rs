@@ -52,7 +52,7 @@ pub(super) async fn restore(
                 plugin: lender.plugin.clone(),
                 borrower: names.plugin.clone(),
                 statement: beginning(&statement.statement),
-                reason,
+                reason: Box::new(reason),
             },
             other => other,
         })?;

@@ -263,7 +263,7 @@ pub enum SandboxError {
         /// The statement, or its beginning.
         statement: String,
         /// Why it would fail.
-        reason: SqlError,
+        reason: Box<SqlError>,
     },
     /// What can't be granted.
     #[error("`{grant}` cannot be granted: {reason}")]
@@ -339,9 +339,8 @@ impl SandboxError {
     /// Whether the server denied it, so that a new session is worth a try (see [`db::is_denied`]).
     pub fn is_denied(&self) -> bool {
         match self {
-            Self::Sql(error)
-            | Self::Breaks { reason: error, .. }
-            | Self::BreaksBorrower { reason: error, .. } => error.is_denied(),
+            Self::Sql(error) | Self::Breaks { reason: error, .. } => error.is_denied(),
+            Self::BreaksBorrower { reason, .. } => reason.is_denied(),
             Self::Database { source, .. } => db::is_denied(source),
             // A session that does not see its memberships believes that it may give nothing.
             Self::Rights { .. } | Self::Roles { .. } => true,

@@ -94,10 +94,6 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    pub fn is_empty(&self) -> bool {
-        self.relations.is_empty() && self.functions.is_empty()
-    }
-
     /// Which of these objects are there by a grant, as `read …` and `call …`.
     pub fn used<'a>(&'a self, of: &'a super::tree::Facts) -> impl Iterator<Item = String> + 'a {
         let relations = of.relations.iter().filter_map(|id| self.relations.get(id));

@@ -5,7 +5,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::error::{SandboxError, SqlError, SqlErrorKind};
 use super::execute::PluginSql;
-use super::grant::{self, Granted};
+use super::grant;
 use super::roles::{self, CALLS};
 use super::statement::{self, Place, Prepared};
 use super::{policy, rights};
@@ -34,11 +34,10 @@ impl PluginSql {
         roles::lock(&mut tx).await?;
         let sha256 = statement::sha256(text);
         self.allow(&mut tx, &sha256).await?;
-        let granted = grant::granted(&mut tx, &self.names.plugin).await?;
         let prepared = match self.known(&mut tx, &sha256).await? {
             // Another version has used it, or another host.
             Some(prepared) => prepared,
-            None => self.make(&mut tx, &granted, &sha256, text).await?,
+            None => self.make(&mut tx, &sha256, text).await?,
         };
         let news = self.note(&mut tx, &prepared, &sha256, text).await?;
         tx.commit().await?;
@@ -114,18 +113,18 @@ impl PluginSql {
     async fn make(
         &self,
         conn: &mut PgConnection,
-        granted: &Granted,
         sha256: &str,
         text: &str,
     ) -> Result<Prepared, SqlError> {
-        if !granted.is_empty() {
-            // What the names of grants mean can have changed.
-            rights::mend(conn, &self.names, granted).await.map_err(in_sql)?;
-        }
         let host = roles::host(conn).await?;
         let place = Place { schema: CALLS, role: &self.names.exec };
         let prepared = statement::make(conn, host, &self.names, place, text).await?;
         roles::run(conn, "SET LOCAL search_path = ''".to_owned()).await?;
+        if !prepared.grants.is_empty() {
+            // What the names of grants mean can have changed.
+            let granted = grant::granted(conn, &self.names.plugin).await?;
+            rights::mend(conn, &self.names, &granted).await.map_err(in_sql)?;
+        }
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements
                  (schema_name, sha256, statement, function_name, description, policy)

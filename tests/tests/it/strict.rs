@@ -28,14 +28,14 @@ async fn a_version_uses_what_it_used_on_trial_and_what_an_operator_adds() {
     let config = SandboxConfig { strict: true, ..SandboxConfig::default() };
     let strict = Sandbox::new(eventfabric::db::pool(f.db.options(), 2), config);
     // On trial, before the version is active.
-    f.runs(&*strict.learning("ledger", "v1").await.unwrap(), COUNT).await.unwrap();
+    f.runs(&strict.learning("ledger", "v1").await.unwrap(), COUNT).await.unwrap();
     let sql = strict.version("ledger", "v1").await.unwrap();
     assert_eq!(f.runs(&sql, COUNT).await, Ok(1));
     let refused = f.runs(&sql, CLEAR).await.unwrap_err();
     assert_eq!(refused.kind, SqlErrorKind::Denied);
     assert!(refused.to_string().contains("`eventfabric plugin learn ledger SQL`"), "{refused}");
     // What another version has used is not this one's.
-    f.runs(&*strict.learning("ledger", "v0").await.unwrap(), CLEAR).await.unwrap();
+    f.runs(&strict.learning("ledger", "v0").await.unwrap(), CLEAR).await.unwrap();
     assert_eq!(f.runs(&sql, CLEAR).await.unwrap_err().kind, SqlErrorKind::Denied);
     // A migration drops the functions, and takes nothing from what is known; nor does a rebuild.
     let steps = [TABLES, "ALTER TABLE accounts DROP COLUMN owner"];
