@@ -162,6 +162,25 @@ CREATE TABLE eventfabric.partitioning (
     CONSTRAINT partitioning_size_check CHECK ((size > 0))
 );
 
+CREATE TABLE eventfabric.plugin_grants (
+    plugin_name text NOT NULL,
+    kind text NOT NULL,
+    target text NOT NULL,
+    granted_at timestamp with time zone NOT NULL DEFAULT now(),
+    granted_by text,
+    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text]))),
+    CONSTRAINT plugin_grants_pkey PRIMARY KEY (plugin_name, kind, target)
+);
+
+CREATE TABLE eventfabric.plugin_manifests (
+    plugin_name text NOT NULL,
+    version text NOT NULL,
+    sha256 text NOT NULL,
+    statement text NOT NULL,
+    learnt_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT plugin_manifests_pkey PRIMARY KEY (plugin_name, version, sha256)
+);
+
 CREATE TABLE eventfabric.plugin_migrations (
     schema_name text NOT NULL,
     number integer NOT NULL,
