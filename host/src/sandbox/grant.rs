@@ -234,7 +234,10 @@ impl Sandbox {
         };
         let Some(found) = look_up(conn, grant).await? else {
             return refused(match grant.kind {
-                GrantKind::Read => "there is no such table or view; name it with its schema",
+                GrantKind::Read => {
+                    "there is no such table, view or schema; name tables with their schema, and deploy the \
+                     plugin first whose tables they are"
+                }
                 _ => {
                     "there is no such function; name it with its schema and the types of its \
                      parameters, as in public.distance(double precision, double precision)"

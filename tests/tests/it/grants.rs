@@ -225,6 +225,7 @@ async fn what_is_nobodys_to_give_is_refused_with_a_reason() {
         ("read:carriers__rebuild.*", "of a rebuild"),
         ("read:public.*", "only a plugin's schema"),
         ("read:public.nothing", "no such table"),
+        ("read:nobody.*", "no such table, view or schema"),
         ("read:airports", "no such table"),
         ("read:public.turns", "no table and no view"),
         ("call:public.distance(numeric)", "no such function"),
