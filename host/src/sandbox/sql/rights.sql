@@ -41,12 +41,12 @@ wanted (class, id, what, part) AS (
 actual (class, id, what, role, grantable) AS (
     SELECT 'schema', n.oid, a.privilege_type, a.grantee, a.is_grantable
     FROM pg_catalog.pg_namespace n, LATERAL pg_catalog.aclexplode(n.nspacl) a
-    WHERE a.grantee <> n.nspowner
+    WHERE n.nspacl IS NOT NULL AND a.grantee <> n.nspowner
     UNION ALL
     SELECT CASE c.relkind WHEN 'S' THEN 'sequence' ELSE 'table' END, c.oid, a.privilege_type,
            a.grantee, a.is_grantable
     FROM pg_catalog.pg_class c, LATERAL pg_catalog.aclexplode(c.relacl) a
-    WHERE a.grantee <> c.relowner
+    WHERE c.relacl IS NOT NULL AND a.grantee <> c.relowner
     UNION ALL
     -- One column, or more.
     SELECT 'table', c.oid, pg_catalog.format('%s (%I)', a.privilege_type, t.attname), a.grantee,
@@ -58,7 +58,7 @@ actual (class, id, what, role, grantable) AS (
     UNION ALL
     SELECT 'function', p.oid, a.privilege_type, a.grantee, a.is_grantable
     FROM pg_catalog.pg_proc p, LATERAL pg_catalog.aclexplode(p.proacl) a
-    WHERE a.grantee <> p.proowner
+    WHERE p.proacl IS NOT NULL AND a.grantee <> p.proowner
     UNION ALL
     SELECT 'database', d.oid, a.privilege_type, a.grantee, a.is_grantable
     FROM pg_catalog.pg_database d, LATERAL pg_catalog.aclexplode(d.datacl) a
