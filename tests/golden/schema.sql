@@ -162,23 +162,24 @@ CREATE TABLE eventfabric.partitioning (
     CONSTRAINT partitioning_size_check CHECK ((size > 0))
 );
 
-CREATE TABLE eventfabric.plugin_deployments (
-    deployment_id bigint NOT NULL,
+CREATE TABLE eventfabric.plugin_grants (
     plugin_name text NOT NULL,
-    sha256 text NOT NULL,
-    action text NOT NULL,
-    replaced_sha256 text,
-    tried bigint NOT NULL DEFAULT 0,
-    error text,
-    generation bigint,
-    log_position bigint NOT NULL,
-    at timestamp with time zone NOT NULL DEFAULT now(),
-    by text,
-    source text,
-    CONSTRAINT plugin_deployments_action_check CHECK ((action = ANY (ARRAY['deploy'::text, 'rollback'::text, 'fallback'::text, 'remove'::text]))),
-    CONSTRAINT plugin_deployments_pkey PRIMARY KEY (deployment_id)
+    kind text NOT NULL,
+    target text NOT NULL,
+    granted_at timestamp with time zone NOT NULL DEFAULT now(),
+    granted_by text,
+    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text]))),
+    CONSTRAINT plugin_grants_pkey PRIMARY KEY (plugin_name, kind, target)
 );
-CREATE INDEX plugin_deployments_plugin_idx ON eventfabric.plugin_deployments USING btree (plugin_name, deployment_id);
+
+CREATE TABLE eventfabric.plugin_manifests (
+    plugin_name text NOT NULL,
+    version text NOT NULL,
+    sha256 text NOT NULL,
+    statement text NOT NULL,
+    learnt_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT plugin_manifests_pkey PRIMARY KEY (plugin_name, version, sha256)
+);
 
 CREATE TABLE eventfabric.plugin_migrations (
     schema_name text NOT NULL,

@@ -283,6 +283,31 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// What a deployed plugin is granted, and which statements its active version uses: what each reads
+    /// and writes
+    Show {
+        /// The plugin
+        name: String,
+        /// Answer in JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the SQL with which an administrator makes the roles of plugins, where the host may make none
+    Roles {
+        /// The plugins
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Have a strict sandbox know a statement of the active version of a plugin; it is judged, and not run
+    Learn {
+        /// The plugin
+        name: String,
+        /// The statements, exactly as the plugin writes them
+        #[arg(required = true)]
+        sql: Vec<String>,
+    },
+    /// Let a plugin use what is not its own, or no longer; without --add and --remove, what it may use
+    Grants(super::grants::Grants),
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,6 +10,7 @@ mod dlq;
 mod doctor;
 mod events;
 mod exit;
+mod grants;
 mod home;
 mod import;
 mod line;

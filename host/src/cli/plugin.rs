@@ -1,10 +1,10 @@
-//! `eventfabric plugin inspect`; `versions.rs` has the others.
+//! `eventfabric plugin inspect`; `versions.rs` and `grants.rs` have the others.
 
 use std::path::Path;
 
 use super::args::{self, PluginCommand};
 use super::connect::Context;
-use super::{exit, output, versions};
+use super::{exit, grants, output, versions};
 use crate::plugin::{Limits, Runtime};
 use crate::projection::TopicFilter;
 
@@ -18,6 +18,13 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
         PluginCommand::Rollback(command) => versions::rollback(context, command).await,
         PluginCommand::Remove(command) => versions::remove(context, command).await,
         PluginCommand::Inspect { file, json } => inspect(context, &file, json).await,
+        PluginCommand::Show { name, json } => grants::show(context, &name, json).await,
+        PluginCommand::Learn { name, sql } => grants::learn(context, &name, &sql).await,
+        PluginCommand::Roles { names } => {
+            context.pool().await?;
+            output::text(&context.sandbox().await?.roles_script(&names).await?)
+        }
+        PluginCommand::Grants(command) => grants::run(context, command).await,
     }
 }
 

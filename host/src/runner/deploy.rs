@@ -289,7 +289,7 @@ async fn prepare(
     let active = before.filter(|before| !before.failed).map(|before| &*before.version);
     registry.sandbox().prepare_beside(&plugin.description, active).await?;
     let sandbox = registry.sandbox();
-    let sql = sandbox.version(&plugin.description.name, &plugin.version.full()).await?;
+    let sql = sandbox.learning(&plugin.description.name, &plugin.version.full()).await?;
     let tried = on_trial(registry, plugin.clone(), sql, None, canary_events).await?;
     tried.verdict(&plugin.description.name)
 }

@@ -271,6 +271,10 @@ impl Host {
         if let Some(dir) = plugins {
             self.deploy_folder(dir, &mut supervisor, &stop).await?;
         }
+        // What an operator's hand has changed, or an older host has left.
+        if let Err(error) = self.registry.sandbox().mend().await {
+            tracing::warn!(%error, "the rights of the plugins' roles could not be looked at");
+        }
         for (name, registered) in &self.registry.snapshot().registered {
             if registered.failed {
                 // A restart is the operator's way to say: try again.

@@ -249,6 +249,70 @@ pub enum SandboxError {
         /// Why it fails.
         reason: SqlError,
     },
+    /// The same of another plugin, which reads these tables by a grant.
+    #[error(
+        "`{borrower}` reads the tables of `{plugin}` and could not go on: its statement `{statement}` \
+         would fail with: {reason}. Deploy a version of `{borrower}` first that does without it, or take \
+         its grant away (`eventfabric plugin grants {borrower} --remove …`)"
+    )]
+    BreaksBorrower {
+        /// The plugin whose tables change.
+        plugin: String,
+        /// The plugin that reads them.
+        borrower: String,
+        /// The statement, or its beginning.
+        statement: String,
+        /// Why it would fail.
+        reason: Box<SqlError>,
+    },
+    /// What can't be granted.
+    #[error("`{grant}` cannot be granted: {reason}")]
+    Grant {
+        /// As it was given.
+        grant: String,
+        /// Why not, and what to give instead.
+        reason: String,
+    },
+    /// What was to be taken away, and is not there.
+    #[error("`{plugin}` has no grant `{grant}` (see `eventfabric plugin grants {plugin}`)")]
+    NotGranted {
+        /// The plugin.
+        plugin: String,
+        /// As it was given.
+        grant: String,
+    },
+    /// The host can give no rights that it does not have itself.
+    #[error(
+        "the host's role may not pass on what is granted to `{plugin}`; an administrator has to run: {}",
+        .statements.join("; ")
+    )]
+    Rights {
+        /// The plugin.
+        plugin: String,
+        /// What lets the host do it.
+        statements: Vec<String>,
+    },
+    /// The host connects as a superuser.
+    #[error(
+        "plugins are not run by a superuser, and the host connects as `{0}`: give it a role of its own that \
+         owns the database and has CREATEROLE, or set sandbox.allow_superuser = true"
+    )]
+    Superuser(String),
+    /// The host may make no roles, and one is missing or not its to act for.
+    #[error(
+        "the role {role} of `{plugin}` is missing, or the host's role is no member of it, and the host's \
+         role may not make roles: have an administrator run what `eventfabric plugin roles {plugin}` \
+         prints ({})",
+        said(.source)
+    )]
+    Roles {
+        /// The plugin.
+        plugin: String,
+        /// The role.
+        role: String,
+        /// What PostgreSQL said.
+        source: sqlx::Error,
+    },
     /// A statement was refused or failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -276,7 +340,10 @@ impl SandboxError {
     pub fn is_denied(&self) -> bool {
         match self {
             Self::Sql(error) | Self::Breaks { reason: error, .. } => error.is_denied(),
+            Self::BreaksBorrower { reason, .. } => reason.is_denied(),
             Self::Database { source, .. } => db::is_denied(source),
+            // A session that does not see its memberships believes that it may give nothing.
+            Self::Rights { .. } | Self::Roles { .. } => true,
             _ => false,
         }
     }

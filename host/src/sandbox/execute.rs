@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures::TryStreamExt as _;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _, ValueRef as _};
+use sqlx::{AssertSqlSafe, PgPool, Row as _, ValueRef as _};
 
 use super::batch;
 use super::convert::{arguments, column_sql, read, single_args, too_large_sql};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
-use super::statement::{self, Prepared};
+use super::statement::Prepared;
 use super::value::Value;
 use super::{SandboxConfig, policy};
 use crate::db::{self, Tx};
@@ -34,14 +34,16 @@ pub struct RowSet {
 }
 
 /// A statement of a plugin, as the host knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct StatementInfo {
     /// What the plugin wrote.
     pub text: String,
-    /// The tables and views that it names.
-    pub relations: Vec<String>,
-    /// Whether it writes.
-    pub writes: bool,
+    /// The tables and views that it reads; those of other schemas with the schema.
+    pub reads: Vec<String>,
+    /// The tables that it writes.
+    pub writes: Vec<String>,
+    /// What it does by a grant, such as `read public.airports`.
+    pub grants: Vec<String>,
     /// The types of its parameters.
     pub params: Vec<String>,
     /// The names and types of its result's columns; none where it returns no rows.
@@ -52,11 +54,11 @@ pub struct StatementInfo {
 /// server.
 #[derive(Debug)]
 pub struct PluginSql {
-    control: PgPool,
-    config: SandboxConfig,
-    names: Names,
+    pub(super) control: PgPool,
+    pub(super) config: SandboxConfig,
+    pub(super) names: Names,
     /// The version whose statements these are; none for a plugin as such.
-    version: Option<String>,
+    pub(super) version: Option<String>,
     deferred: Vec<String>,
     statements: RwLock<HashMap<String, Arc<Prepared>>>,
 }
@@ -75,12 +77,15 @@ impl PluginSql {
         version: Option<String>,
     ) -> Result<Self, SqlError> {
         let rows = sqlx::query(
-            "SELECT statement, description FROM eventfabric.plugin_statements
+            "SELECT statement, description FROM eventfabric.plugin_statements s
              WHERE schema_name = $1 AND policy = $2
-               AND ($3::text IS NULL OR pg_catalog.jsonb_exists(description -> 'versions', $3))",
+               AND ($4::text IS NULL
+                    OR EXISTS (SELECT FROM eventfabric.plugin_manifests m
+                               WHERE (m.plugin_name, m.version, m.sha256) = ($3, $4, s.sha256)))",
         )
         .bind(&names.schema)
         .bind(policy::VERSION)
+        .bind(&names.plugin)
         .bind(&version)
         .fetch_all(&control)
         .await?;
@@ -166,6 +171,11 @@ impl PluginSql {
         Ok(())
     }
 
+    /// Has a statement judged and added to those of the version, without running it.
+    pub async fn admit(&self, statement: &str) -> Result<(), SqlError> {
+        self.prepared(statement).await.map(drop)
+    }
+
     /// The statements that are known, sorted by their text.
     pub fn manifest(&self) -> Vec<StatementInfo> {
         let statements = self.statements.read().unwrap_or_else(PoisonError::into_inner);
@@ -173,8 +183,9 @@ impl PluginSql {
             .iter()
             .map(|(text, prepared)| StatementInfo {
                 text: text.clone(),
-                relations: prepared.reads.clone(),
-                writes: prepared.writes,
+                reads: prepared.reads.clone(),
+                writes: prepared.writes.clone(),
+                grants: prepared.grants.clone(),
                 params: prepared.params.iter().map(|p| p.type_name.clone()).collect(),
                 columns: prepared
                     .columns
@@ -187,12 +198,19 @@ impl PluginSql {
         list
     }
 
-    /// Notes the failure. A function that is gone was dropped by another host's migration: the
-    /// statement is forgotten, and the next try makes it again.
+    /// Notes the failure. A function that is gone was dropped by another host's migration, or with a
+    /// grant: the statement is forgotten, and the next try makes it again. (A table of another plugin that
+    /// is replaced in this very moment can't be opened any more, which the server takes for an internal
+    /// error.)
     fn doom(&self, tx: &mut Tx, statement: &str, mut error: SqlError) -> SqlError {
         tx.doom();
+        let borrows = || {
+            let statements = self.statements.read().unwrap_or_else(PoisonError::into_inner);
+            statements.get(statement).is_some_and(|prepared| !prepared.grants.is_empty())
+        };
         let gone = error.sqlstate == "42883" && error.message.contains(CALLS)
-            || error.sqlstate == "0A000" && error.message.contains("cached plan");
+            || error.sqlstate == "0A000" && error.message.contains("cached plan")
+            || error.sqlstate == "XX000" && borrows();
         if gone {
             self.statements.write().unwrap_or_else(PoisonError::into_inner).remove(statement);
             error.kind = SqlErrorKind::Retryable;
@@ -345,90 +363,6 @@ impl PluginSql {
         let prepared = Arc::new(self.learn(text).await?);
         let mut statements = self.statements.write().unwrap_or_else(PoisonError::into_inner);
         Ok(statements.entry(text.to_owned()).or_insert(prepared).clone())
-    }
-
-    /// Makes the function of a new statement, on a connection and in a transaction of its own, so
-    /// that every host has it at once and a rollback of the plugin's does not take it away.
-    async fn learn(&self, text: &str) -> Result<Prepared, SqlError> {
-        let mut conn = self.control.acquire().await?;
-        match self.learn_on(&mut conn, text).await {
-            Err(error) if error.is_denied() => {
-                conn.close_on_drop();
-                drop(conn);
-                let mut fresh = db::new_session(&self.control).await?;
-                let learnt = self.learn_on(&mut fresh, text).await;
-                let _ = fresh.close().await;
-                learnt
-            }
-            learnt => learnt,
-        }
-    }
-
-    async fn learn_on(&self, conn: &mut PgConnection, text: &str) -> Result<Prepared, SqlError> {
-        let mut tx = conn.begin().await?;
-        roles::lock(&mut tx).await?;
-        let sha256 = statement::sha256(text);
-        // Another version has used it, or another host: this version uses it, too.
-        let found = sqlx::query_scalar(
-            "UPDATE eventfabric.plugin_statements
-             SET description = description || pg_catalog.jsonb_build_object('versions',
-                 (SELECT coalesce(pg_catalog.jsonb_agg(DISTINCT v), '[]')
-                  FROM pg_catalog.jsonb_array_elements(coalesce(description -> 'versions', '[]')
-                       || pg_catalog.to_jsonb(pg_catalog.array_remove(ARRAY[$4], NULL))) AS u (v)))
-             WHERE schema_name = $1 AND sha256 = $2 AND policy = $3
-             RETURNING description",
-        )
-        .bind(&self.names.schema)
-        .bind(&sha256)
-        .bind(policy::VERSION)
-        .bind(&self.version)
-        .fetch_optional(&mut *tx)
-        .await?;
-        if let Some(sqlx::types::Json(prepared)) = found {
-            tx.commit().await?;
-            return Ok(prepared);
-        }
-        let known: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM eventfabric.plugin_statements
-             WHERE schema_name = $1 AND sha256 <> $2
-               AND ($3::text IS NULL OR pg_catalog.jsonb_exists(description -> 'versions', $3))",
-        )
-        .bind(&self.names.schema)
-        .bind(&sha256)
-        .bind(&self.version)
-        .fetch_one(&mut *tx)
-        .await?;
-        if known >= self.config.max_statements as i64 {
-            return Err(SqlError::new(
-                SqlErrorKind::Limit,
-                format!("the plugin has used {known} different statements, which is the limit"),
-            )
-            .with_hint("pass values as parameters ($1, $2, …) and not in the text"));
-        }
-        let host = roles::host(&mut tx).await?;
-        let place = statement::Place { schema: CALLS, role: &self.names.exec };
-        let prepared = statement::make(&mut tx, host, &self.names, place, text).await?;
-        roles::run(&mut tx, "SET LOCAL search_path = ''".to_owned()).await?;
-        sqlx::query(
-            "INSERT INTO eventfabric.plugin_statements
-                 (schema_name, sha256, statement, function_name, description, policy)
-             VALUES ($1, $2, $3, $4, $5 || pg_catalog.jsonb_build_object('versions',
-                 pg_catalog.array_remove(ARRAY[$7], NULL)), $6)
-             ON CONFLICT (schema_name, sha256) DO UPDATE SET
-                 function_name = excluded.function_name, description = excluded.description,
-                 policy = excluded.policy",
-        )
-        .bind(&self.names.schema)
-        .bind(&sha256)
-        .bind(text)
-        .bind(&prepared.function)
-        .bind(sqlx::types::Json(&prepared))
-        .bind(policy::VERSION)
-        .bind(&self.version)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        Ok(prepared)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 
+use super::grant::Granted;
 use super::policy;
 use super::tree::{self, Facts};
 
@@ -27,11 +28,12 @@ pub(super) enum Verdict {
     Database(#[from] sqlx::Error),
 }
 
-/// Reads a tree and judges it. `schema` is the plugin's.
+/// Reads a tree and judges it. `schema` is the plugin's; `granted` is what it may use beyond.
 pub(super) async fn judge(
     conn: &mut PgConnection,
     schema: &str,
     place: Place,
+    granted: &Granted,
     text: &str,
 ) -> Result<Facts, Verdict> {
     let facts = tree::read(text).map_err(|e| Verdict::Denied(e.to_string()))?;
@@ -59,8 +61,8 @@ pub(super) async fn judge(
             return Err(Verdict::Denied(reason.to_owned()));
         }
     }
-    relations(conn, schema, &facts).await?;
-    functions(conn, place, &facts).await?;
+    relations(conn, schema, place, granted, &facts).await?;
+    functions(conn, place, granted, &facts).await?;
     types(conn, schema, place, &facts).await?;
     Ok(facts)
 }
@@ -69,12 +71,18 @@ fn list(oids: &std::collections::BTreeSet<u32>) -> Vec<i64> {
     oids.iter().map(|oid| i64::from(*oid)).collect()
 }
 
-async fn relations(conn: &mut PgConnection, schema: &str, facts: &Facts) -> Result<(), Verdict> {
+async fn relations(
+    conn: &mut PgConnection,
+    schema: &str,
+    place: Place,
+    granted: &Granted,
+    facts: &Facts,
+) -> Result<(), Verdict> {
     if facts.relations.is_empty() {
         return Ok(());
     }
     let rows = sqlx::query(
-        "SELECT n.nspname::text, c.relname::text, c.relkind::text
+        "SELECT n.nspname::text, c.relname::text, c.relkind::text, u.id
          FROM pg_catalog.unnest($1::bigint[]) AS u (id)
          LEFT JOIN pg_catalog.pg_class c ON c.oid = u.id::oid
          LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace",
@@ -89,10 +97,28 @@ async fn relations(conn: &mut PgConnection, schema: &str, facts: &Facts) -> Resu
             return Err(Verdict::Denied("a relation that does not exist any more".to_owned()));
         };
         if found != schema {
-            return Err(Verdict::Denied(format!(
-                "relation {found}.{name} is not the plugin's: a statement may use the tables of its \
-                 own schema only, named without a schema"
-            )));
+            let id: i64 = row.try_get(3)?;
+            let id = u32::try_from(id).unwrap_or_default();
+            if !granted.relations.contains_key(&id) {
+                return Err(Verdict::Denied(format!(
+                    "relation {found}.{name} is not the plugin's: a statement may use the tables of its \
+                     own schema, named without a schema, and what `eventfabric plugin grants` lets it \
+                     read"
+                )));
+            }
+            if place != Place::Statement {
+                return Err(Verdict::Denied(format!(
+                    "relation {found}.{name} is not the plugin's: statements may read what is granted, \
+                     and nothing that a migration makes may refer to it"
+                )));
+            }
+            if !facts.only_reads(id) {
+                return Err(Verdict::Denied(format!(
+                    "relation {found}.{name} is granted to be read: no statement may change it, nor \
+                     lock its rows"
+                )));
+            }
+            continue;
         }
         if !matches!(kind.as_deref(), Some("r" | "p" | "v")) {
             return Err(Verdict::Denied(format!("{name} is no table and no view")));
@@ -101,7 +127,12 @@ async fn relations(conn: &mut PgConnection, schema: &str, facts: &Facts) -> Resu
     Ok(())
 }
 
-async fn functions(conn: &mut PgConnection, place: Place, facts: &Facts) -> Result<(), Verdict> {
+async fn functions(
+    conn: &mut PgConnection,
+    place: Place,
+    granted: &Granted,
+    facts: &Facts,
+) -> Result<(), Verdict> {
     let rows = sqlx::query(
         "SELECT p.oid::bigint, n.nspname::text, p.proname::text, p.provolatile::text, NULL::text
          FROM pg_catalog.unnest($1::bigint[]) AS u (id)
@@ -127,13 +158,19 @@ async fn functions(conn: &mut PgConnection, place: Place, facts: &Facts) -> Resu
         let (namespace, name): (String, String) = (row.try_get(1)?, row.try_get(2)?);
         let volatility: String = row.try_get(3)?;
         let operator: Option<String> = row.try_get(4)?;
+        // An operator is none of what is granted, whatever function it has.
+        let is_granted = operator.is_none() && granted.functions.contains_key(&oid);
         let what = match operator {
             Some(sign) => format!("operator {sign} ({name})"),
             None => format!("function {name}"),
         };
         if namespace != "pg_catalog" || oid >= policy::FIRST_FOREIGN_OID {
+            if is_granted && place == Place::Statement {
+                continue;
+            }
             return Err(Verdict::Denied(format!(
-                "{what} of schema {namespace} is not allowed: only PostgreSQL's own functions are"
+                "{what} of schema {namespace} is not allowed: only PostgreSQL's own functions are, and \
+                 in statements those that `eventfabric plugin grants` lets it call"
             )));
         }
         if place == Place::Default && oid == policy::NEXTVAL {

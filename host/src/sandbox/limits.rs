@@ -21,6 +21,11 @@ pub struct SandboxConfig {
     pub max_result_bytes: usize,
     /// Stands in front of a plugin's name in the name of its schema.
     pub schema_prefix: String,
+    /// Versions use no statement that was not known when they became active.
+    pub strict: bool,
+    /// Run plugins although the host connects as a superuser: whatever got past both walls could do
+    /// anything on the server.
+    pub allow_superuser: bool,
     /// How long all migrations of one deploy may take together.
     #[serde(with = "humantime_serde")]
     pub migration_timeout: Duration,
@@ -40,6 +45,8 @@ pub struct SqlLimits {
     pub max_rows: Option<usize>,
     /// See [`SandboxConfig::max_result_bytes`].
     pub max_result_bytes: Option<usize>,
+    /// See [`SandboxConfig::strict`].
+    pub strict: Option<bool>,
 }
 
 impl Default for SandboxConfig {
@@ -50,6 +57,8 @@ impl Default for SandboxConfig {
             max_rows: 10_000,
             max_result_bytes: 16 << 20,
             schema_prefix: String::new(),
+            strict: false,
+            allow_superuser: false,
             migration_timeout: Duration::from_secs(600),
             plugin: BTreeMap::new(),
         }
@@ -77,6 +86,7 @@ impl SandboxConfig {
         set(&mut config.max_statement_bytes, own.max_statement_bytes);
         set(&mut config.max_rows, own.max_rows);
         set(&mut config.max_result_bytes, own.max_result_bytes);
+        config.strict = own.strict.unwrap_or(config.strict);
         config
     }
 }
@@ -92,12 +102,15 @@ mod tests {
         assert_eq!((config.max_statements, config.max_statement_bytes), (200, 65_536));
         assert_eq!((config.max_rows, config.max_result_bytes), (10_000, 16_777_216));
         assert_eq!(config.migration_timeout, Duration::from_secs(600));
+        assert!(!config.strict && !config.allow_superuser);
     }
 
     #[test]
     fn a_plugin_can_have_limits_of_its_own() {
-        let json = r#"{"max_rows": 5, "plugin": {"wide": {"max_rows": 50}}}"#;
+        let json = r#"{"max_rows": 5, "strict": true,
+                       "plugin": {"wide": {"max_rows": 50, "strict": false}}}"#;
         let config: SandboxConfig = serde_json::from_str(json).unwrap();
+        assert!(config.of("other").strict && !config.of("wide").strict);
         assert_eq!((config.of("wide").max_rows, config.of("other").max_rows), (50, 5));
         assert_eq!(config.of("wide").max_statements, 200);
         let wrong = r#"{"plugin": {"p": {"schema_prefix": "x"}}}"#;

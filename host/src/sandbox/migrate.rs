@@ -5,9 +5,10 @@ use sqlx::{
 };
 
 use super::error::{SandboxError, beginning, while_doing};
+use super::grant::{self, Granted};
 use super::judge::{self, Place, Verdict};
 use super::roles::{self, CALLS, Host, Names, ident};
-use super::{split, statement};
+use super::{borrowers, rights, split, statement};
 use crate::projection::{Description, Migration};
 
 /// The migrations that were applied, in order, with their numbers and names.
@@ -32,8 +33,12 @@ pub(super) async fn prepare(
     roles::lock(&mut tx).await?;
     let host = roles::ensure(&mut tx, names).await?;
     let missing = missing(&mut tx, names, description).await?;
-    if !missing.is_empty() {
+    let granted = grant::granted(&mut tx, &names.plugin).await.map_err(while_doing(context))?;
+    if missing.is_empty() {
+        mend(&mut tx, names, &granted).await?;
+    } else {
         let used = drop_functions(&mut tx, names, active).await.map_err(while_doing(context))?;
+        let borrowed = borrowers::release(&mut tx, names).await.map_err(while_doing(context))?;
         let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
         let steps = Steps { names, runner: &runner, limits: LIMITS, known: &[] };
         for migration in missing {
@@ -42,13 +47,30 @@ pub(super) async fn prepare(
         roles::run(&mut tx, format!("DROP FUNCTION {runner}(text)"))
             .await
             .map_err(while_doing(context))?;
-        roles::grant_use(&mut tx, names).await.map_err(while_doing(context))?;
+        mend(&mut tx, names, &granted).await?;
         for statement in &used {
             make_again(&mut tx, host, names, statement).await?;
         }
+        borrowers::restore(&mut tx, host, names, &borrowed).await?;
     }
     tx.commit().await.map_err(while_doing(context))?;
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
+}
+
+/// What somebody else has given the plugin's roles is no reason not to go on.
+async fn mend(
+    conn: &mut PgConnection,
+    names: &Names,
+    granted: &Granted,
+) -> Result<(), SandboxError> {
+    for statement in rights::mend(conn, names, granted).await? {
+        tracing::warn!(
+            plugin = names.plugin,
+            statement,
+            "a role of the plugin has a right that it should not have, and that the host cannot take away"
+        );
+    }
+    Ok(())
 }
 
 /// How long one statement may take, and how soon the server notices that its host is gone.
@@ -89,16 +111,16 @@ pub(super) async fn missing<'a>(
     Ok(&known[applied.len()..])
 }
 
-/// A statement that the active version has used.
+/// A statement whose function was dropped.
 #[derive(sqlx::FromRow)]
 pub(super) struct Used {
-    sha256: String,
-    statement: String,
-    function_name: String,
-    description: sqlx::types::Json<serde_json::Value>,
-    policy: i32,
+    pub sha256: String,
+    pub statement: String,
+    pub function_name: String,
+    pub description: sqlx::types::Json<serde_json::Value>,
+    pub policy: i32,
     /// It is the active version's.
-    used: bool,
+    pub used: bool,
 }
 
 /// The functions hold on to the tables. Answers the active version's; the others are made again at
@@ -109,11 +131,13 @@ pub(super) async fn drop_functions(
     active: Option<&str>,
 ) -> sqlx::Result<Vec<Used>> {
     let mut known: Vec<Used> = sqlx::query_as(
-        "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1
+        "DELETE FROM eventfabric.plugin_statements s WHERE schema_name = $1
          RETURNING sha256, statement, function_name, description, policy,
-             coalesce(pg_catalog.jsonb_exists(description -> 'versions', $2), false) AS used",
+             EXISTS (SELECT FROM eventfabric.plugin_manifests m
+                     WHERE (m.plugin_name, m.version, m.sha256) = ($2, $3, s.sha256)) AS used",
     )
     .bind(&names.schema)
+    .bind(&names.plugin)
     .bind(active)
     .fetch_all(&mut *conn)
     .await?;
@@ -127,7 +151,7 @@ pub(super) async fn drop_functions(
 /// Makes the function of a statement of the active version again, which must go: that version goes on
 /// when the new one fails on trial. Where it looks different now, running hosts must not take it for
 /// the old one, and learn it anew.
-async fn make_again(
+pub(super) async fn make_again(
     conn: &mut PgConnection,
     host: Host,
     names: &Names,
@@ -261,6 +285,7 @@ async fn inspect(conn: &mut PgConnection, steps: &Steps<'_>) -> Result<(), Verdi
     if let Some((kind, name)) = found.iter().find(|found| !steps.known.contains(found)) {
         return Err(Verdict::Denied(format!("it left {kind} {name}, which is not allowed")));
     }
+    let granted = grant::granted(conn, &names.plugin).await?;
     let trees = sqlx::query(include_str!("sql/trees.sql"))
         .bind(&names.schema)
         .fetch_all(&mut *conn)
@@ -269,7 +294,8 @@ async fn inspect(conn: &mut PgConnection, steps: &Steps<'_>) -> Result<(), Verdi
         let (what, default, tree): (String, bool, String) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         let place = if default { Place::Default } else { Place::Catalogue };
-        judge::judge(conn, &names.schema, place, &tree).await.map_err(|verdict| match verdict {
+        let judged = judge::judge(conn, &names.schema, place, &granted, &tree).await;
+        judged.map_err(|verdict| match verdict {
             Verdict::Denied(reason) => Verdict::Denied(format!("{what}: {reason}")),
             other => other,
         })?;

@@ -10,16 +10,21 @@
 
 pub mod attack;
 mod batch;
+mod borrowers;
 mod convert;
 mod error;
+mod exact;
 mod execute;
+mod grant;
 mod judge;
+mod learn;
 mod limits;
 mod migrate;
 #[cfg(test)]
 mod nodes;
 mod policy;
 mod read;
+mod rights;
 mod roles;
 mod scratch;
 mod shadow;
@@ -38,7 +43,9 @@ use error::while_doing;
 use roles::Names;
 
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
+pub use exact::{Inexact, inexact};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};
+pub use grant::{Given, Grant, GrantKind};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow};
@@ -89,6 +96,7 @@ impl Sandbox {
         description: &Description,
         active: Option<&str>,
     ) -> Result<MigrationReport, SandboxError> {
+        self.refuse_superuser().await?;
         // What a migration does to its session must not reach another one: the connection leaves
         // the pool and is closed.
         let conn = self.control.acquire().await.map_err(while_doing("connecting"))?.detach();
@@ -140,22 +148,49 @@ impl Sandbox {
 
     /// What the plugin of this name may do. It must have been prepared.
     pub async fn plugin(&self, name: &str) -> Result<Arc<PluginSql>, SandboxError> {
-        self.load(name, None).await
+        self.load(self.known(name).await?, None).await
     }
 
-    /// The same for one version of it, by its SHA-256: which statements it uses is noted.
+    /// The same for one version of it, by its SHA-256: which statements it uses is noted. A strict sandbox
+    /// adds none to those.
     pub async fn version(&self, name: &str, version: &str) -> Result<Arc<PluginSql>, SandboxError> {
-        self.load(name, Some(version.to_owned())).await
+        self.load(self.known(name).await?, Some(version.to_owned())).await
+    }
+
+    /// The same for a version that is not active yet, or for an operator: even a strict sandbox learns its
+    /// statements.
+    pub async fn learning(
+        &self,
+        name: &str,
+        version: &str,
+    ) -> Result<Arc<PluginSql>, SandboxError> {
+        let mut open = self.clone();
+        open.config = SandboxConfig { strict: false, ..self.config.of(name) };
+        open.version(name, version).await
     }
 
     async fn load(
         &self,
-        name: &str,
+        names: Names,
         version: Option<String>,
     ) -> Result<Arc<PluginSql>, SandboxError> {
-        let names = self.known(name).await?;
-        let (control, config) = (self.control.clone(), self.config.of(name));
+        self.refuse_superuser().await?;
+        let (control, config) = (self.control.clone(), self.config.of(&names.plugin));
         Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
+    }
+
+    /// No plugin runs where what got past both walls could do anything.
+    async fn refuse_superuser(&self) -> Result<(), SandboxError> {
+        let superuser: Option<String> = sqlx::query_scalar(
+            "SELECT rolname::text FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolsuper",
+        )
+        .fetch_optional(&self.control)
+        .await
+        .map_err(while_doing("connecting"))?;
+        match superuser {
+            Some(role) if !self.config.allow_superuser => Err(SandboxError::Superuser(role)),
+            _ => Ok(()),
+        }
     }
 
     async fn names(&self, plugin: &str) -> Result<Names, SandboxError> {

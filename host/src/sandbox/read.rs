@@ -9,6 +9,7 @@ use super::Sandbox;
 use super::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
 use super::roles::{self, Names, ident};
 use super::statement::{self, Place, Prepared};
+use super::{grant, rights};
 use crate::db::{self, Tx};
 
 /// A row in PostgreSQL's text form; none stands for NULL.
@@ -72,6 +73,8 @@ impl Sandbox {
         }
         roles::lock(&mut tx).await?;
         roles::ensure(&mut tx, names).await?;
+        let granted = grant::granted(&mut tx, &names.plugin).await.map_err(while_doing(CONTEXT))?;
+        rights::mend(&mut tx, names, &granted).await?;
         tx.commit().await.map_err(while_doing(CONTEXT))
     }
 }

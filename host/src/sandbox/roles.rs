@@ -63,8 +63,17 @@ impl Names {
         if [SHADOW, OLD, SCRATCH].iter().any(|end| plugin.ends_with(end)) {
             return wrong("names that end so are those of rebuilds and of looks at a plugin");
         }
-        let database = hex::encode(Sha256::digest(database))[..8].to_owned();
-        Ok(Self::of_schema(database, plugin, schema))
+        Ok(Self::known(database, plugin, schema))
+    }
+
+    /// Those of a schema that the host has made.
+    pub fn known(database: &str, plugin: &str, schema: String) -> Self {
+        Self::of_schema(hash(database), plugin, schema)
+    }
+
+    /// Whether these are the tables that a rebuild has replaced.
+    pub fn is_old(&self) -> bool {
+        self.schema.ends_with(OLD)
     }
 
     /// Where a rebuild of the plugin makes its tables.
@@ -82,6 +91,11 @@ impl Names {
         self.beside(SCRATCH)
     }
 
+    /// The schema of another plugin in the same database.
+    pub fn of(&self, plugin: &str, schema: String) -> Self {
+        Self::of_schema(self.database.clone(), plugin, schema)
+    }
+
     fn beside(&self, end: &str) -> Self {
         let schema = if self.schema.len() + end.len() <= 63 {
             format!("{}{end}", self.schema)
@@ -89,7 +103,7 @@ impl Names {
             let hash = &hex::encode(Sha256::digest(&self.schema))[..8];
             format!("{}_{hash}{end}", &self.schema[..40])
         };
-        Self::of_schema(self.database.clone(), &self.plugin, schema)
+        self.of(&self.plugin, schema)
     }
 
     fn of_schema(database: String, plugin: &str, schema: String) -> Self {
@@ -108,6 +122,10 @@ impl Names {
             database,
         }
     }
+}
+
+fn hash(database: &str) -> String {
+    hex::encode(Sha256::digest(database))[..8].to_owned()
 }
 
 /// Quotes a name for SQL.
@@ -160,30 +178,29 @@ pub(super) async fn lock_within(conn: &mut PgConnection, patience: Duration) -> 
 pub(super) struct Host {
     /// Needs no grants.
     pub superuser: bool,
+    /// May make roles.
+    pub creates_roles: bool,
     /// `server_version_num`.
     pub version: i32,
 }
 
 /// Asks the server.
 pub(super) async fn host(conn: &mut PgConnection) -> sqlx::Result<Host> {
-    let (superuser, version): (bool, i32) = sqlx::query_as(
-        "SELECT rolsuper, pg_catalog.current_setting('server_version_num')::int4
+    let (superuser, creates_roles, version): (bool, bool, i32) = sqlx::query_as(
+        "SELECT rolsuper, rolsuper OR rolcreaterole,
+                pg_catalog.current_setting('server_version_num')::int4
          FROM pg_catalog.pg_roles WHERE rolname = current_user",
     )
     .fetch_one(conn)
     .await?;
-    Ok(Host { superuser, version })
+    Ok(Host { superuser, creates_roles, version })
 }
 
 /// Makes sure that roles and schema are there and belong together. Under [`lock`].
 pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Host, SandboxError> {
     let context = "making the roles and the schema of a plugin";
     let host = host(conn).await.map_err(while_doing(context))?;
-    for role in [&names.owner, &names.exec, &names.reader] {
-        ensure_role(conn, host, role)
-            .await
-            .map_err(while_doing("making a role of a plugin (the host's role needs CREATEROLE)"))?;
-    }
+    ensure_roles(conn, host, names).await?;
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas WHERE schema_name = $1)",
     )
@@ -201,14 +218,13 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
     if exists && !known {
         return Err(SandboxError::ForeignSchema(names.schema.clone()));
     }
-    let (schema, owner, exec) = (ident(&names.schema), ident(&names.owner), ident(&names.exec));
     if !exists {
-        run(conn, format!("CREATE SCHEMA {schema} AUTHORIZATION {owner}"))
-            .await
-            .map_err(while_doing(context))?;
-        run(conn, format!("GRANT USAGE ON SCHEMA {schema} TO {exec}, CURRENT_USER"))
-            .await
-            .map_err(while_doing(context))?;
+        let (schema, owner) = (ident(&names.schema), ident(&names.owner));
+        let make = format!(
+            "CREATE SCHEMA {schema} AUTHORIZATION {owner};
+             GRANT USAGE ON SCHEMA {schema} TO CURRENT_USER"
+        );
+        run(conn, make).await.map_err(while_doing(context))?;
     }
     if !known {
         sqlx::query(
@@ -222,9 +238,6 @@ pub(super) async fn ensure(conn: &mut PgConnection, names: &Names) -> Result<Hos
         .execute(&mut *conn)
         .await
         .map_err(while_doing(context))?;
-    }
-    if !has_reader(conn, names).await.map_err(while_doing(context))? {
-        grant_reading(conn, names).await.map_err(while_doing(context))?;
     }
     Ok(host)
 }
@@ -242,16 +255,26 @@ pub(super) async fn has_reader(conn: &mut PgConnection, names: &Names) -> sqlx::
     .await
 }
 
-async fn grant_reading(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
-    let (schema, reader) = (ident(&names.schema), ident(&names.reader));
-    run(
-        conn,
-        format!(
-            "GRANT USAGE ON SCHEMA {schema} TO {reader};
-             GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"
-        ),
-    )
-    .await
+/// Makes sure that the roles are there and the host a member of each. Under [`lock`].
+pub(super) async fn ensure_roles(
+    conn: &mut PgConnection,
+    host: Host,
+    names: &Names,
+) -> Result<(), SandboxError> {
+    for role in [&names.owner, &names.exec, &names.reader] {
+        ensure_role(conn, host, role).await.map_err(|error| {
+            // In a session that does not see its memberships the next one may find that nothing is to do.
+            if crate::db::is_denied(&error) && !host.creates_roles {
+                return SandboxError::Roles {
+                    plugin: names.plugin.clone(),
+                    role: role.clone(),
+                    source: error,
+                };
+            }
+            while_doing("making a role of a plugin")(error)
+        })?;
+    }
+    Ok(())
 }
 
 async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::Result<()> {
@@ -281,20 +304,6 @@ async fn ensure_role(conn: &mut PgConnection, host: Host, role: &str) -> sqlx::R
         run(conn, format!("GRANT {name} TO CURRENT_USER{options}")).await?;
     }
     Ok(())
-}
-
-/// Grants what statements and readers need on the tables and sequences that are there now.
-pub(super) async fn grant_use(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
-    let (schema, exec) = (ident(&names.schema), ident(&names.exec));
-    run(
-        conn,
-        format!(
-            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {exec};
-             GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {exec}"
-        ),
-    )
-    .await?;
-    grant_reading(conn, names).await
 }
 
 /// Gives a function of this schema, which is the host's, to a role of the plugin, and its use to the

@@ -23,8 +23,7 @@ impl Sandbox {
         self.drop_scratch(&description.name).await?;
         let scratch = self.names(&description.name).await?.scratch();
         self.migrate(&scratch, description, None).await?;
-        let (control, config) = (self.control.clone(), self.config.of(&description.name));
-        Ok(Arc::new(PluginSql::load(control, config, scratch, None).await?))
+        self.load(scratch, None).await
     }
 
     /// The migrations that [`Sandbox::prepare`] would apply now, as `number name`.

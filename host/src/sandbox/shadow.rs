@@ -2,8 +2,8 @@
 //!
 //! The shadow is a schema of its own with roles of its own, so both walls stand between the two: its
 //! statements are judged against the shadow's name, and its role has no right on the live tables. At
-//! the end the names change hands: those of the schemas, of the roles, and of the functions, by which
-//! other hosts call the plugin's statements.
+//! the end the names of the schemas change hands, and those of the functions, by which other hosts call the
+//! plugin's statements; the roles of the live tables get the new ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::error::{SandboxError, while_doing};
 use super::execute::PluginSql;
-use super::roles::{self, CALLS, Names, ident};
+use super::grant::{self, Granted};
+use super::roles::{self, CALLS, Host, Names, ident};
 use super::statement::{self, Prepared};
-use super::{Sandbox, migrate, policy};
+use super::{Sandbox, borrowers, migrate, policy, rights};
 use crate::projection::Description;
 
 impl Sandbox {
@@ -34,10 +35,11 @@ impl Sandbox {
     }
 
     /// Makes the shadow, where it is not there, by all migrations of the plugin. Answers what the plugin
-    /// may do there. Refuses when the live tables could not be replaced in the end.
+    /// may do there, in this version. Refuses when the live tables could not be replaced in the end.
     pub async fn prepare_shadow(
         &self,
         description: &Description,
+        version: &str,
     ) -> Result<Arc<PluginSql>, SandboxError> {
         let live = self.known(&description.name).await?;
         let shadow = live.shadow();
@@ -46,8 +48,7 @@ impl Sandbox {
             self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
         check(&mut conn, &live, &shadow).await?;
         drop(conn);
-        let sql = PluginSql::load(self.control.clone(), self.config.clone(), shadow, None).await?;
-        Ok(Arc::new(sql))
+        self.load(shadow, Some(version.to_owned())).await
     }
 
     /// Drops the shadow and everything in it.
@@ -110,9 +111,18 @@ impl Sandbox {
         }
         // What an operator has granted until now.
         grant(conn, &live, &shadow).await.map_err(while_doing(context))?;
+        let borrowed = borrowers::release(conn, &live).await.map_err(while_doing(context))?;
         migrate::drop_functions(conn, &live, None).await.map_err(while_doing(context))?;
         move_functions(conn, &shadow, &live).await.map_err(while_doing(context))?;
-        change_names(conn, &live, keep_old).await.map_err(while_doing(context))
+        let host = roles::host(conn).await.map_err(while_doing(context))?;
+        change_names(conn, host, &live, keep_old).await?;
+        let granted = grant::granted(conn, plugin).await.map_err(while_doing(context))?;
+        rights::mend(conn, &live, &granted).await?;
+        // What is kept, or of no use any more, reads nothing of others.
+        for retired in [live.old(), live.shadow()] {
+            rights::mend(conn, &retired, &Granted::default()).await?;
+        }
+        borrowers::restore(conn, host, &live, &borrowed).await
     }
 
     /// Empties the plugin's tables, and has its sequences begin anew, when the transaction commits.
@@ -197,17 +207,18 @@ async fn grant(conn: &mut PgConnection, live: &Names, shadow: &Names) -> sqlx::R
 
 /// Gives the functions of the shadow the names under which those of the live tables are called.
 async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -> sqlx::Result<()> {
-    let rows: Vec<(String, String, sqlx::types::Json<Prepared>, i32)> = sqlx::query_as(
-        "SELECT sha256, statement, description, policy FROM eventfabric.plugin_statements
-         WHERE schema_name = $1",
+    let rows: Vec<(String, String, String, Option<sqlx::types::Json<Prepared>>)> = sqlx::query_as(
+        "SELECT sha256, statement, function_name,
+                CASE WHEN policy = $2 THEN description END
+         FROM eventfabric.plugin_statements WHERE schema_name = $1",
     )
     .bind(&shadow.schema)
+    .bind(policy::VERSION)
     .fetch_all(&mut *conn)
     .await?;
-    for (sha256, text, sqlx::types::Json(prepared), policy) in rows {
-        let before = prepared.function.clone();
-        let moved = statement::function_of(live, &text).filter(|_| policy == policy::VERSION);
-        let Some((name, function)) = moved else {
+    for (sha256, text, before, prepared) in rows {
+        let moved = prepared.zip(statement::function_of(live, &text));
+        let Some((sqlx::types::Json(prepared), (name, function))) = moved else {
             // Judged by other rules: it is made again at its next use.
             roles::run(conn, format!("DROP FUNCTION IF EXISTS {before}")).await?;
             sqlx::query(
@@ -225,9 +236,7 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
         let prepared = prepared.moved(&shadow.schema, &live.schema, function);
         sqlx::query(
             "UPDATE eventfabric.plugin_statements
-             SET function_name = $3,
-                 description = $4 || pg_catalog.jsonb_strip_nulls(
-                     pg_catalog.jsonb_build_object('versions', description -> 'versions'))
+             SET function_name = $3, description = $4
              WHERE schema_name = $1 AND sha256 = $2",
         )
         .bind(&shadow.schema)
@@ -240,34 +249,44 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
     Ok(())
 }
 
-/// Gives the shadow's schema and roles the live names, and the live ones those of the shadow, or of what
-/// is kept. Roles keep their rights under any name, so nothing needs to be handed over.
-async fn change_names(conn: &mut PgConnection, live: &Names, keep_old: bool) -> sqlx::Result<()> {
+/// Gives the shadow's schema the live name, and the live one that of what is kept, or drops it. The roles
+/// keep their names, which others may know, and hand over what they own: a host can do so that may not
+/// make roles.
+async fn change_names(
+    conn: &mut PgConnection,
+    host: Host,
+    live: &Names,
+    keep_old: bool,
+) -> Result<(), SandboxError> {
+    let context = "putting rebuilt tables into their place";
     let (shadow, old) = (live.shadow(), live.old());
     if keep_old {
-        remove(conn, &old).await?;
-        rename_schema(conn, live, &old).await?;
+        roles::ensure_roles(conn, host, &old).await?;
+        remove(conn, &old).await.map_err(while_doing(context))?;
+        rename_schema(conn, live, &old).await.map_err(while_doing(context))?;
+        hand_over(conn, live, &old).await.map_err(while_doing(context))?;
     } else {
-        remove(conn, live).await?;
+        remove(conn, live).await.map_err(while_doing(context))?;
     }
-    rename_schema(conn, &shadow, live).await?;
-    for (live, shadow, old) in [
-        (&live.owner, &shadow.owner, &old.owner),
-        (&live.exec, &shadow.exec, &old.exec),
-        (&live.reader, &shadow.reader, &old.reader),
-    ] {
-        let between = format!("{live}_");
-        rename_role(conn, live, &between).await?;
-        rename_role(conn, shadow, live).await?;
-        if keep_old {
-            // Of an earlier rebuild, and of no use any more.
-            rename_role(conn, old, shadow).await?;
-            rename_role(conn, &between, old).await?;
-        } else {
-            rename_role(conn, &between, shadow).await?;
-        }
-    }
-    Ok(())
+    rename_schema(conn, &shadow, live).await.map_err(while_doing(context))?;
+    hand_over(conn, &shadow, live).await.map_err(while_doing(context))
+}
+
+/// Gives what some roles own to those of a schema that has just got its name.
+async fn hand_over(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::Result<()> {
+    let schema = ident(&to.schema);
+    let (owner, exec) = (ident(&to.owner), ident(&to.exec));
+    roles::run(
+        conn,
+        format!(
+            "GRANT CREATE ON SCHEMA {schema} TO {owner}; GRANT CREATE ON SCHEMA {CALLS} TO {exec};
+             REASSIGN OWNED BY {} TO {owner}; REASSIGN OWNED BY {} TO {exec};
+             REVOKE CREATE ON SCHEMA {CALLS} FROM {exec}",
+            ident(&from.owner),
+            ident(&from.exec)
+        ),
+    )
+    .await
 }
 
 /// Drops a schema with its functions, and forgets it.
@@ -307,17 +326,5 @@ async fn rename_schema(conn: &mut PgConnection, from: &Names, to: &Names) -> sql
     .bind(&to.exec)
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-async fn rename_role(conn: &mut PgConnection, from: &str, to: &str) -> sqlx::Result<()> {
-    let exists: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)")
-            .bind(from)
-            .fetch_one(&mut *conn)
-            .await?;
-    if exists {
-        roles::run(conn, format!("ALTER ROLE {} RENAME TO {}", ident(from), ident(to))).await?;
-    }
     Ok(())
 }

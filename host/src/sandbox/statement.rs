@@ -10,6 +10,7 @@ use sqlx::{
 };
 
 use super::error::{SqlError, SqlErrorKind};
+use super::grant::{self, Granted};
 use super::judge::{self, Verdict};
 use super::policy;
 use super::roles::{self, Host, Names, ident};
@@ -66,8 +67,12 @@ pub(super) struct Prepared {
     pub params: Vec<Param>,
     pub columns: Vec<ResultColumn>,
     pub count: Count,
+    /// Relations that it reads; those of other schemas with the schema.
     pub reads: Vec<String>,
-    pub writes: bool,
+    /// Tables that it writes.
+    pub writes: Vec<String>,
+    /// What it does by a grant, such as `read public.airports`.
+    pub grants: Vec<String>,
     /// It can change or lock nothing.
     pub select: bool,
 }
@@ -120,6 +125,7 @@ pub(super) async fn make(
     };
     // Up to the last word: what stands in front stays, so that the server's positions are right.
     let statement = &statement[..end];
+    let granted = grant::granted(conn, &names.plugin).await?;
     search(conn, &names.schema).await?;
     // What this connection remembers of the text may be of before a migration.
     conn.clear_cached_statements().await?;
@@ -166,7 +172,7 @@ pub(super) async fn make(
         ),
     };
     roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
-    let mut facts = create(conn, names, &signature, &returns, statement).await?;
+    let mut facts = create(conn, names, &granted, &signature, &returns, statement).await?;
     let command = facts.first_command.unwrap_or(0);
     let mut count = Count::Rows;
     if outputs.is_empty() {
@@ -175,7 +181,7 @@ pub(super) async fn make(
         } else if matches!(command, INSERT | UPDATE | DELETE | MERGE) {
             roles::run(conn, format!("DROP FUNCTION {signature}")).await?;
             let returning = format!("{statement}\nRETURNING 1");
-            facts = create(conn, names, &signature, "SETOF integer", &returning).await?;
+            facts = create(conn, names, &granted, &signature, "SETOF integer", &returning).await?;
         } else {
             return Err(denied("a SELECT without columns is of no use"));
         }
@@ -209,8 +215,9 @@ pub(super) async fn make(
             })
             .collect(),
         count,
-        reads: relation_names(conn, &facts.relations).await?,
-        writes: facts.commands.iter().any(|c| *c != SELECT),
+        reads: relation_names(conn, names, facts.reads()).await?,
+        writes: relation_names(conn, names, facts.writes()).await?,
+        grants: granted.used(&facts).collect(),
         select: facts.commands.iter().all(|c| *c == SELECT) && !facts.locks_rows,
     })
 }
@@ -264,6 +271,7 @@ async fn search(conn: &mut PgConnection, schema: &str) -> Result<(), SqlError> {
 async fn create(
     conn: &mut PgConnection,
     names: &Names,
+    granted: &Granted,
     signature: &str,
     returns: &str,
     statement: &str,
@@ -292,12 +300,11 @@ async fn create(
     .fetch_one(&mut *conn)
     .await?;
     let tree = tree.ok_or_else(|| denied("the server made no parse tree of the statement"))?;
-    let facts = judge::judge(conn, &names.schema, judge::Place::Statement, &tree).await.map_err(
-        |verdict| match verdict {
-            Verdict::Denied(reason) => denied(reason),
-            Verdict::Database(error) => error.into(),
-        },
-    )?;
+    let judged = judge::judge(conn, &names.schema, judge::Place::Statement, granted, &tree).await;
+    let facts = judged.map_err(|verdict| match verdict {
+        Verdict::Denied(reason) => denied(reason),
+        Verdict::Database(error) => error.into(),
+    })?;
     if facts.roots != 1 {
         return Err(denied("only one statement at a time is allowed"));
     }
@@ -351,15 +358,20 @@ async fn type_names(
         .collect()
 }
 
+/// The names of relations; those of other schemas with the schema.
 async fn relation_names(
     conn: &mut PgConnection,
-    relations: &std::collections::BTreeSet<u32>,
+    names: &Names,
+    relations: impl Iterator<Item = u32>,
 ) -> Result<Vec<String>, SqlError> {
     Ok(sqlx::query_scalar(
-        "SELECT relname::text FROM pg_catalog.pg_class
-         WHERE oid::bigint = ANY ($1::bigint[]) ORDER BY 1",
+        "SELECT DISTINCT CASE WHEN n.nspname = $2 THEN c.relname::text
+                              ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE c.oid::bigint = ANY ($1::bigint[]) ORDER BY 1",
     )
-    .bind(relations.iter().map(|oid| i64::from(*oid)).collect::<Vec<_>>())
+    .bind(relations.map(i64::from).collect::<Vec<_>>())
+    .bind(&names.schema)
     .fetch_all(conn)
     .await?)
 }

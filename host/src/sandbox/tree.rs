@@ -29,10 +29,44 @@ pub(super) struct Facts {
     pub first_command: Option<u32>,
     /// Some query has FOR UPDATE or the like.
     pub locks_rows: bool,
+    /// How each relation is used: its object id, and what the query locks it for (`rellockmode`: 1 to
+    /// read, 2 to lock rows, 3 to write).
+    pub locks: BTreeSet<(u32, u32)>,
+    /// The same with the rights that the query needs (`requiredPerms`: 1 INSERT, 2 SELECT, 4 UPDATE, 8
+    /// DELETE).
+    pub needs: BTreeSet<(u32, u32)>,
     /// The kinds of grouping sets, in order: 2 ROLLUP, 3 CUBE, 4 GROUPING SETS.
     pub grouping: Vec<u32>,
     /// System columns that are read, as their negative numbers.
     pub system_columns: BTreeSet<i32>,
+}
+
+/// `rellockmode` of a relation that is read and nothing else.
+const READS: u32 = 1;
+/// `rellockmode` of a table that is written.
+const WRITES: u32 = 3;
+/// The right (`requiredPerms`) to read.
+const SELECT: u32 = 2;
+
+impl Facts {
+    /// Relations whose columns are read.
+    pub fn reads(&self) -> impl Iterator<Item = u32> {
+        self.needs.iter().filter(|(_, rights)| rights & SELECT != 0).map(|(id, _)| *id)
+    }
+
+    /// Tables that are written.
+    pub fn writes(&self) -> impl Iterator<Item = u32> {
+        self.locks.iter().filter(|(_, lock)| *lock == WRITES).map(|(id, _)| *id)
+    }
+
+    /// Whether all that is done with a relation is to read it.
+    pub fn only_reads(&self, relation: u32) -> bool {
+        let of = |(id, number): &(u32, u32)| (*id == relation).then_some(*number);
+        let mut locks = self.locks.iter().filter_map(of).peekable();
+        locks.peek().is_some()
+            && locks.all(|lock| lock == READS)
+            && self.needs.iter().filter_map(of).all(|rights| rights & !SELECT == 0)
+    }
 }
 
 /// A tree that could not be read. The statement is refused.
@@ -129,7 +163,8 @@ pub(super) fn is_read(name: &str) -> bool {
 pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
     let mut facts = Facts::default();
     let mut tokens = Tokens { text, at: 0 }.peekable();
-    let mut depth = 0usize;
+    // The relation that each open node names, if any.
+    let mut open: Vec<u32> = Vec::new();
     // The kind is the first field of a grouping set.
     let mut in_grouping = false;
     let bad = |what: &str| Unreadable(what.to_owned());
@@ -146,10 +181,10 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
                 continue;
             }
             Token::Open => {
-                if depth == 0 {
+                if open.is_empty() {
                     facts.roots += 1;
                 }
-                depth += 1;
+                open.push(0);
                 let Some(Token::Word(node)) = tokens.next() else {
                     return Err(bad("a node without a type"));
                 };
@@ -158,7 +193,7 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
                 continue;
             }
             Token::Close => {
-                depth = depth.checked_sub(1).ok_or_else(|| bad("a bracket too many"))?;
+                open.pop().ok_or_else(|| bad("a bracket too many"))?;
                 continue;
             }
             Token::ListOpen | Token::ListClose => continue,
@@ -178,6 +213,18 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
             }
             continue;
         }
+        if matches!(name, ":rellockmode" | ":requiredPerms") {
+            let number: u32 = match tokens.next() {
+                Some(Token::Word(word)) => word.parse().map_err(|_| bad(name))?,
+                _ => return Err(bad(name)),
+            };
+            let used = if name == ":rellockmode" { &mut facts.locks } else { &mut facts.needs };
+            match open.last() {
+                None | Some(0) => {}
+                Some(relation) => drop(used.insert((*relation, number))),
+            }
+            continue;
+        }
         let Some(field) = field(name) else { continue };
         for oid in oids(&mut tokens).ok_or_else(|| bad(name))? {
             match field {
@@ -187,14 +234,19 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
                 }
                 // An operator's function is filled in when the operator was; zero means none.
                 _ if oid == 0 => {}
-                Field::Relation => drop(facts.relations.insert(oid)),
+                Field::Relation => {
+                    facts.relations.insert(oid);
+                    if let (":relid", Some(of)) = (name, open.last_mut()) {
+                        *of = oid;
+                    }
+                }
                 Field::Function => drop(facts.functions.insert(oid)),
                 Field::Operator => drop(facts.operators.insert(oid)),
                 Field::Type => drop(facts.types.insert(oid)),
             }
         }
     }
-    if depth != 0 {
+    if !open.is_empty() {
         return Err(bad("it ends too early"));
     }
     Ok(facts)
@@ -230,7 +282,8 @@ mod tests {
     /// that nobody reads.
     const CAPTURED: &str = r#"(({QUERY :commandType 1 :querySource 0 :cteList <> :rtable
         ({RANGETBLENTRY :alias <> :eref {ALIAS :aliasname t :colnames ("id" "a\ b\ \(c\)")}
-        :rtekind 0 :relid 16389 :relkind r :tablesample <> :selectedCols (b 8 10)})
+        :rtekind 0 :relid 16389 :relkind r :rellockmode 2 :tablesample <> :requiredPerms 6
+        :selectedCols (b 8 10)})
         :jointree {FROMEXPR :fromlist ({RANGETBLREF :rtindex 1}) :quals {OPEXPR :opno 551
         :opfuncid 177 :args ({VAR :varno 1 :varattno -1 :vartype 23} {CONST :consttype 23
         :constvalue 4 [ 1 0 0 0 ]})}} :targetList ({TARGETENTRY :expr {AGGREF :aggfnoid 2803
@@ -247,6 +300,7 @@ mod tests {
         assert_eq!(facts.types, [20, 23, 25].into());
         assert_eq!(facts.commands, [1].into());
         assert!(facts.locks_rows);
+        assert_eq!((facts.locks, facts.needs), ([(16389, 2)].into(), [(16389, 6)].into()));
         assert_eq!(facts.system_columns, [-1].into());
         assert!(facts.nodes.contains("ROWMARKCLAUSE") && facts.nodes.contains("ALIAS"));
     }

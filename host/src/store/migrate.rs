@@ -50,6 +50,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "022_async_delivery",
     "023_rebuild",
     "024_churn",
+    "025_grants",
     "027_deployments",
 ];
 

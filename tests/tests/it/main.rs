@@ -2,6 +2,7 @@
 
 mod cli;
 mod embedded;
+mod grants;
 mod health;
 mod http;
 mod interop;
@@ -11,11 +12,13 @@ mod migrating;
 mod operator;
 mod partitions;
 mod rebuild;
+mod roles;
 mod runners;
 mod safe_head;
 mod sandbox;
 mod seal;
 mod session;
 mod store;
+mod strict;
 mod tenants;
 mod tidy;

@@ -152,6 +152,11 @@ async fn attacks_that_write_are_stopped() {
 }
 
 #[tokio::test]
+async fn attacks_on_what_is_granted_are_stopped() {
+    withstands(Group::Grants).await;
+}
+
+#[tokio::test]
 async fn attacks_by_migrations_are_stopped() {
     withstands(Group::Migrations).await;
 }

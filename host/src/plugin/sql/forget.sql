@@ -1,4 +1,5 @@
--- Forgets how far a projection had come, and what waited for it: $1 its name. Each by its key's beginning.
+-- Forgets how far a projection had come, what waited for it and what it was granted, for the next plugin of
+-- this name may be another one: $1 its name. Each by its key's beginning.
 WITH checkpoints AS (
     DELETE FROM eventfabric.projection_checkpoints WHERE projection_name = $1
 ),
@@ -7,6 +8,9 @@ shards AS (
 ),
 backfills AS (
     DELETE FROM eventfabric.projection_backfills WHERE projection_name = $1
+),
+grants AS (
+    DELETE FROM eventfabric.plugin_grants WHERE plugin_name = $1
 ),
 retries AS (
     DELETE FROM eventfabric.projection_retries WHERE projection_name = $1

@@ -2,6 +2,7 @@
 //! and says of what it finds what it is, where, and what to do.
 
 mod delivery;
+mod roles;
 mod server;
 mod tables;
 
@@ -98,6 +99,7 @@ const ANYWHERE: &[(&str, Check)] = &[
 ];
 
 const MIGRATED: &[(&str, Check)] = &[
+    ("roles", |patient| Box::pin(roles::roles(patient))),
     ("projections", |patient| Box::pin(delivery::projections(patient))),
     ("stalls", |patient| Box::pin(delivery::stalls(patient))),
     ("outbox", |patient| Box::pin(delivery::outbox(patient))),

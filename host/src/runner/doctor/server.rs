@@ -128,10 +128,14 @@ pub(super) async fn rights(patient: &Patient) -> Found {
         return Ok(found);
     }
     if !rights.creates_roles {
-        found.push(Finding::problem(
+        found.push(Finding::note(
             role.clone(),
-            "it may not create roles, so no plugin that is new can be deployed",
-            format!("let it: ALTER ROLE {} CREATEROLE", rights.role),
+            "it may not create roles, so those of a plugin must be there before it is deployed",
+            format!(
+                "have an administrator run what `eventfabric plugin roles NAME` prints, or: ALTER ROLE {} \
+                 CREATEROLE",
+                rights.role
+            ),
         ));
     }
     if !rights.creates_schemas {

@@ -137,7 +137,8 @@ pub async fn rebuild(
         return Err(RebuildError::Backfilled(name.to_owned()));
     }
     let (found, resumed) = begin(registry, &active, options).await?;
-    let sql = registry.sandbox().prepare_shadow(&active.plugin.description).await?;
+    let (description, version) = (&active.plugin.description, active.plugin.version.full());
+    let sql = registry.sandbox().prepare_shadow(description, &version).await?;
     let shards = rebuild::shards(&pool, name).await?;
     progress.send_replace(RebuildProgress::begin(resumed, found.starts_after, &shards));
     let (topics, batch) = (options.topics.clone(), options.batch.max(1));
@@ -220,7 +221,7 @@ async fn begin(
     // In this order: what is recorded is there, whenever this ends.
     rebuild::forget(pool, name).await?;
     sandbox.drop_shadow(name).await?;
-    sandbox.prepare_shadow(description).await?;
+    sandbox.prepare_shadow(description, &version).await?;
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     // A part at work has a connection, and some are for other things.
     let room = pool.options().get_max_connections().saturating_sub(4).max(1);

@@ -9,7 +9,9 @@ use super::{Attack, Deed, PATIENCE, Stop, Walls};
 use crate::projection::Migration;
 use crate::sandbox::SandboxConfig;
 use crate::sandbox::error::{SandboxError, SqlError, SqlErrorKind, while_doing};
+use crate::sandbox::grant::{self, Granted};
 use crate::sandbox::migrate::{self, Steps};
+use crate::sandbox::rights;
 use crate::sandbox::roles::{self, CALLS, Host, Names, ident};
 use crate::sandbox::statement::{self, Place};
 
@@ -20,6 +22,9 @@ const OWN: &str = include_str!("sql/own.sql");
 /// Those of its neighbour.
 const OTHER: &str = "CREATE TABLE secrets (id bigint PRIMARY KEY, s text); \
                      CREATE VIEW whispers AS SELECT s FROM secrets; CREATE SEQUENCE turns";
+
+/// What an operator has beside the plugins. The first table and the first function are granted.
+const LENT: &str = include_str!("sql/lent.sql");
 
 /// How long one transaction is used for one attack after the other: it keeps deploys waiting.
 const TURN: Duration = Duration::from_secs(2);
@@ -147,9 +152,36 @@ impl Ground {
             let sql = tables.to_owned();
             let migration = Migration { number: 1, name: "tables".to_owned(), sql };
             migrate::apply(conn, &steps, &migration).await?;
-            roles::grant_use(conn, names).await.map_err(while_doing(CONTEXT))?;
+            rights::mend(conn, names, &Granted::default()).await?;
         }
+        ground.lend(conn).await?;
         Ok(ground)
+    }
+
+    /// Makes the operator's tables and functions, and grants some of them to the attacker.
+    async fn lend(&self, conn: &mut PgConnection) -> Result<(), SandboxError> {
+        let lent = self.lent();
+        let make = format!("CREATE SCHEMA {lent}; SET LOCAL search_path = {lent}, pg_temp; {LENT}");
+        roles::run(conn, make).await.map_err(while_doing(CONTEXT))?;
+        sqlx::query(
+            "INSERT INTO eventfabric.plugin_grants (plugin_name, kind, target)
+             VALUES ($1, 'read', $2 || '.places'), ($1, 'call', $2 || '.measure(bigint)')",
+        )
+        .bind(&self.names.plugin)
+        .bind(&lent)
+        .execute(&mut *conn)
+        .await
+        .map_err(while_doing(CONTEXT))?;
+        roles::run(conn, "SET LOCAL search_path = ''".to_owned())
+            .await
+            .map_err(while_doing(CONTEXT))?;
+        let granted = grant::granted(conn, &self.names.plugin).await;
+        let granted = granted.map_err(while_doing(CONTEXT))?;
+        rights::mend(conn, &self.names, &granted).await.map(drop)
+    }
+
+    fn lent(&self) -> String {
+        format!("{}_lent", self.names.schema)
     }
 
     fn text(&self, deed: Deed) -> String {
@@ -159,6 +191,7 @@ impl Ground {
         };
         text.replace("{own}", &self.names.schema)
             .replace("{other}", &self.other.schema)
+            .replace("{lent}", &self.lent())
             .replace("{host}", &ident(&self.role))
             .replace("{exec}", &ident(&self.names.exec))
     }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod exhaustion;
+mod grants;
 mod identity;
 mod migrations;
 mod reading;
@@ -37,6 +38,8 @@ pub enum Group {
     Reading,
     /// To change what is not the plugin's.
     Writing,
+    /// To do more with what is granted than to use it.
+    Grants,
     /// To leave something behind by a migration.
     Migrations,
     /// To use up what others need.
@@ -47,10 +50,11 @@ pub enum Group {
 
 impl Group {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Identity,
         Self::Reading,
         Self::Writing,
+        Self::Grants,
         Self::Migrations,
         Self::Exhaustion,
         Self::Trickery,
@@ -63,6 +67,7 @@ impl Group {
             Self::Identity => "Identity and transaction",
             Self::Reading => "Reading",
             Self::Writing => "Writing",
+            Self::Grants => "Grants",
             Self::Migrations => "Migrations",
             Self::Exhaustion => "Exhaustion",
             Self::Trickery => "Trickery",
@@ -71,7 +76,7 @@ impl Group {
 }
 
 /// What an attack sends. In a text `{own}` and `{other}` stand for the schemas of the attacker and of
-/// its neighbour, `{host}` for the host's role, `{exec}` for the role of the attacker's statements.
+/// its neighbour, `{lent}` for the one of which the attacker is granted something, `{host}` for the host's role, `{exec}` for the role of the attacker's statements.
 #[derive(Debug, Clone, Copy)]
 enum Deed {
     Statement(&'static str),
@@ -166,6 +171,7 @@ pub fn attacks(group: Group) -> &'static [Attack] {
         Group::Identity => identity::ATTACKS,
         Group::Reading => reading::ATTACKS,
         Group::Writing => writing::ATTACKS,
+        Group::Grants => grants::ATTACKS,
         Group::Migrations => migrations::ATTACKS,
         Group::Exhaustion => exhaustion::ATTACKS,
         Group::Trickery => trickery::ATTACKS,

@@ -55,6 +55,24 @@ JOIN pg_catalog.pg_class c ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.r
 JOIN pg_catalog.pg_namespace o ON o.oid = c.relnamespace
 WHERE c.relnamespace <> home.oid
 UNION ALL
+-- References to other tables: they would lock rows there, and tell which there are.
+SELECT 'the reference to', o.nspname::text || '.' || c.relname::text
+FROM pg_catalog.pg_constraint k
+JOIN pg_catalog.pg_class mine ON mine.oid = k.conrelid
+JOIN home ON home.oid = mine.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = k.confrelid
+JOIN pg_catalog.pg_namespace o ON o.oid = c.relnamespace
+WHERE c.relnamespace <> home.oid
+UNION ALL
+-- Children of other tables.
+SELECT 'the child of', o.nspname::text || '.' || c.relname::text
+FROM pg_catalog.pg_inherits i
+JOIN pg_catalog.pg_class mine ON mine.oid = i.inhrelid
+JOIN home ON home.oid = mine.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = i.inhparent
+JOIN pg_catalog.pg_namespace o ON o.oid = c.relnamespace
+WHERE c.relnamespace <> home.oid
+UNION ALL
 -- Columns of types that look into the catalogue (the list of policy.rs), or that hide another
 -- schema's expressions: domains, and rows of tables.
 SELECT 'the column of type ' || t.typname, c.relname || '.' || a.attname

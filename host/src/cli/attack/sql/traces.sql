@@ -22,6 +22,8 @@ SELECT 'plugin ' || schema_name FROM eventfabric.plugin_schemas
 UNION ALL
 SELECT 'statement ' || statement FROM eventfabric.plugin_statements
 UNION ALL
+SELECT 'grant ' || g::text FROM eventfabric.plugin_grants g
+UNION ALL
 SELECT 'migration ' || m::text FROM eventfabric.schema_migrations m
 UNION ALL
 SELECT 'advisory lock ' || objid FROM pg_catalog.pg_locks
