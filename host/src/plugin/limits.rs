@@ -18,6 +18,11 @@ const MIB: usize = 1024 * KIB;
 pub struct Limits {
     /// Size of a component, in bytes. Python takes 18 MB.
     pub component_bytes: usize,
+    /// Time for compiling a component, where that is done in a process of its own.
+    #[serde(deserialize_with = "duration")]
+    pub compile_time: Duration,
+    /// Memory of that process, in bytes; 4 MB of Rust take some 50 MB, Python takes 300.
+    pub compile_memory: usize,
     /// Linear memory of an instance, all its memories together, in bytes. More is refused as a
     /// machine would: `memory.grow` answers -1.
     pub memory_bytes: usize,
@@ -115,6 +120,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 64 * MIB,
+            compile_time: Duration::from_secs(120),
+            compile_memory: 2048 * MIB,
             memory_bytes: 256 * MIB,
             table_elements: 100_000,
             stack_bytes: 512 * KIB,
@@ -161,6 +168,8 @@ mod tests {
         let limits = parse("{}").unwrap();
         assert_eq!(limits, Limits::default());
         assert_eq!(limits.component_bytes, 67_108_864);
+        assert_eq!(limits.compile_time, Duration::from_secs(120));
+        assert_eq!(limits.compile_memory, 2_147_483_648);
         assert_eq!(limits.memory_bytes, 268_435_456);
         assert_eq!(limits.stack_bytes, 524_288);
         assert_eq!(limits.batch, Duration::from_secs(10));

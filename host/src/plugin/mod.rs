@@ -4,6 +4,7 @@
 //! checkpoints, or of which plugin runs where.
 
 mod bindings;
+mod compile;
 mod describe;
 mod engine;
 mod failure;
@@ -22,6 +23,9 @@ mod version;
 mod wasi;
 mod watch;
 
+use std::time::Duration;
+
+pub use compile::compile_worker;
 pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
@@ -72,6 +76,24 @@ pub enum LoadError {
     /// It is not valid, or uses a feature that the engine does not have.
     #[error("the plugin does not compile: {0}")]
     Compile(String),
+    /// Compiling it takes longer than the limit `compile_time`.
+    #[error(
+        "the plugin takes more than {limit:?} to compile, and the compiler was stopped: make it \
+         smaller, or raise `limits.compile_time`"
+    )]
+    CompileTime {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Compiling it takes more memory than the limit `compile_memory`.
+    #[error(
+        "the plugin takes more than {limit} bytes of memory to compile, and the compiler was \
+         stopped: make it smaller, or raise `limits.compile_memory`"
+    )]
+    CompileMemory {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// It did not return a description.
     #[error("the plugin did not describe itself: {0}")]
     Describe(String),
