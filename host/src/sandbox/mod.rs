@@ -21,6 +21,7 @@ mod nodes;
 mod policy;
 mod read;
 mod roles;
+mod room;
 mod shadow;
 mod split;
 mod statement;
@@ -41,6 +42,7 @@ pub use execute::{Call, PluginSql, RowSet, StatementInfo};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow};
+pub use room::Full;
 pub use value::Value;
 
 /// The sandbox of a host, for all plugins.
@@ -112,7 +114,8 @@ impl Sandbox {
             .fetch_one(&mut conn)
             .await
             .map_err(while_doing("connecting"))?;
-        let run = migrate::prepare(&mut conn, names, description, active);
+        let most = self.config.of(&names.plugin).max_relations;
+        let run = migrate::prepare(&mut conn, names, description, active, most);
         let done = tokio::time::timeout(self.config.migration_timeout, run).await;
         match done {
             Ok(done) => {
@@ -154,7 +157,8 @@ impl Sandbox {
     ) -> Result<Arc<PluginSql>, SandboxError> {
         let names = self.known(name).await?;
         let (control, config) = (self.control.clone(), self.config.of(name));
-        Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
+        let sql = PluginSql::load(control, config, names.clone(), &names, version).await?;
+        Ok(Arc::new(sql))
     }
 
     async fn names(&self, plugin: &str) -> Result<Names, SandboxError> {

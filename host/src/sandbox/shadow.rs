@@ -46,7 +46,8 @@ impl Sandbox {
             self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
         check(&mut conn, &live, &shadow).await?;
         drop(conn);
-        let sql = PluginSql::load(self.control.clone(), self.config.clone(), shadow, None).await?;
+        let config = self.config.of(&live.plugin);
+        let sql = PluginSql::load(self.control.clone(), config, shadow, &live, None).await?;
         Ok(Arc::new(sql))
     }
 
