@@ -37,6 +37,14 @@ impl Breaker {
         Some(Failure::new(FailureKind::Fatal, broken(count, &last.message)))
     }
 
+    /// Whether the last that was delivered to a projection was stopped, and nothing has gone well since. Then
+    /// the queue, whose transaction others share, hands it nothing: its retries do, at its own cost.
+    pub(super) fn is_failing(&self, active: &Active) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = known.get(&active.plugin.description.name);
+        count.is_some_and(|(generation, count)| *generation == active.generation && *count > 0)
+    }
+
     fn count(&self, name: &str, generation: i64, well: bool, costly: u32) -> u32 {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match known.get(name) {

@@ -167,9 +167,11 @@ impl OutboxWorker {
                 continue;
             }
             ordered |= registered.settings.stream_order;
-            // A projection that costs the connection again and again must not cost the others theirs.
+            // A projection that costs the connection again and again, or all of its time, must not cost the
+            // others theirs.
             let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
-            let usable = active.filter(|_| registered.runs() && !costly);
+            let usable = active
+                .filter(|active| registered.runs() && !costly && !self.breaker.is_failing(active));
             let (back, aside) = match usable {
                 _ if registered.backfilling => {
                     if !store::share_backfill(tx.conn(), &registered.name).await? {

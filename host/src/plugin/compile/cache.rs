@@ -91,8 +91,12 @@ impl Cache {
         let mut sum = 0;
         for (_, bytes, path) in files {
             sum += bytes;
-            if sum > BYTES {
-                std::fs::remove_file(path)?;
+            if sum > BYTES
+                && let Err(error) = std::fs::remove_file(path)
+                // Another host was quicker.
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(error);
             }
         }
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use eventfabric::event::StreamId;
 use eventfabric::plugin::{Limits, NewProjection, OnPoison, resume};
 use eventfabric::runner::{HostConfig, statuses};
 use eventfabric::sandbox::SandboxConfig;
 use serde_json::{Value, json};
 
-use super::rig::{Running, World, deeds, deploy_guest, doing, quick, until};
+use super::rig::{Running, World, append, deeds, deploy_guest, doing, quick, until};
 
 const SEEN: &str = "SELECT count(*) FROM hostile_catchup.seen WHERE position > 0";
 const SEEN_ASYNC: &str = "SELECT count(*) FROM hostile_async.seen WHERE position > 0";
@@ -68,6 +69,26 @@ async fn an_async_plugin_that_traps_at_every_event_stops_and_its_events_wait() {
     let mended = Running::start(&world, doing("ok")).await;
     world.until_number(SEEN_ASYNC, 8).await;
     mended.stop().await;
+}
+
+// (With threads, as the program has: a loop gives its own one back every 10 ms only.)
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_async_plugin_that_takes_all_of_its_time_costs_the_queue_that_time_once() {
+    let world = World::new().await;
+    let mut config = doing("loop");
+    config.limits = Limits { batch: Duration::from_secs(5), ..config.limits };
+    config.runner.r#async.batch = 1;
+    let running = with(&world, "hostile_async", config).await;
+    deploy_guest(&running.host, "carriers").await;
+    let mut flight = as_set(1);
+    flight[0]["carrier"] = "AA".into();
+    // A transaction of the queue each: were each of them to cost the time, it would be over after the patience.
+    for n in 0..15 {
+        let stream = StreamId::new("Aircraft", format!("N{n}"));
+        append(running.host.store(), stream, "FlightDeparted", &flight).await;
+    }
+    world.until_number("SELECT sum(departed)::bigint FROM carriers.carriers", 15).await;
+    running.stop().await;
 }
 
 #[tokio::test]
