@@ -134,13 +134,8 @@ impl State {
     }
 }
 
-/// Counts rows that were written.
-fn count_rows(session: &mut Session, rows: u64, most: u64) -> Result<(), SqlError> {
-    session.rows_written = session.rows_written.saturating_add(rows);
-    if session.rows_written <= most {
-        return Ok(());
-    }
-    Err(limit_error(format!("a batch may write {most} rows (`limits.rows_written`)")))
+fn too_many_rows(most: u64) -> SqlError {
+    limit_error(format!("a batch may write {most} rows (`limits.rows_written`)"))
 }
 
 impl types::Host for State {}
@@ -164,8 +159,12 @@ impl sql::HostTx for State {
         let params = bindings::convert(params);
         let work = sql.execute(&mut tx, &statement, params);
         let ended = session.until(deadline, pid, work).await;
-        let result = session.take_back(tx, ended, time)?;
-        let result = result.and_then(|rows| count_rows(session, rows, most).map(|()| rows));
+        let mut result = session.take_back(tx, ended, time)?;
+        if let Ok(rows) = result
+            && !session.wrote(rows, most)
+        {
+            result = Err(too_many_rows(most));
+        }
         Ok(result.map_err(|error| {
             session.fail(&statement, &error);
             error.into()
@@ -220,13 +219,11 @@ impl sql::HostTx for State {
         let calls = bindings::convert(calls);
         let work = sql.execute_batch(&mut tx, &statements, calls);
         let ended = session.until(deadline, pid, work).await;
-        let result = session.take_back(tx, ended, time)?;
-        let result = result.and_then(|counts| {
-            for (call, rows) in (0..).zip(&counts) {
-                count_rows(session, *rows, most).map_err(|error| BatchError { call, error })?;
-            }
-            Ok(counts)
-        });
+        let mut result = session.take_back(tx, ended, time)?;
+        let over = result.iter().flatten().position(|rows| !session.wrote(*rows, most));
+        if let Some(call) = over {
+            result = Err(BatchError { call: call as u32, error: too_many_rows(most) });
+        }
         Ok(result.map_err(|failed| {
             session.fail(text(failed.call), &failed.error);
             sql::BatchError { call: failed.call, error: failed.error.into() }

@@ -53,6 +53,12 @@ impl Session {
         }
     }
 
+    /// Counts rows that were written. Answers whether that is still within `most`.
+    pub fn wrote(&mut self, rows: u64, most: u64) -> bool {
+        self.rows_written = self.rows_written.saturating_add(rows);
+        self.rows_written <= most
+    }
+
     /// Whether the connection is gone.
     pub fn is_lost(&self) -> bool {
         self.tx.is_none()
