@@ -293,10 +293,15 @@ pub fn is_blocked(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("55P03" | "57014" | "40P01" | "40001"))
 }
 
-/// Asks the server to cancel what another connection does, over a connection of this pool.
-pub async fn cancel(pool: &PgPool, pid: i32) -> sqlx::Result<()> {
-    sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(pool).await?;
-    Ok(())
+/// Asks the server to cancel what another connection does, over a connection of this pool. Answers
+/// whether that waited for a lock of somebody else.
+pub async fn cancel(pool: &PgPool, pid: i32) -> sqlx::Result<bool> {
+    let waits = "SELECT wait_event_type = 'Lock' FROM pg_catalog.pg_stat_activity WHERE pid = $1";
+    let mut conn = pool.acquire().await?;
+    let waited: Option<Option<bool>> =
+        sqlx::query_scalar(waits).bind(pid).fetch_optional(&mut *conn).await?;
+    sqlx::query("SELECT pg_catalog.pg_cancel_backend($1)").bind(pid).execute(&mut *conn).await?;
+    Ok(waited.flatten().unwrap_or_default())
 }
 
 /// Opens one connection outside any pool, with the same settings.

@@ -143,6 +143,9 @@ pub struct Failure {
     pub message: String,
     /// The plugin trapped or ran out of time, rather than answering.
     pub trapped: bool,
+    /// It cost as much as it may, and will again: the plugin was stopped, by a trap, at the end of its
+    /// time (not while it waited for a lock), or at a limit.
+    pub costly: bool,
     /// The connection is gone with the transaction: nothing was kept, and no event is to blame.
     pub connection_lost: bool,
     /// What the database said of the first statement that failed, where one did.
@@ -159,6 +162,7 @@ impl Failure {
             kind,
             message: message.into(),
             trapped: false,
+            costly: false,
             connection_lost: false,
             sqlstate: None,
             statement: None,

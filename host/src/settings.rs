@@ -131,6 +131,7 @@ impl Settings {
             projections: self.projection.clone(),
             topics: self.topics.clone(),
             cache_dir: self.cache_dir.clone(),
+            compile_apart: true,
             max_connections: self.max_connections,
             group_commit: self.group_commit,
             append_timeout: self.append_timeout,

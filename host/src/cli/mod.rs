@@ -41,6 +41,9 @@ use connect::Context;
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::plugin::compile_worker() {
+        return code;
+    }
     let args = Args::parse();
     start_logging(&args);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

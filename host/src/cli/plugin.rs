@@ -34,7 +34,7 @@ async fn inspect(context: &Context, file: &Path, json: bool) -> anyhow::Result<(
         .await
         .map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))?;
     let size = bytes.len();
-    let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?;
+    let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?.compiling_apart();
     let plugin = runtime.load(bytes.into()).await.map_err(|error| {
         let file = file.display();
         exit::bad_input(format!("{file} is no plugin that this host runs: {error}"))

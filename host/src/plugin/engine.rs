@@ -1,18 +1,15 @@
 //! The engine and what a plugin goes through before it runs.
 
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-};
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings::{Projection, ProjectionPre};
+use super::compile::{Cache, Compiler};
 use super::host::State;
 use super::instance::{self, Plugin};
 use super::limits::Limits;
@@ -33,7 +30,11 @@ const MEMORIES: u32 = 4;
 
 /// Loads plugins, and holds what all of them share. A clone is the same runtime.
 #[derive(Clone)]
-pub struct Runtime(pub(super) Arc<Shared>, Upcasters);
+pub struct Runtime {
+    shared: Arc<Shared>,
+    upcasters: Upcasters,
+    compiler: Compiler,
+}
 
 pub(super) struct Shared {
     pub engine: Engine,
@@ -47,60 +48,73 @@ impl Runtime {
     /// and write: what is in there is run as native code. Hosts on several databases may share it.
     pub fn new(cache_dir: Option<PathBuf>, limits: Limits) -> anyhow::Result<Self> {
         limits.check()?;
-        let cache = cache_dir.as_deref().map(open_cache).transpose()?;
-        let (engine, linker) = set_up(&limits, cache).map_err(plain)?;
+        let (engine, linker) = set_up(&limits).map_err(plain)?;
+        let cache = cache_dir.map(|dir| Cache::open(&dir, &engine)).transpose()?;
         start_ticking(&engine)?;
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
-        Ok(Self(Arc::new(Shared { engine, linker, limits, slots }), Upcasters::new()))
+        let compiler = Compiler::new(engine.clone(), cache, limits.clone());
+        let shared = Arc::new(Shared { engine, linker, limits, slots });
+        Ok(Self { shared, upcasters: Upcasters::new(), compiler })
     }
 
     /// The same runtime, whose plugins from now on get events that these have lifted.
     #[must_use]
     pub fn with_upcasters(self, upcasters: Upcasters) -> Self {
-        Self(self.0, upcasters)
+        Self { upcasters, ..self }
+    }
+
+    /// The same runtime, which from now on compiles in processes of their own, within
+    /// [`Limits::compile_time`] and [`Limits::compile_memory`]. Only for a program whose `main`
+    /// calls [`compile_worker`](super::compile_worker), for it is started for that purpose.
+    #[must_use]
+    pub fn compiling_apart(self) -> Self {
+        Self { compiler: self.compiler.apart(), ..self }
     }
 
     /// The limits of its plugins.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.shared.limits
     }
 
-    /// Makes a plugin of the bytes of a component: checks them, compiles them on other threads
-    /// (or finds them in the cache), and asks the plugin to describe itself.
+    /// Makes a plugin of the bytes of a component: checks them, compiles them (or finds them in the
+    /// cache), and asks the plugin to describe itself.
     pub async fn load(&self, bytes: Arc<[u8]>) -> Result<Plugin, LoadError> {
-        let limit = self.0.limits.component_bytes;
+        let limit = self.shared.limits.component_bytes;
         if bytes.len() > limit {
             return Err(LoadError::TooLarge { bytes: bytes.len(), limit });
         }
-        let engine = self.0.engine.clone();
-        let compiled = tokio::task::spawn_blocking(move || {
-            let imports = inspect::inspect(&bytes)?;
-            let started = Instant::now();
-            let component = Component::from_binary(&engine, &bytes)
-                .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-            Ok((Version::of(&bytes), imports, component, started.elapsed()))
+        let looked_at = bytes.clone();
+        let inspected = tokio::task::spawn_blocking(move || {
+            Ok((inspect::inspect(&looked_at)?, Version::of(&looked_at)))
         });
-        let (version, imports, component, compile_time) = compiled
+        let (imports, version) = inspected
             .await
-            .map_err(|error| LoadError::Compile(format!("the compiler gave up: {error}")))??;
+            .map_err(|error| LoadError::Compile(format!("it cannot be read: {error}")))??;
+        let started = Instant::now();
+        let component = self.compiler.component(version, bytes).await?;
+        let compile_time = started.elapsed();
         // A function of the right name but of another type is noticed here.
-        let pre = (self.0.linker.instantiate_pre(&component))
+        let pre = (self.shared.linker.instantiate_pre(&component))
             .and_then(ProjectionPre::new)
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
-        let description = instance::describe(&self.0, &pre, version).await?;
+        let description = instance::describe(&self.shared, &pre, version).await?;
         let description = describe::check(description)?;
-        let limits = Arc::new(self.0.limits.of(&description.name));
-        let (shared, upcasters) = (self.0.clone(), self.1.clone());
+        let limits = Arc::new(self.shared.limits.of(&description.name));
+        let (shared, upcasters) = (self.shared.clone(), self.upcasters.clone());
         Ok(Plugin { version, description, imports, compile_time, pre, limits, shared, upcasters })
     }
 }
 
-fn set_up(limits: &Limits, cache: Option<Cache>) -> wasmtime::Result<(Engine, Linker<State>)> {
-    let engine = Engine::new(&config(limits, cache.clone(), true)).or_else(|error| {
+fn set_up(limits: &Limits) -> wasmtime::Result<(Engine, Linker<State>)> {
+    let mut config = compiling();
+    config.max_wasm_stack(limits.stack_bytes).async_stack_size(limits.stack_bytes + HOST_STACK);
+    let mut pooled = config.clone();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(limits)));
+    let engine = Engine::new(&pooled).or_else(|error| {
         // Where address space is limited (ulimit -v), instances can still be made one by one.
         tracing::warn!(%error, "no room for a pool of plugin instances: they start slower");
-        Engine::new(&config(limits, cache, false))
+        Engine::new(&config)
     })?;
     let mut linker = Linker::new(&engine);
     wasi::add_to_linker(&mut linker)?;
@@ -108,25 +122,20 @@ fn set_up(limits: &Limits, cache: Option<Cache>) -> wasmtime::Result<(Engine, Li
     Ok((engine, linker))
 }
 
-fn plain(error: wasmtime::Error) -> anyhow::Error {
+pub(super) fn plain(error: wasmtime::Error) -> anyhow::Error {
     anyhow::Error::from_boxed(error.into_boxed_dyn_error())
 }
 
-fn config(limits: &Limits, cache: Option<Cache>, pool: bool) -> Config {
+/// All that the compiled code depends on: the same for who compiles and for who runs it.
+pub(super) fn compiling() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .max_wasm_stack(limits.stack_bytes)
-        .async_stack_size(limits.stack_bytes + HOST_STACK)
         .parallel_compilation(true)
         .memory_init_cow(true)
-        .cache(cache)
         // The same log gives the same tables, on whatever processor.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
-    if pool {
-        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(limits)));
-    }
     config
 }
 
@@ -146,19 +155,6 @@ fn pooling(limits: &Limits) -> PoolingAllocationConfig {
         .table_elements(limits.table_elements)
         .max_unused_warm_slots(instances);
     pool
-}
-
-/// Native code is read from there: nobody else may write, or even look.
-fn open_cache(dir: &Path) -> anyhow::Result<Cache> {
-    let open = || -> anyhow::Result<Cache> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // Fails where the folder is somebody else's.
-        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
-        let mut config = CacheConfig::new();
-        config.with_directory(dir.canonicalize()?);
-        Cache::new(config).map_err(plain)
-    };
-    open().with_context(|| format!("the cache of compiled plugins in {}", dir.display()))
 }
 
 /// One thread for all plugins. It ends with the engine.

@@ -65,7 +65,8 @@ pub fn stopped(state: &State, error: &wasmtime::Error) -> Failure {
     drop(lines);
     tracing::debug!(target: "plugin", error = ?error, "a plugin was stopped");
     let trapped = kind == FailureKind::Poison;
-    finish(state, Failure { trapped, ..Failure::new(kind, message) })
+    let costly = trapped || matches!(error.downcast_ref(), Some(Stop::SqlDeadline(_)));
+    finish(state, Failure { trapped, costly, ..Failure::new(kind, message) })
 }
 
 /// Why the engine stopped, in plain words.
@@ -91,7 +92,8 @@ fn explain(state: &State, error: &wasmtime::Error) -> (FailureKind, String) {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         // What waits for the database may wait for a lock, which says nothing of the event.
         let kind = match stop {
-            Stop::Lost | Stop::SqlDeadline(_) => FailureKind::Retry,
+            Stop::Lost | Stop::SqlDeadline(_) | Stop::LockDeadline(_) => FailureKind::Retry,
+            Stop::Full(_) => FailureKind::Fatal,
             _ => FailureKind::Poison,
         };
         return (kind, format!("the plugin {stop}"));
@@ -156,6 +158,7 @@ fn with_sql(state: &State, mut failure: Failure) -> Failure {
         if !quoted.is_empty() && !failure.message.contains(quoted) {
             failure.message.push_str(&format!("; in: {quoted}"));
         }
+        failure.costly |= error.kind == SqlErrorKind::Limit;
         failure.sqlstate = Some(error.sqlstate.clone()).filter(|state| !state.is_empty());
         failure.statement = Some(statement.clone()).filter(|statement| !statement.is_empty());
     }
@@ -164,6 +167,7 @@ fn with_sql(state: &State, mut failure: Failure) -> Failure {
         failure.kind = FailureKind::Retry;
         failure.index = None;
         failure.connection_lost = true;
+        failure.costly = false;
     }
     failure
 }

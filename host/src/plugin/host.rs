@@ -12,7 +12,7 @@ use super::limits::Limits;
 use super::lines::{Level, Lines};
 use super::session::{Session, limit_error};
 use super::wasi::World;
-use crate::sandbox::SqlError;
+use crate::sandbox::{BatchError, Full, SqlError};
 
 /// Entries of the table of WASI's streams and timers.
 const HANDLES: usize = 10_000;
@@ -23,9 +23,15 @@ pub enum Stop {
     /// The time for the batch is over.
     #[error("ran longer than its {}", humantime::format_duration(*.0))]
     Deadline(Duration),
-    /// The time for the batch ended while the database worked for it, or waited for a lock.
+    /// The time for the batch ended while the database worked for it.
     #[error("waited for the database beyond its {}", humantime::format_duration(*.0))]
     SqlDeadline(Duration),
+    /// The time for the batch ended while the database waited for a lock.
+    #[error("waited for a lock in the database beyond its {}", humantime::format_duration(*.0))]
+    LockDeadline(Duration),
+    /// Its tables have grown too large.
+    #[error(transparent)]
+    Full(Full),
     /// It called the host too often.
     #[error("called the host more than {0} times in a batch")]
     HostCalls(u64),
@@ -112,9 +118,12 @@ impl State {
         session.bytes = session.bytes.saturating_add(bytes);
         let limits = &self.limits;
         let exceeded = if session.statements > limits.statements {
-            format!("a batch may run {} statements", limits.statements)
+            format!("a batch may run {} statements (`limits.statements`)", limits.statements)
         } else if session.bytes > limits.parameter_bytes {
-            format!("a batch may bring {} bytes of parameters", limits.parameter_bytes)
+            format!(
+                "a batch may bring {} bytes of parameters (`limits.parameter_bytes`)",
+                limits.parameter_bytes
+            )
         } else {
             return Ok(Ok(session));
         };
@@ -123,6 +132,10 @@ impl State {
         session.note(text, &error);
         Ok(Err(error))
     }
+}
+
+fn too_many_rows(most: u64) -> SqlError {
+    limit_error(format!("a batch may write {most} rows (`limits.rows_written`)"))
 }
 
 impl types::Host for State {}
@@ -136,7 +149,7 @@ impl sql::HostTx for State {
         params: Vec<sql::Value>,
     ) -> wasmtime::Result<Result<u64, sql::SqlError>> {
         let bytes = statement.len() + params.iter().map(bindings::size).sum::<usize>();
-        let (deadline, time) = (self.deadline, self.time);
+        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
         let session = match self.begin_sql(1, bytes, &statement)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(error.into())),
@@ -146,7 +159,12 @@ impl sql::HostTx for State {
         let params = bindings::convert(params);
         let work = sql.execute(&mut tx, &statement, params);
         let ended = session.until(deadline, pid, work).await;
-        let result = session.take_back(tx, ended, time)?;
+        let mut result = session.take_back(tx, ended, time)?;
+        if let Ok(rows) = result
+            && !session.wrote(rows, most)
+        {
+            result = Err(too_many_rows(most));
+        }
         Ok(result.map_err(|error| {
             session.fail(&statement, &error);
             error.into()
@@ -191,7 +209,7 @@ impl sql::HostTx for State {
             let index = indexes.get(call as usize).copied().unwrap_or_default();
             statements.get(index as usize).map_or("", String::as_str)
         };
-        let (deadline, time) = (self.deadline, self.time);
+        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
         let session = match self.begin_sql(calls.len(), bytes, text(0))? {
             Ok(session) => session,
             Err(error) => return Ok(Err(sql::BatchError { call: 0, error: error.into() })),
@@ -201,7 +219,11 @@ impl sql::HostTx for State {
         let calls = bindings::convert(calls);
         let work = sql.execute_batch(&mut tx, &statements, calls);
         let ended = session.until(deadline, pid, work).await;
-        let result = session.take_back(tx, ended, time)?;
+        let mut result = session.take_back(tx, ended, time)?;
+        let over = result.iter().flatten().position(|rows| !session.wrote(*rows, most));
+        if let Some(call) = over {
+            result = Err(BatchError { call: call as u32, error: too_many_rows(most) });
+        }
         Ok(result.map_err(|failed| {
             session.fail(text(failed.call), &failed.error);
             sql::BatchError { call: failed.call, error: failed.error.into() }

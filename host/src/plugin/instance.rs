@@ -106,6 +106,7 @@ impl Plugin {
             tx: Some(tx),
             sql: sql.clone(),
             statements: 0,
+            rows_written: 0,
             bytes: 0,
             time: Duration::ZERO,
             trouble: None,

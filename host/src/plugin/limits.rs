@@ -18,6 +18,11 @@ const MIB: usize = 1024 * KIB;
 pub struct Limits {
     /// Size of a component, in bytes. Python takes 18 MB.
     pub component_bytes: usize,
+    /// Time for compiling a component, where that is done in a process of its own.
+    #[serde(deserialize_with = "duration")]
+    pub compile_time: Duration,
+    /// Memory of that process, in bytes; 4 MB of Rust take some 50 MB, Python takes 300.
+    pub compile_memory: usize,
     /// Linear memory of an instance, all its memories together, in bytes. More is refused as a
     /// machine would: `memory.grow` answers -1.
     pub memory_bytes: usize,
@@ -37,6 +42,9 @@ pub struct Limits {
     pub host_calls: u64,
     /// Statements in a batch; each call of an `execute-batch` is one.
     pub statements: u64,
+    /// Rows that the statements of a batch may write, as `execute` tells them; what one statement writes
+    /// beside that (in a `WITH`, by ON DELETE CASCADE) is not counted.
+    pub rows_written: u64,
     /// Bytes of statements and parameters in a batch. One call may bring in as much.
     pub parameter_bytes: usize,
     /// Lines that a batch may log; what it prints is counted, too.
@@ -63,6 +71,8 @@ pub struct PluginLimits {
     pub host_calls: Option<u64>,
     /// See [`Limits::statements`].
     pub statements: Option<u64>,
+    /// See [`Limits::rows_written`].
+    pub rows_written: Option<u64>,
     /// See [`Limits::parameter_bytes`].
     pub parameter_bytes: Option<usize>,
     /// See [`Limits::log_lines`].
@@ -86,6 +96,7 @@ impl Limits {
         limits.batch = own.batch.unwrap_or(limits.batch);
         limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
         limits.statements = own.statements.unwrap_or(limits.statements);
+        limits.rows_written = own.rows_written.unwrap_or(limits.rows_written);
         limits.log_lines = own.log_lines.unwrap_or(limits.log_lines);
         limits
     }
@@ -115,6 +126,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 64 * MIB,
+            compile_time: Duration::from_secs(120),
+            compile_memory: 2048 * MIB,
             memory_bytes: 256 * MIB,
             table_elements: 100_000,
             stack_bytes: 512 * KIB,
@@ -123,6 +136,7 @@ impl Default for Limits {
             describe: Duration::from_secs(2),
             host_calls: 100_000,
             statements: 100_000,
+            rows_written: 1_000_000,
             parameter_bytes: 64 * MIB,
             log_lines: 1000,
             log_line_bytes: 4 * KIB,
@@ -161,6 +175,8 @@ mod tests {
         let limits = parse("{}").unwrap();
         assert_eq!(limits, Limits::default());
         assert_eq!(limits.component_bytes, 67_108_864);
+        assert_eq!(limits.compile_time, Duration::from_secs(120));
+        assert_eq!(limits.compile_memory, 2_147_483_648);
         assert_eq!(limits.memory_bytes, 268_435_456);
         assert_eq!(limits.stack_bytes, 524_288);
         assert_eq!(limits.batch, Duration::from_secs(10));
@@ -180,7 +196,7 @@ mod tests {
     #[test]
     fn a_plugin_can_have_limits_of_its_own_within_what_the_pool_has_room_for() {
         let limits = parse(
-            r#"{"batch": "5s", "plugin": {"slow": {"batch": "1m", "statements": 7},
+            r#"{"batch": "5s", "plugin": {"slow": {"batch": "1m", "statements": 7, "rows_written": 8},
                                           "small": {"memory_bytes": 1048576}}}"#,
         )
         .unwrap();
@@ -188,6 +204,7 @@ mod tests {
         let (slow, small, other) = (limits.of("slow"), limits.of("small"), limits.of("other"));
         assert_eq!((slow.batch, slow.statements), (Duration::from_secs(60), 7));
         assert_eq!((small.batch, small.memory_bytes), (Duration::from_secs(5), 1 << 20));
+        assert_eq!((slow.rows_written, small.rows_written), (8, 1_000_000));
         assert_eq!(slow.memory_bytes, Limits::default().memory_bytes);
         assert_eq!(other, Limits { batch: Duration::from_secs(5), ..Limits::default() });
         assert!(

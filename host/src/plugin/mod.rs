@@ -4,6 +4,7 @@
 //! checkpoints, or of which plugin runs where.
 
 mod bindings;
+mod compile;
 mod deployments;
 mod describe;
 mod engine;
@@ -23,6 +24,9 @@ mod version;
 mod wasi;
 mod watch;
 
+use std::time::Duration;
+
+pub use compile::compile_worker;
 pub use deployments::{
     Action, Deployment, KnownVersion, Origin, VersionState, deployments, remove, versions,
 };
@@ -76,6 +80,24 @@ pub enum LoadError {
     /// It is not valid, or uses a feature that the engine does not have.
     #[error("the plugin does not compile: {0}")]
     Compile(String),
+    /// Compiling it takes longer than the limit `compile_time`.
+    #[error(
+        "the plugin takes more than {limit:?} to compile, and the compiler was stopped: make it \
+         smaller, or raise `limits.compile_time`"
+    )]
+    CompileTime {
+        /// The limit.
+        limit: Duration,
+    },
+    /// Compiling it takes more memory than the limit `compile_memory`.
+    #[error(
+        "the plugin takes more than {limit} bytes of memory to compile, and the compiler was \
+         stopped: make it smaller, or raise `limits.compile_memory`"
+    )]
+    CompileMemory {
+        /// The limit, in bytes.
+        limit: usize,
+    },
     /// It did not return a description.
     #[error("the plugin did not describe itself: {0}")]
     Describe(String),

@@ -34,6 +34,8 @@ pub struct Session {
     pub sql: Arc<PluginSql>,
     /// Statements so far.
     pub statements: u64,
+    /// Rows that they wrote.
+    pub rows_written: u64,
     /// Bytes of statements and parameters so far.
     pub bytes: usize,
     /// Time in SQL so far.
@@ -49,6 +51,12 @@ impl Session {
             let statement = cut(statement.trim(), STATEMENT_BYTES).to_owned();
             self.trouble = Some(Trouble { statement, error: error.clone() });
         }
+    }
+
+    /// Counts rows that were written. Answers whether that is still within `most`.
+    pub fn wrote(&mut self, rows: u64, most: u64) -> bool {
+        self.rows_written = self.rows_written.saturating_add(rows);
+        self.rows_written <= most
     }
 
     /// Whether the connection is gone.
@@ -70,16 +78,23 @@ impl Session {
         ended
     }
 
-    /// Checks what was deferred to the end of the transaction.
+    /// Checks what was deferred to the end of the transaction, and the room that it takes.
     pub async fn settle(&mut self, deadline: Instant, time: Duration) -> Result<(), Stop> {
         let Some(mut tx) = self.tx.take() else { return Err(Stop::Lost) };
         let (sql, pid) = (self.sql.clone(), tx.backend_pid());
-        let ended = self.until(deadline, pid, sql.settle(&mut tx)).await;
-        let result = self.take_back(tx, ended, time)?;
-        if let Err(error) = result {
-            self.fail("(at the end of the batch, constraints that are deferred)", &error);
+        let work = async {
+            sql.settle(&mut tx).await?;
+            sql.check_room(&mut tx).await
+        };
+        let ended = self.until(deadline, pid, work).await;
+        match self.take_back(tx, ended, time)? {
+            Ok(None) => Ok(()),
+            Ok(Some(full)) => Err(Stop::Full(full)),
+            Err(error) => {
+                self.fail("(at the end of the batch, constraints that are deferred)", &error);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Takes the transaction back where it can be used again.
@@ -89,10 +104,10 @@ impl Session {
                 self.tx = Some(tx);
                 Ok(done)
             }
-            Ended::Late => {
+            Ended::Late { locked } => {
                 tx.doom();
                 self.tx = Some(tx);
-                Err(Stop::SqlDeadline(time))
+                Err(if locked { Stop::LockDeadline(time) } else { Stop::SqlDeadline(time) })
             }
             Ended::Abandoned => Err(Stop::SqlDeadline(time)),
         }
@@ -120,13 +135,14 @@ async fn until<T>(
         return Ended::InTime(done);
     }
     let cancel = async {
-        if let Err(error) = db::cancel(control, pid).await {
+        db::cancel(control, pid).await.unwrap_or_else(|error| {
             tracing::warn!(pid, %error, "could not cancel a statement of a plugin");
-        }
+            false
+        })
     };
     // Both: a cancel request still on its way would hit the next user of the connection.
     match tokio::time::timeout(CANCEL_GRACE, async { tokio::join!(&mut work, cancel) }).await {
-        Ok(_) => Ended::Late,
+        Ok((_, locked)) => Ended::Late { locked },
         Err(_) => Ended::Abandoned,
     }
 }
@@ -136,7 +152,10 @@ pub enum Ended<T> {
     /// With its result.
     InTime(T),
     /// After the deadline; the connection is in order.
-    Late,
+    Late {
+        /// It waited for somebody else's lock, so how long it took was not its own doing.
+        locked: bool,
+    },
     /// Not at all: the connection can't be used again.
     Abandoned,
 }
@@ -179,7 +198,7 @@ mod tests {
         let deadline = started + Duration::from_millis(100);
         let sleep = tx.conn().execute("SELECT pg_catalog.pg_sleep(60)");
         let ended = until(deadline, &pool, pid, sleep).await;
-        assert!(matches!(ended, Ended::Late));
+        assert!(matches!(ended, Ended::Late { locked: false }));
         tx.rollback().await.unwrap();
     }
 

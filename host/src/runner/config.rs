@@ -53,9 +53,11 @@ impl RunnerConfig {
             ("runner.partitions.ahead", self.partitions.ahead.into(), 1),
             ("runner.catch_up.batch", catch_up.batch, 1),
             ("runner.catch_up.max_attempts", catch_up.max_attempts.into(), 1),
+            ("runner.catch_up.stop_after", catch_up.stop_after.into(), 1),
             ("runner.async.batch", queue.batch, 1),
             ("runner.async.max_attempts", queue.max_attempts.into(), 1),
             ("runner.async.max_retries", queue.max_retries.into(), 1),
+            ("runner.async.stop_after", queue.stop_after.into(), 1),
         ] {
             anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
         }
@@ -102,6 +104,9 @@ pub struct CatchUpConfig {
     pub batch_time: Duration,
     /// Attempts at an event that fails alone before the projection stops, or sets it aside.
     pub max_attempts: u32,
+    /// So often in a row the plugin may be stopped (by a trap, its time, or a limit) before the projection
+    /// stops, whatever its events and settings are.
+    pub stop_after: u32,
     /// The delay between attempts.
     pub backoff: Backoff,
 }
@@ -112,6 +117,7 @@ impl Default for CatchUpConfig {
             batch: 2000,
             batch_time: Duration::from_millis(250),
             max_attempts: 3,
+            stop_after: 20,
             backoff: Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) },
         }
     }
@@ -144,6 +150,8 @@ pub struct AsyncConfig {
     /// The same for an event that fails for reasons which can pass: locks, races, time-outs, and what
     /// the plugin calls `retry`.
     pub max_retries: i32,
+    /// See [`CatchUpConfig::stop_after`].
+    pub stop_after: u32,
     /// The delay between attempts.
     pub backoff: Backoff,
     /// After this time the claim of another program's worker counts as dead.
@@ -169,6 +177,7 @@ impl Default for AsyncConfig {
             transaction_mode: TransactionMode::Batch,
             max_attempts: 8,
             max_retries: 50,
+            stop_after: 20,
             backoff: Backoff { base: Duration::from_millis(250), cap: Duration::from_secs(300) },
             foreign_lease: Duration::from_secs(60),
         }

@@ -45,6 +45,9 @@ pub struct HostConfig {
     pub topics: BTreeMap<String, String>,
     /// Where compiled plugins are kept; without it each start compiles anew.
     pub cache_dir: Option<PathBuf>,
+    /// Plugins are compiled in processes of their own, see
+    /// [`Runtime::compiling_apart`](crate::plugin::Runtime::compiling_apart).
+    pub compile_apart: bool,
     /// Connections for appends and runners, at most.
     pub max_connections: u32,
     /// Appends that arrive together share transactions, see
@@ -69,6 +72,7 @@ impl Default for HostConfig {
             projections: HashMap::new(),
             topics: BTreeMap::new(),
             cache_dir: None,
+            compile_apart: false,
             max_connections: 20,
             group_commit: true,
             append_timeout: APPEND_TIMEOUT,
@@ -89,9 +93,10 @@ impl HostConfig {
     /// # Errors
     /// When the folder of compiled plugins can't be used.
     pub fn runtime(&self) -> anyhow::Result<Runtime> {
-        Runtime::new(self.cache_dir.clone(), self.limits.clone())
-            .map(|runtime| runtime.with_upcasters(self.upcasters.clone()))
-            .context("the WebAssembly engine cannot be set up")
+        let runtime = Runtime::new(self.cache_dir.clone(), self.limits.clone())
+            .context("the WebAssembly engine cannot be set up")?
+            .with_upcasters(self.upcasters.clone());
+        Ok(if self.compile_apart { runtime.compiling_apart() } else { runtime })
     }
 }
 

@@ -2,6 +2,7 @@
 //! async from the outbox.
 
 mod backfill;
+mod breaker;
 mod catch_up;
 mod check;
 mod config;

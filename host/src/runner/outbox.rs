@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, deliver};
@@ -42,6 +43,7 @@ pub(super) struct OutboxWorker {
     /// Told when a retry was added, or can have got something that it waited for.
     pub retries: watch::Sender<u64>,
     pub contention: Arc<Contention>,
+    pub breaker: Arc<Breaker>,
     pub config: AsyncConfig,
     pub poll: Duration,
     pub stop: CancellationToken,
@@ -166,9 +168,11 @@ impl OutboxWorker {
                 continue;
             }
             ordered |= registered.settings.stream_order;
-            // A projection that costs the connection again and again must not cost the others theirs.
+            // A projection that costs the connection again and again, or all of its time, must not cost the
+            // others theirs.
             let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
-            let usable = active.filter(|_| registered.runs() && !costly);
+            let usable = active
+                .filter(|active| registered.runs() && !costly && !self.breaker.is_failing(active));
             let (back, aside) = match usable {
                 _ if registered.backfilling => {
                     if !store::share_backfill(tx.conn(), &registered.name).await? {
@@ -249,6 +253,8 @@ impl OutboxWorker {
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;
+        let mut fatal =
+            self.breaker.delivered(active, events.len(), &delivery, self.config.stop_after);
         aside.extend(delivery.failed.iter().map(|(index, failure)| {
             log_failure(active, &events[*index], 1, failure);
             Aside {
@@ -259,10 +265,11 @@ impl OutboxWorker {
         }));
         let behind = delivery.behind.iter().map(|index| wanted[*index]);
         aside.extend(behind.map(|row| Aside { held: true, ..waiting(row, None) }));
-        let mut fatal = None;
         if let Some((left, failure)) = delivery.left {
             aside.extend(left.iter().map(|index| waiting(wanted[*index], Some(&failure.message))));
-            fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
+            if failure.kind == FailureKind::Fatal {
+                fatal = Some(failure);
+            }
         }
         Ok(Delivered { tx: delivery.tx, aside, fatal })
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, cause, deliver};
@@ -34,6 +35,7 @@ pub(super) struct Beside {
     /// The label of an aggregate's events in the outbox.
     pub topics: BTreeMap<String, String>,
     pub contention: Arc<Contention>,
+    pub breaker: Arc<Breaker>,
     pub stop: CancellationToken,
 }
 
@@ -156,6 +158,8 @@ impl Beside {
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;
+        let mut fatal =
+            self.breaker.delivered(active, events.len(), &delivery, self.config.stop_after);
         let mut tx = delivery.tx;
         for (index, failure) in &delivery.failed {
             let event = &events[*index];
@@ -166,12 +170,13 @@ impl Beside {
             self.failed(&mut tx, active, wanted[*index], failure).await?;
         }
         open.extend(delivery.behind.iter().map(|index| events[*index].position));
-        let mut fatal = None;
         match delivery.left {
             Some((left, failure)) => {
                 open.extend(left.iter().map(|index| events[*index].position));
                 pace.batch = 1;
-                fatal = (failure.kind == FailureKind::Fatal).then_some(failure);
+                if failure.kind == FailureKind::Fatal {
+                    fatal = Some(failure);
+                }
             }
             None => pace.batch = (pace.batch * 2).min(BATCH),
         }

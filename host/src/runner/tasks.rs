@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Breaker;
 use super::catch_up::CatchUp;
 use super::config::RunnerConfig;
 use super::contention::Contention;
@@ -96,10 +97,11 @@ impl Host {
         });
 
         let contention = Arc::new(Contention::default());
-        self.start_retries(supervisor, &shared, &contention, stop);
+        let breaker = Arc::new(Breaker::default());
+        self.start_retries(supervisor, &shared, (&contention, &breaker), stop);
         for worker in 0..self.config.runner.r#async.workers {
             let (host, shared, token) = (self.parts(), shared.clone(), stop.clone());
-            let contention = contention.clone();
+            let (contention, breaker) = (contention.clone(), breaker.clone());
             supervisor.start(format!("outbox {worker}"), move || {
                 OutboxWorker {
                     store: host.store.clone(),
@@ -107,6 +109,7 @@ impl Host {
                     hints: shared.hints.subscribe(),
                     retries: shared.retries.clone(),
                     contention: contention.clone(),
+                    breaker: breaker.clone(),
                     config: host.runner.r#async.clone(),
                     poll: host.runner.poll,
                     stop: token.clone(),
@@ -122,7 +125,7 @@ impl Host {
         &self,
         supervisor: &mut Supervisor,
         shared: &Shared,
-        contention: &Arc<Contention>,
+        (contention, breaker): (&Arc<Contention>, &Arc<Breaker>),
         stop: &CancellationToken,
     ) {
         let beside = Arc::new(Beside {
@@ -131,6 +134,7 @@ impl Host {
             config: self.config.runner.r#async.clone(),
             topics: self.config.topics.clone(),
             contention: contention.clone(),
+            breaker: breaker.clone(),
             stop: stop.clone(),
         });
         let lanes = (self.config.max_connections as usize / 5).clamp(1, RETRY_LANES);

@@ -10,6 +10,7 @@ use super::batch;
 use super::convert::{arguments, column_sql, read, single_args, too_large_sql};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
+use super::room::{Full, Room};
 use super::statement::Prepared;
 use super::value::Value;
 use super::{SandboxConfig, policy};
@@ -60,6 +61,7 @@ pub struct PluginSql {
     /// The version whose statements these are; none for a plugin as such.
     pub(super) version: Option<String>,
     deferred: Vec<String>,
+    room: Room,
     statements: RwLock<HashMap<String, Arc<Prepared>>>,
 }
 
@@ -69,11 +71,13 @@ impl PluginSql {
         &self.control
     }
 
-    /// Loads the statements that are known.
+    /// Loads the statements that are known. `live` names the plugin's own tables, of which these may be
+    /// the shadow.
     pub(super) async fn load(
         control: PgPool,
         config: SandboxConfig,
         names: Names,
+        live: &Names,
         version: Option<String>,
     ) -> Result<Self, SqlError> {
         let rows = sqlx::query(
@@ -104,7 +108,10 @@ impl PluginSql {
         .bind(&names.schema)
         .fetch_all(&control)
         .await?;
-        Ok(Self { control, config, names, version, deferred, statements: RwLock::new(statements) })
+        let schemas = [live.clone(), live.shadow(), live.old()].map(|names| names.schema);
+        let room = Room::new(config.schema_bytes, &names.plugin, schemas.into());
+        let statements = RwLock::new(statements);
+        Ok(Self { control, config, names, version, deferred, room, statements })
     }
 
     /// Runs a statement and tells how many rows it wrote or, where it returns rows, how many it
@@ -117,7 +124,7 @@ impl PluginSql {
     ) -> Result<u64, SqlError> {
         guard(tx)?;
         let done = self.try_execute(tx, statement, &params).await;
-        done.map_err(|error| self.doom(tx, statement, error))
+        done.inspect(|rows| self.room.wrote(*rows)).map_err(|error| self.doom(tx, statement, error))
     }
 
     /// Runs a statement and returns its rows; none where it returns none. An error dooms the
@@ -144,7 +151,10 @@ impl PluginSql {
     ) -> Result<Vec<u64>, BatchError> {
         guard(tx).map_err(|error| BatchError { call: 0, error })?;
         match self.try_batch(tx, statements, &calls).await {
-            Ok(counts) => Ok(counts),
+            Ok(counts) => {
+                self.room.wrote(counts.iter().sum());
+                Ok(counts)
+            }
             Err(BatchError { call, error }) => {
                 let text = calls
                     .get(call as usize)
@@ -174,6 +184,13 @@ impl PluginSql {
     /// Has a statement judged and added to those of the version, without running it.
     pub async fn admit(&self, statement: &str) -> Result<(), SqlError> {
         self.prepared(statement).await.map(drop)
+    }
+
+    /// Whether the plugin's tables have grown beyond their limit, this transaction's rows included.
+    /// Looks now and then only.
+    pub async fn check_room(&self, tx: &mut Tx) -> Result<Option<Full>, SqlError> {
+        guard(tx)?;
+        self.room.check(tx).await.map_err(|error| self.doom(tx, "", error.into()))
     }
 
     /// The statements that are known, sorted by their text.

@@ -19,6 +19,11 @@ pub struct SandboxConfig {
     pub max_rows: usize,
     /// Bytes that one query may return, in PostgreSQL's binary form.
     pub max_result_bytes: usize,
+    /// Bytes that a plugin's tables may take with their indexes, those of a rebuild included. Looked at
+    /// every ten seconds or 100,000 rows. Beyond it the projection stops; none: no limit.
+    pub schema_bytes: Option<u64>,
+    /// Tables, partitions, indexes, sequences and views that a plugin may have.
+    pub max_relations: usize,
     /// Stands in front of a plugin's name in the name of its schema.
     pub schema_prefix: String,
     /// Versions use no statement that was not known when they became active.
@@ -47,6 +52,10 @@ pub struct SqlLimits {
     pub max_result_bytes: Option<usize>,
     /// See [`SandboxConfig::strict`].
     pub strict: Option<bool>,
+    /// See [`SandboxConfig::schema_bytes`].
+    pub schema_bytes: Option<u64>,
+    /// See [`SandboxConfig::max_relations`].
+    pub max_relations: Option<usize>,
 }
 
 impl Default for SandboxConfig {
@@ -56,6 +65,8 @@ impl Default for SandboxConfig {
             max_statement_bytes: 64 << 10,
             max_rows: 10_000,
             max_result_bytes: 16 << 20,
+            schema_bytes: None,
+            max_relations: 500,
             schema_prefix: String::new(),
             strict: false,
             allow_superuser: false,
@@ -87,6 +98,8 @@ impl SandboxConfig {
         set(&mut config.max_rows, own.max_rows);
         set(&mut config.max_result_bytes, own.max_result_bytes);
         config.strict = own.strict.unwrap_or(config.strict);
+        set(&mut config.max_relations, own.max_relations);
+        config.schema_bytes = own.schema_bytes.or(config.schema_bytes);
         config
     }
 }
@@ -101,17 +114,22 @@ mod tests {
         assert_eq!(config, SandboxConfig::default());
         assert_eq!((config.max_statements, config.max_statement_bytes), (200, 65_536));
         assert_eq!((config.max_rows, config.max_result_bytes), (10_000, 16_777_216));
+        assert_eq!((config.schema_bytes, config.max_relations), (None, 500));
         assert_eq!(config.migration_timeout, Duration::from_secs(600));
         assert!(!config.strict && !config.allow_superuser);
     }
 
     #[test]
     fn a_plugin_can_have_limits_of_its_own() {
-        let json = r#"{"max_rows": 5, "strict": true,
-                       "plugin": {"wide": {"max_rows": 50, "strict": false}}}"#;
+        let json = r#"{"max_rows": 5, "strict": true, "schema_bytes": 7,
+                       "plugin": {"wide": {"max_rows": 50, "strict": false, "schema_bytes": 9}}}"#;
         let config: SandboxConfig = serde_json::from_str(json).unwrap();
         assert!(config.of("other").strict && !config.of("wide").strict);
         assert_eq!((config.of("wide").max_rows, config.of("other").max_rows), (50, 5));
+        assert_eq!(
+            (config.of("wide").schema_bytes, config.of("other").schema_bytes),
+            (Some(9), Some(7))
+        );
         assert_eq!(config.of("wide").max_statements, 200);
         let wrong = r#"{"plugin": {"p": {"schema_prefix": "x"}}}"#;
         assert!(serde_json::from_str::<SandboxConfig>(wrong).is_err());

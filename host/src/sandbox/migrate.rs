@@ -15,12 +15,13 @@ use crate::projection::{Description, Migration};
 pub type MigrationReport = Vec<(u32, String)>;
 
 /// Makes the plugin's schema ready for this version of it, in one transaction. `active` is the version
-/// that uses it meanwhile: its statements must stay right.
+/// that uses it meanwhile: its statements must stay right. The schema may hold so many `relations`.
 pub(super) async fn prepare(
     conn: &mut PgConnection,
     names: &Names,
     description: &Description,
     active: Option<&str>,
+    relations: usize,
 ) -> Result<MigrationReport, SandboxError> {
     let context = "applying the migrations of a plugin";
     for (expected, migration) in (1..).zip(&description.migrations) {
@@ -40,7 +41,7 @@ pub(super) async fn prepare(
         let used = drop_functions(&mut tx, names, active).await.map_err(while_doing(context))?;
         let borrowed = borrowers::release(&mut tx, names).await.map_err(while_doing(context))?;
         let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
-        let steps = Steps { names, runner: &runner, limits: LIMITS, known: &[] };
+        let steps = Steps { names, runner: &runner, limits: LIMITS, relations, known: &[] };
         for migration in missing {
             apply(&mut tx, &steps, migration).await?;
         }
@@ -76,6 +77,13 @@ async fn mend(
 /// How long one statement may take, and how soon the server notices that its host is gone.
 pub(super) const LIMITS: &str = "SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '10s'; \
                       SET LOCAL client_connection_check_interval = '5s'";
+
+/// Locks that one relation costs a migration: its own, those of what is too large for its rows and of
+/// the index of that, and a part of the catalogue's.
+const LOCKS: i64 = 3;
+
+/// Locks of a migration that makes nothing: those of the catalogue and of the host's tables.
+const OTHER_LOCKS: i64 = 300;
 
 /// The migrations that this database has not seen. The others must not have changed.
 pub(super) async fn missing<'a>(
@@ -218,6 +226,8 @@ pub(super) struct Steps<'a> {
     pub runner: &'a str,
     /// Sets the limits on time.
     pub limits: &'a str,
+    /// Tables, partitions, indexes, sequences and views that may be in the schema.
+    pub relations: usize,
     /// Forbidden objects that were there before, and are not the migration's doing.
     pub known: &'a [(String, String)],
 }
@@ -256,6 +266,10 @@ pub(super) async fn apply(
             .execute(&mut *conn)
             .await
             .map_err(failed)?;
+        let crowd = crowd(conn, steps).await.map_err(while_doing("counting a plugin's tables"))?;
+        if let Some(reason) = crowd {
+            return Err(refused(Some(piece.text), reason));
+        }
     }
     inspect(conn, steps).await.map_err(|e| match e {
         Verdict::Denied(reason) => refused(None, reason),
@@ -275,6 +289,31 @@ pub(super) async fn apply(
     .await
     .map(drop)
     .map_err(while_doing("recording a migration"))
+}
+
+/// Why there are too many relations, if there are. A statement locks every partition of a table with its
+/// indexes, and a migration all that it makes or drops, in one table of locks that the whole server shares.
+async fn crowd(conn: &mut PgConnection, steps: &Steps<'_>) -> sqlx::Result<Option<String>> {
+    let (relations, locks): (i64, i64) = sqlx::query_as(include_str!("sql/relations.sql"))
+        .bind(&steps.names.schema)
+        .fetch_one(conn)
+        .await?;
+    let most = i64::try_from(steps.relations).unwrap_or(i64::MAX);
+    let most_locks = most.saturating_mul(LOCKS).saturating_add(OTHER_LOCKS);
+    Ok(if relations > most {
+        Some(format!(
+            "with it the schema has more than {most} tables, partitions, indexes, sequences and views; \
+             raise `sandbox.max_relations` (each may cost a lock of the server, see \
+             max_locks_per_transaction)"
+        ))
+    } else if locks > most_locks {
+        Some(format!(
+            "with it the migrations hold more than {most_locks} locks of the server; do it in several \
+             deploys, or raise `sandbox.max_relations`"
+        ))
+    } else {
+        None
+    })
 }
 
 /// Looks at the whole schema: no objects of a forbidden kind, nothing outside, and only such

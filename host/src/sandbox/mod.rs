@@ -26,6 +26,7 @@ mod policy;
 mod read;
 mod rights;
 mod roles;
+mod room;
 mod scratch;
 mod shadow;
 mod split;
@@ -49,6 +50,7 @@ pub use grant::{Given, Grant, GrantKind};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow};
+pub use room::Full;
 pub use value::Value;
 
 /// The sandbox of a host, for all plugins.
@@ -121,7 +123,8 @@ impl Sandbox {
             .fetch_one(&mut conn)
             .await
             .map_err(while_doing("connecting"))?;
-        let run = migrate::prepare(&mut conn, names, description, active);
+        let most = self.config.of(&names.plugin).max_relations;
+        let run = migrate::prepare(&mut conn, names, description, active, most);
         let done = tokio::time::timeout(self.config.migration_timeout, run).await;
         match done {
             Ok(done) => {
@@ -176,7 +179,8 @@ impl Sandbox {
     ) -> Result<Arc<PluginSql>, SandboxError> {
         self.refuse_superuser().await?;
         let (control, config) = (self.control.clone(), self.config.of(&names.plugin));
-        Ok(Arc::new(PluginSql::load(control, config, names, version).await?))
+        let live = self.names(&names.plugin).await?;
+        Ok(Arc::new(PluginSql::load(control, config, names, &live, version).await?))
     }
 
     /// No plugin runs where what got past both walls could do anything.

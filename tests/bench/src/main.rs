@@ -17,6 +17,7 @@ mod inline;
 mod latency;
 mod limit;
 mod native;
+mod neighbours;
 mod place;
 mod plugin;
 mod process;
@@ -83,6 +84,8 @@ enum Line {
     Growth,
     /// Projections that have nothing to do
     Idle,
+    /// Beside a projection that uses up all that it may, again and again
+    Neighbours,
 }
 
 /// What every line is given.
@@ -121,6 +124,7 @@ impl Bench {
             Line::Emmett => emmett::measure(self).await,
             Line::Growth => growth::measure(self).await,
             Line::Idle => idle::measure(self).await,
+            Line::Neighbours => neighbours::measure(self).await,
         }
     }
 }

@@ -33,6 +33,9 @@ use turns::Turns;
 const CONTENDED: Duration = Duration::from_millis(50);
 /// Tenants whose batches may be on their way at the same time, at most.
 const LANES: usize = 4;
+/// So much later than the host, the server ends a statement by itself: the host is to see first whether it waits
+/// for a lock.
+const LATER: Duration = Duration::from_secs(2);
 
 /// Runs one shard of one projection until cancelled.
 pub(super) struct CatchUp {

@@ -6,6 +6,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, OnPoison};
 use crate::projection::{Failure, FailureKind};
+use crate::runner::breaker::broken;
 use crate::runner::deliver::cause;
 use crate::runner::fallback;
 use crate::store::{self, Place, StoreError};
@@ -46,17 +47,22 @@ impl CatchUp {
                     events = events.len(), ?delay, error = failure.message,
                     "a batch failed and is tried again");
             }
-            Verdict::Stop => {
+            verdict @ (Verdict::Stop | Verdict::Broken(_)) => {
                 let event = &events[failure.index.unwrap_or(0).min(events.len() - 1)];
-                let aside = active.settings.on_poison == OnPoison::SetAside
+                let aside = verdict == Verdict::Stop
+                    && active.settings.on_poison == OnPoison::SetAside
                     && failure.kind != FailureKind::Fatal
                     && events.len() == 1;
                 if aside {
                     return self.set_aside(active, place, state, event, &failure).await;
                 }
+                let why = match verdict {
+                    Verdict::Broken(times) => broken(times, &failure.message),
+                    _ => failure.message,
+                };
                 let error = format!(
-                    "stopped at {} (position {}, version {} of {}): {}",
-                    event.event_type, event.position, event.version, event.stream, failure.message
+                    "stopped at {} (position {}, version {} of {}): {why}",
+                    event.event_type, event.position, event.version, event.stream
                 );
                 tracing::error!(projection = self.name, %version, tenant, error,
                     "the projection has stopped; deploy a version that handles this event, or \

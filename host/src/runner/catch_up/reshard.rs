@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::step::{Batch, Handled};
 use super::tenant::Tenant;
-use super::{CatchUp, Step};
+use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::Shard;
 use crate::plugin::Active;
@@ -40,7 +40,8 @@ impl CatchUp {
             state.interrupted(WAIT);
             return Ok(Step::Idle);
         }
-        let begin = Tx::begin(self.store.pool(), active.plugin.limits().batch);
+        let begin =
+            Tx::begin(self.store.pool(), active.plugin.limits().batch.saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked = store::lock_layout(tx.conn(), &self.name, tenant, active.generation).await?;
         let Some(layout) = locked else {

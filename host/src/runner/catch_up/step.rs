@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::ahead::Ahead;
 use super::tenant::{Tenant, Watch};
-use super::{CatchUp, Step};
+use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
 use crate::plugin::Active;
@@ -82,7 +82,7 @@ impl CatchUp {
             return Ok(Step::Idle);
         }
         let place = self.place(tenant, layout);
-        let begin = Tx::begin(pool, active.plugin.limits().batch);
+        let begin = Tx::begin(pool, active.plugin.limits().batch.saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked = store::lock_checkpoint(tx.conn(), &place, active.generation).await?;
         let Some(position) = locked else {

@@ -50,6 +50,8 @@ pub(super) struct Tenant {
     poisons: u32,
     retries: u32,
     losses: u32,
+    /// Failures in a row that cost as much as they may, over all events.
+    costly: u32,
     /// Not before this.
     not_before: Option<Instant>,
 }
@@ -61,8 +63,10 @@ pub(super) enum Verdict {
     Smaller,
     /// The same, after this time at the most.
     Later(Duration),
-    /// Not at all.
+    /// Not at all, with this event.
     Stop,
+    /// Not at all, with any event: the plugin was stopped so often in a row.
+    Broken(u32),
 }
 
 /// What a look at another host's work has shown.
@@ -179,9 +183,14 @@ impl Tenant {
 
     /// An event was set aside, and the checkpoint is past it.
     pub(super) fn set_aside(&mut self, position: i64) {
-        let size = self.size;
-        *self =
-            Self { seen: position, base: position, layout: self.layout, size, ..Self::default() };
+        *self = Self {
+            seen: position,
+            base: position,
+            layout: self.layout,
+            size: self.size,
+            costly: self.costly,
+            ..Self::default()
+        };
     }
 
     /// Attempts that failed in a row, and the time since the first of them.
@@ -221,7 +230,10 @@ impl Tenant {
         let half = (events / 2).max(1) as i64;
         (self.warm, self.ahead) = (false, None);
         self.first_failed.get_or_insert_with(Instant::now);
-        let verdict = if failure.connection_lost {
+        self.costly += u32::from(failure.costly);
+        let verdict = if failure.costly && self.costly >= config.stop_after {
+            Verdict::Broken(self.costly)
+        } else if failure.connection_lost {
             self.losses += 1;
             if self.losses >= LOSSES {
                 self.size = Some(half);
@@ -264,7 +276,7 @@ impl Tenant {
         self.not_before = match verdict {
             Verdict::Smaller => None,
             Verdict::Later(delay) => Some(Instant::now() + delay),
-            Verdict::Stop => Some(Instant::now() + STOPPED_LOOK),
+            Verdict::Stop | Verdict::Broken(_) => Some(Instant::now() + STOPPED_LOOK),
         };
         verdict
     }
@@ -281,7 +293,7 @@ impl Tenant {
 
     /// Tries again after a stop.
     pub(super) fn resume(&mut self) {
-        (self.poisons, self.retries, self.losses) = (0, 0, 0);
+        (self.poisons, self.retries, self.losses, self.costly) = (0, 0, 0, 0);
         self.not_before = None;
     }
 
@@ -343,6 +355,37 @@ mod tests {
         }
         tenant.done(1, 1, QUICK, &config());
         assert!(matches!(tenant.failed(1, &poison(None), &config()), Verdict::Later(_)));
+    }
+
+    #[test]
+    fn a_plugin_that_is_stopped_again_and_again_stops_the_projection_whatever_becomes_of_events() {
+        let config = config();
+        let trap = Failure { trapped: true, costly: true, ..poison(None) };
+        let slow = Failure { costly: true, ..Failure::new(FailureKind::Retry, "its time") };
+        for failure in [trap, slow] {
+            let mut tenant = Tenant::default();
+            for count in 1..config.stop_after {
+                let verdict = tenant.failed(1, &failure, &config);
+                assert!(!matches!(verdict, Verdict::Broken(_)), "{count}");
+                if verdict == Verdict::Stop {
+                    tenant.set_aside(count.into());
+                }
+            }
+            assert_eq!(tenant.failed(1, &failure, &config), Verdict::Broken(config.stop_after));
+            tenant.resume();
+            assert!(matches!(tenant.failed(1, &failure, &config), Verdict::Later(_)));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_goes_well_forgives_what_was_before() {
+        let config = config();
+        let trap = Failure { trapped: true, costly: true, ..poison(Some(0)) };
+        let mut tenant = Tenant::default();
+        for _ in 0..10 * config.stop_after {
+            assert_eq!(tenant.failed(500, &trap, &config), Verdict::Smaller);
+            tenant.done(1, 1, QUICK, &config);
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ const OTHER: &str = "CREATE TABLE secrets (id bigint PRIMARY KEY, s text); \
 
 /// What an operator has beside the plugins. The first table and the first function are granted.
 const LENT: &str = include_str!("sql/lent.sql");
+/// Tables, indexes and so on that the attacker may have.
+const RELATIONS: usize = 100;
 
 /// How long one transaction is used for one attack after the other: it keeps deploys waiting.
 const TURN: Duration = Duration::from_secs(2);
@@ -148,7 +150,13 @@ impl Ground {
             ground.host = roles::ensure(conn, names).await?;
             let runner =
                 migrate::runner(conn, ground.host, names).await.map_err(while_doing(CONTEXT))?;
-            let steps = Steps { names, runner: &runner, limits: migrate::LIMITS, known: &[] };
+            let steps = Steps {
+                names,
+                runner: &runner,
+                limits: migrate::LIMITS,
+                relations: RELATIONS,
+                known: &[],
+            };
             let sql = tables.to_owned();
             let migration = Migration { number: 1, name: "tables".to_owned(), sql };
             migrate::apply(conn, &steps, &migration).await?;
@@ -288,12 +296,19 @@ impl Ground {
             "SET LOCAL statement_timeout = {0}; SET LOCAL lock_timeout = {0}",
             attack.patience.as_millis()
         );
-        let steps = Steps { names: &names, runner: &runner, limits: &limits, known: &known };
+        let steps = Steps {
+            names: &names,
+            runner: &runner,
+            limits: &limits,
+            relations: RELATIONS,
+            known: &known,
+        };
         let migration = Migration { number: 2, name: "attack".to_owned(), sql: text.to_owned() };
         migrate::apply(conn, &steps, &migration).await.map_err(|error| {
             let answer = error.to_string();
             let by = match answer.split_once("SQLSTATE ") {
                 Some((_, rest)) => by_sqlstate(rest.get(..5).unwrap_or_default()),
+                None if answer.contains("sandbox.max_relations") => Stop::Limit,
                 None => Stop::WallOne,
             };
             Stopped::new(by, answer)

@@ -7,8 +7,14 @@ const OWNER: &str =
 const TREE: &str =
     "an expression has no rights of its own; it runs as the role that writes the row";
 const PUBLIC: &str = "PUBLIC may create it, or use it, until an operator revokes it";
+const MANY: &str = "how many tables there are, and locks, is the host's limit";
 const OUTSIDE: &str = "the judge reads text and catalogue, and the host's own role may do it: only \
                        the role that runs migrations may not";
+
+/// The same for many numbers.
+fn many(sql: &str) -> String {
+    (0..400).map(|n| sql.replace("{n}", &n.to_string())).collect::<Vec<_>>().join("; ")
+}
 
 fn a_thousand_columns() -> String {
     let columns: Vec<String> = (0..1601).map(|n| format!("c{n} int")).collect();
@@ -104,5 +110,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     migration("CLUSTER", "CLUSTER accounts USING accounts_pkey").two_cannot(OWNER),
     migration("an index made concurrently", "CREATE INDEX CONCURRENTLY x ON accounts (id)").in_vain("a transaction block is open"),
     migration("disabled constraints", "ALTER TABLE accounts DISABLE TRIGGER ALL"),
+    grown_migration("tables without end", || many("CREATE TABLE t{n} (a int)")).two_cannot(MANY),
+    grown_migration("partitions without end", || {
+        format!("CREATE TABLE p (a int) PARTITION BY LIST (a); {}", many("CREATE TABLE p{n} PARTITION OF p FOR VALUES IN ({n})"))
+    })
+    .two_cannot(MANY),
+    grown_migration("locks without end", || many("CREATE TABLE t{n} (a int, b text); DROP TABLE t{n}")).two_cannot(MANY),
     grown_migration("a table of more columns than a table can have", a_thousand_columns),
 ];

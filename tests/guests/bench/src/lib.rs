@@ -38,6 +38,10 @@ pub const TABLES: &str = "
     );
     CREATE TABLE seen (position bigint PRIMARY KEY)";
 
+/// Keeps the server busy until it is cancelled.
+const ENDLESS: &str =
+    "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b";
+
 const SEE: &str = "INSERT INTO seen (position) VALUES ($1)";
 
 /// Handles a batch in the way that the operator has set.
@@ -69,6 +73,17 @@ pub fn handle(tx: &Tx<'_>, events: &[Event<Flight>]) -> Result<()> {
             .into_iter()
             .try_for_each(|(carrier, sums)| tx.run(carriers::UPSERT, sums.params(carrier))),
         "aircraft merged" => aircraft::merged(tx, events),
+        // What a neighbour may do to others.
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "memory" => {
+            let mut taken = Vec::new();
+            loop {
+                taken.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "endless sql" => tx.execute(ENDLESS, params![]).map(drop),
         other => Err(Error::fatal(format_args!("the setting `way` is {other:?}"))),
     }
 }

@@ -1,6 +1,7 @@
 //! The program itself, as a process: what it prints, and with which exit code it ends.
 
 mod append;
+mod compiling;
 mod dlq;
 mod embedded;
 mod http;

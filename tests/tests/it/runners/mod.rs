@@ -5,6 +5,7 @@ mod async_letters;
 mod async_order;
 mod async_start;
 mod async_workers;
+mod caps;
 mod crash;
 mod deploy;
 mod dismissal;

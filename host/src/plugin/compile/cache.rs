@@ -1,0 +1,115 @@
+//! Compiled components on disk, each a file that is named by what it was made of and who made it.
+
+use std::hash::{Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use wasmtime::Engine;
+
+use crate::plugin::version::Version;
+
+/// What was not used for the longest time goes when there is more.
+const BYTES: u64 = 1 << 30;
+
+/// Files of this kind are the cache's; others in the folder are left alone.
+const EXTENSION: &str = "cwasm";
+
+#[derive(Clone)]
+pub struct Cache {
+    dir: Arc<Path>,
+    /// Which build compiled it, for which engine and processor.
+    build: Arc<str>,
+}
+
+impl Cache {
+    /// Native code is read from there: nobody else may write, or even look.
+    pub fn open(dir: &Path, engine: &Engine) -> anyhow::Result<Self> {
+        let open = || -> anyhow::Result<Self> {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            // Fails where the folder is somebody else's.
+            std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+            Ok(Self { dir: dir.canonicalize()?.into(), build: build(engine)?.into() })
+        };
+        open().with_context(|| format!("the cache of compiled plugins in {}", dir.display()))
+    }
+
+    fn path(&self, version: Version) -> PathBuf {
+        self.dir.join(format!("{}-{}.{EXTENSION}", version.full(), self.build))
+    }
+
+    /// The code of a version, if it is there.
+    pub fn get(&self, version: Version) -> Option<Vec<u8>> {
+        let path = self.path(version);
+        let code = std::fs::read(&path).ok()?;
+        // When it was used last; read-only folders are of use, too.
+        let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(code)
+    }
+
+    /// Keeps the code of a version. A full disk costs a warning, and time at the next start.
+    pub fn put(&self, version: Version, code: &[u8]) {
+        if let Err(error) = self.write(version, code).and_then(|()| self.tidy()) {
+            tracing::warn!(dir = %self.dir.display(), %error, "a compiled plugin cannot be kept");
+        }
+    }
+
+    /// The name comes last, after the bytes are on disk: a file under its name is whole, also
+    /// after the machine went down.
+    fn write(&self, version: Version, code: &[u8]) -> std::io::Result<()> {
+        let path = self.path(version);
+        let new = self.dir.join(format!("{}.new", uuid::Uuid::new_v4()));
+        let written = (std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600))
+            .open(&new)
+            .and_then(|mut file| file.write_all(code).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::rename(&new, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        written
+    }
+
+    fn tidy(&self) -> std::io::Result<()> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            // Another host may have removed it.
+            let Ok(meta) = path.metadata() else { continue };
+            if path
+                .extension()
+                .is_some_and(|extension| extension == EXTENSION || extension == "new")
+            {
+                files.push((meta.modified()?, meta.len(), path));
+            }
+        }
+        files.sort_unstable_by(|one, other| other.cmp(one));
+        let mut sum = 0;
+        for (_, bytes, path) in files {
+            sum += bytes;
+            if sum > BYTES
+                && let Err(error) = std::fs::remove_file(path)
+                // Another host was quicker.
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two builds never read each other's code, whatever their versions say: the file of the program
+/// tells them apart.
+fn build(engine: &Engine) -> anyhow::Result<String> {
+    let program = std::env::current_exe()?.metadata()?;
+    let mut hash = std::hash::DefaultHasher::new();
+    (program.len(), program.mtime(), program.mtime_nsec()).hash(&mut hash);
+    env!("CARGO_PKG_VERSION").hash(&mut hash);
+    engine.precompile_compatibility_hash().hash(&mut hash);
+    Ok(format!("{:016x}", hash.finish()))
+}
