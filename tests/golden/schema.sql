@@ -162,6 +162,24 @@ CREATE TABLE eventfabric.partitioning (
     CONSTRAINT partitioning_size_check CHECK ((size > 0))
 );
 
+CREATE TABLE eventfabric.plugin_deployments (
+    deployment_id bigint NOT NULL,
+    plugin_name text NOT NULL,
+    sha256 text NOT NULL,
+    action text NOT NULL,
+    replaced_sha256 text,
+    tried bigint NOT NULL DEFAULT 0,
+    error text,
+    generation bigint,
+    log_position bigint NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    by text,
+    source text,
+    CONSTRAINT plugin_deployments_action_check CHECK ((action = ANY (ARRAY['deploy'::text, 'rollback'::text, 'fallback'::text, 'remove'::text]))),
+    CONSTRAINT plugin_deployments_pkey PRIMARY KEY (deployment_id)
+);
+CREATE INDEX plugin_deployments_plugin_idx ON eventfabric.plugin_deployments USING btree (plugin_name, deployment_id);
+
 CREATE TABLE eventfabric.plugin_grants (
     plugin_name text NOT NULL,
     kind text NOT NULL,
