@@ -326,7 +326,7 @@ pub(super) async fn history(context: &Context, command: Past) -> anyhow::Result<
             deployment
                 .replaced
                 .as_deref()
-                .filter(|_| deployment.action != Action::Remove)
+                .filter(|_| deployment.activated())
                 .map_or_else(|| "-".to_owned(), short),
             deployment.log_position.to_string(),
             or_none(deployment.by.as_ref()),
@@ -349,17 +349,17 @@ pub(super) async fn remove(context: &Context, command: Remove) -> anyhow::Result
     let pool = context.pool().await?;
     let name = &command.name;
     let removed = plugin::remove(&pool, name, &command.by, command.drop_tables).await?;
-    if !removed && !command.drop_tables {
-        known(name, true)?;
-    }
     tell(&pool).await?;
     if command.drop_tables {
         let sandbox = context.sandbox().await?;
         let dropped = sandbox.drop_plugin(name).await;
         sandbox.close().await;
-        dropped.context("the projection is removed, and its tables are still there")?;
+        let dropped =
+            dropped.context("the projection is removed, and its tables are still there")?;
+        known(name, !removed && !dropped)?;
         return output::line(&format!("{name} and its tables are removed"));
     }
+    known(name, !removed)?;
     output::line(&format!(
         "{name} is removed; its tables and its place in the log stay, and a deploy goes on from there. A \
          file of it in a watched folder is deployed again when a host starts"

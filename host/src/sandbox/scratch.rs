@@ -63,24 +63,26 @@ impl Sandbox {
 
     /// Drops what [`Sandbox::prepare_scratch`] made.
     pub async fn drop_scratch(&self, plugin: &str) -> Result<(), SandboxError> {
-        self.drop_tables(&self.names(plugin).await?.scratch()).await
+        self.drop_tables(&self.names(plugin).await?.scratch()).await.map(drop)
     }
 
-    /// Drops the schema of a plugin with all its tables, those of rebuilds included, and its roles.
-    pub async fn drop_plugin(&self, plugin: &str) -> Result<(), SandboxError> {
+    /// Drops the schema of a plugin with all its tables, those of rebuilds included, and its roles. Answers
+    /// whether there was anything.
+    pub async fn drop_plugin(&self, plugin: &str) -> Result<bool, SandboxError> {
         let names = self.names(plugin).await?;
+        let mut any = false;
         for names in [names.shadow(), names.old(), names.scratch(), names] {
-            self.drop_tables(&names).await?;
+            any |= self.drop_tables(&names).await?;
         }
-        Ok(())
+        Ok(any)
     }
 
-    async fn drop_tables(&self, names: &Names) -> Result<(), SandboxError> {
+    async fn drop_tables(&self, names: &Names) -> Result<bool, SandboxError> {
         let context = "dropping the tables of a plugin";
         let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
         let mut tx = conn.begin().await.map_err(while_doing(context))?;
         roles::lock(&mut tx).await?;
-        shadow::remove(&mut tx, names).await.map_err(while_doing(context))?;
+        let known = shadow::remove(&mut tx, names).await.map_err(while_doing(context))?;
         tx.commit().await.map_err(while_doing(context))?;
         for role in [&names.exec, &names.reader, &names.owner] {
             let role = ident(role);
@@ -91,6 +93,6 @@ impl Sandbox {
                 tracing::debug!(role, %error, "the role stays");
             }
         }
-        Ok(())
+        Ok(known)
     }
 }

@@ -290,7 +290,7 @@ async fn hand_over(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::R
 }
 
 /// Drops a schema with its functions, and forgets it.
-pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<()> {
+pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas
                         WHERE schema_name = $1 AND plugin_name = $2)",
@@ -301,7 +301,7 @@ pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Resu
     .await?;
     // A schema of that name that the host did not make is never touched.
     if !known {
-        return Ok(());
+        return Ok(false);
     }
     migrate::drop_functions(conn, names, None).await?;
     roles::run(conn, format!("DROP SCHEMA IF EXISTS {} CASCADE", ident(&names.schema))).await?;
@@ -309,7 +309,7 @@ pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Resu
         .bind(&names.schema)
         .execute(conn)
         .await?;
-    Ok(())
+    Ok(true)
 }
 
 async fn rename_schema(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::Result<()> {

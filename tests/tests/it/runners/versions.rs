@@ -251,7 +251,10 @@ async fn a_plugin_that_is_removed_goes_on_where_it_was_unless_its_tables_went_to
     })
     .await;
     assert_eq!(world.number(TRACES).await, traces);
-    run(&world.db, &["plugin", "remove", "counter", "--yes"]).await.failed(4, &["no plugin"]);
+    for more in [&[][..], &["--drop-tables"]] {
+        let args = [&["plugin", "remove", "counter", "--yes"][..], more].concat();
+        run(&world.db, &args).await.failed(4, &["no plugin `counter`"]);
+    }
     // Its versions are kept, and it begins anew.
     deploy_guest(&running.host, "counter_v1").await;
     world.until_number(COUNTED, 5).await;
