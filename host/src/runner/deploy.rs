@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::plugin::{
     self, Action, Active, LoadError, Origin, Plugin, ProjectionSettings, Registered, Registry,
 };
-use crate::projection::{Failure, FailureKind};
+use crate::projection::{Failure, FailureKind, Mode};
 use crate::sandbox::{PluginSql, SandboxError};
 use crate::store::{self, LogFilter, StoreError};
 
@@ -69,9 +69,9 @@ pub enum DeployError {
     )]
     ModeChanged {
         /// The mode of the new version.
-        now: crate::projection::Mode,
+        now: Mode,
         /// The mode of the active version.
-        before: crate::projection::Mode,
+        before: Mode,
     },
     /// A folder has a version from which somebody, or a host, went back to an earlier one.
     #[error(
@@ -291,14 +291,26 @@ async fn prepare(
     let sandbox = registry.sandbox();
     let sql = sandbox.learning(&plugin.description.name, &plugin.version.full()).await?;
     let tried = on_trial(registry, plugin.clone(), sql, None, canary_events).await?;
-    tried.verdict(&plugin.description.name)
+    Ok(tried.verdict(&plugin.description.name)?)
+}
+
+/// Another mode than the active version's.
+pub(super) struct OtherMode {
+    now: Mode,
+    before: Mode,
+}
+
+impl From<OtherMode> for DeployError {
+    fn from(OtherMode { now, before }: OtherMode) -> Self {
+        Self::ModeChanged { now, before }
+    }
 }
 
 /// Refuses another mode than the active version's.
-pub(super) fn same_mode(plugin: &Plugin, before: Option<&Registered>) -> Result<(), DeployError> {
+pub(super) fn same_mode(plugin: &Plugin, before: Option<&Registered>) -> Result<(), OtherMode> {
     let (now, before) = (plugin.description.mode, before.map(|before| before.mode));
     match before.filter(|before| *before != now) {
-        Some(before) => Err(DeployError::ModeChanged { now, before }),
+        Some(before) => Err(OtherMode { now, before }),
         None => Ok(()),
     }
 }
@@ -313,12 +325,23 @@ pub(super) struct Tried {
     pub left: Option<(usize, Failure)>,
 }
 
+/// What a trial has said against a version.
+pub(super) struct Against {
+    events: usize,
+    message: String,
+}
+
+impl From<Against> for DeployError {
+    fn from(Against { events, message }: Against) -> Self {
+        Self::Trial { events, message }
+    }
+}
+
 impl Tried {
     /// How many events went well, where nothing speaks against the version itself. That an event is
     /// refused which was handled before is no surprise.
-    pub(super) fn verdict(self, name: &str) -> Result<usize, DeployError> {
-        let trial =
-            |message: &str| DeployError::Trial { events: self.events, message: message.to_owned() };
+    pub(super) fn verdict(self, name: &str) -> Result<usize, Against> {
+        let trial = |message: &str| Against { events: self.events, message: message.to_owned() };
         if let Some(failure) = self.refused.iter().find(|failure| failure.trapped) {
             return Err(trial(&failure.message));
         }

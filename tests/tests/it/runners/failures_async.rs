@@ -157,8 +157,10 @@ async fn a_fatal_failure_stops_the_projection_and_its_events_wait_for_a_new_vers
 
 #[tokio::test]
 async fn a_projection_that_traps_on_every_event_stops_no_other() {
-    let world = World::new().await;
-    let running = with_neighbour(&world, quick()).await;
+    let (world, mut config) = (World::new().await, quick());
+    // All of its attempts are traps in a row.
+    config.runner.r#async.stop_after = 1000;
+    let running = with_neighbour(&world, config).await;
     let positions = depart(&running.host, &vec![json!({"do": "panic"}); 8]).await;
     world.until_number(DEAD, 8).await;
     let letters = dead_letters(&world.eyes, &HOSTILE, 10).await.unwrap();
