@@ -15,7 +15,7 @@ async fn all_three_kinds_of_projections_are_rebuilt_while_events_come() {
     for name in PLUGINS {
         before.push(table(&world, &format!("{name}.{name}")).await);
     }
-    let mut import = import_in_batches_of(&world, "20");
+    let mut import = import_in_batches_of(&world, "10");
     until_imported(&world, EVENTS / 5).await;
     for (name, before) in PLUGINS.into_iter().zip(before) {
         let command = ["projections", "rebuild", name, "--shards", "2"];
