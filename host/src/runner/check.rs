@@ -11,7 +11,7 @@ use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Plugin, Registry};
 use crate::sandbox::{PluginSql, StatementInfo};
-use crate::store::{self, LogFilter, StoreError};
+use crate::store::StoreError;
 
 /// Sizes of the batches that must make the same rows. Neither divides the other.
 const BATCHES: [usize; 2] = [500, 7];
@@ -40,7 +40,6 @@ pub struct Checked {
     /// The first failure of an event that is not the version's own fault, as far as can be told.
     pub refused: Option<String>,
     /// The statements that it used.
-    #[serde(skip)]
     pub statements: Vec<StatementInfo>,
     /// Where the rows depend on how the events are batched, or on anything else but the events: the first run
     /// is in large batches, the second one in small ones. None: it was not looked.
@@ -102,28 +101,17 @@ async fn look(
     events: i64,
     determinism: bool,
 ) -> Result<(deploy::Tried, Option<Vec<Difference>>), DeployError> {
-    let tried = deploy::on_trial(registry, plugin.clone(), sql.clone(), None, events).await?;
+    let events = deploy::last_events(registry, &plugin.description.event_types, events).await?;
+    let tried = deploy::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
     let failed = tried.left.is_some() || tried.refused.iter().any(|failure| failure.trapped);
     if !determinism || failed {
         return Ok((tried, None));
     }
-    let events = last_events(registry, &plugin.description.event_types, events).await?;
     let active = deploy::as_active(registry, plugin.clone(), sql.clone());
     let [large, small] = BATCHES;
     let large = rows(registry, &active, &events, large).await?;
     let small = rows(registry, &active, &events, small).await?;
     Ok((tried, Some(differences(&large, &small))))
-}
-
-/// The last so many events of these types.
-pub(super) async fn last_events(
-    registry: &Registry,
-    types: &[String],
-    events: i64,
-) -> Result<Vec<Event>, DeployError> {
-    let after = deploy::trial_start(registry, types, events).await?;
-    let filter = LogFilter { after, types: types.to_vec(), ..LogFilter::default() };
-    Ok(store::log_page(registry.pool(), &filter, events).await?.events)
 }
 
 /// The rows of tables, sorted, by table.

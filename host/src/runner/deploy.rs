@@ -10,7 +10,8 @@ use super::deliver::{Bounds, Delivery, deliver};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{
-    self, Action, Active, LoadError, Origin, Plugin, ProjectionSettings, Registered, Registry,
+    self, Action, Active, Deployment, LoadError, Origin, Plugin, ProjectionSettings, Registered,
+    Registry,
 };
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::sandbox::{PluginSql, SandboxError};
@@ -130,13 +131,9 @@ pub(super) async fn deploy_found(
     source: &str,
     canary_events: i64,
 ) -> Result<Deployed, DeployError> {
-    let (name, version) = (&plugin.description.name, plugin.version.full());
-    let history = plugin::deployments(registry.pool(), name, HISTORY).await;
-    let history = history.map_err(StoreError::from)?;
-    let last = history.iter().find(|deployment| deployment.activated());
-    if let Some(last) = last
+    if let Some(last) = last_activation(registry, &plugin.description.name).await?
         && last.action != Action::Deploy
-        && last.replaced.as_ref() == Some(&version)
+        && last.replaced == Some(plugin.version.full())
     {
         let by = last.by.as_deref().unwrap_or("somebody");
         let why = match &last.error {
@@ -147,6 +144,15 @@ pub(super) async fn deploy_found(
     }
     let origin = Origin { action: Action::Deploy, by: HOST, source, reason: None };
     deploy_loaded(registry, plugin, bytes, &origin, canary_events).await
+}
+
+/// How the active version of a plugin became that.
+pub(super) async fn last_activation(
+    registry: &Registry,
+    name: &str,
+) -> Result<Option<Deployment>, DeployError> {
+    let history = plugin::deployments(registry.pool(), name, HISTORY).await;
+    Ok(history.map_err(StoreError::from)?.into_iter().find(Deployment::activated))
 }
 
 /// Goes back to a version that was active before: the one that the active one has replaced, or the one
@@ -290,7 +296,8 @@ async fn prepare(
     registry.sandbox().prepare_beside(&plugin.description, active).await?;
     let sandbox = registry.sandbox();
     let sql = sandbox.learning(&plugin.description.name, &plugin.version.full()).await?;
-    let tried = on_trial(registry, plugin.clone(), sql, None, canary_events).await?;
+    let events = last_events(registry, &plugin.description.event_types, canary_events).await?;
+    let tried = on_trial(registry, plugin.clone(), sql, &events).await?;
     Ok(tried.verdict(&plugin.description.name)?)
 }
 
@@ -365,43 +372,44 @@ impl Tried {
     }
 }
 
-/// Where the last so many events of these types begin: the position before the first one.
-pub(super) async fn trial_start(
+/// The last so many events of these types (none: of all).
+pub(super) async fn last_events(
     registry: &Registry,
     types: &[String],
     events: i64,
-) -> Result<i64, DeployError> {
+) -> Result<Vec<Event>, DeployError> {
     let row = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
         .fetch_one(registry.pool())
         .await
         .map_err(StoreError::from)?;
-    Ok(row.first.map_or(0, |first| first - 1))
+    events_after(registry, types, row.first.map_or(0, |first| first - 1), events).await
 }
 
-/// Lets a version handle events of its types, in a transaction that is rolled back: the first ones after
-/// a position, or the last ones of the log.
+/// The first so many events of these types (none: of all) after a position.
+pub(super) async fn events_after(
+    registry: &Registry,
+    types: &[String],
+    after: i64,
+    events: i64,
+) -> Result<Vec<Event>, DeployError> {
+    let filter = LogFilter { after, types: types.to_vec(), ..LogFilter::default() };
+    Ok(store::log_page(registry.pool(), &filter, events).await?.events)
+}
+
+/// Lets a version handle events of its types, in a transaction that is rolled back.
 pub(super) async fn on_trial(
     registry: &Registry,
     plugin: Arc<Plugin>,
     sql: Arc<PluginSql>,
-    after: Option<i64>,
-    events: i64,
+    events: &[Event],
 ) -> Result<Tried, DeployError> {
-    let pool = registry.pool();
-    let types = &plugin.description.event_types;
-    let after = match after {
-        Some(after) => after,
-        None => trial_start(registry, types, events).await?,
-    };
-    let filter = LogFilter { after, types: types.clone(), ..LogFilter::default() };
-    let events = store::log_page(pool, &filter, events).await?.events;
     let mut tried = Tried { events: events.len(), refused: Vec::new(), left: None };
     if events.is_empty() {
         return Ok(tried);
     }
-    let tx = Tx::begin(pool, plugin.limits().batch).await.map_err(StoreError::from)?;
+    let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;
     let active = as_active(registry, plugin, sql);
-    let delivery = try_them(tx, &active, &events, TRIAL).await?;
+    let delivery = try_them(tx, &active, events, TRIAL).await?;
     delivery.tx.rollback().await.map_err(StoreError::from)?;
     tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
     tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));

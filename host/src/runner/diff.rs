@@ -77,7 +77,7 @@ pub async fn diff(
     // Of either; and all of them where one takes all.
     let both = [types(&old), types(&new)];
     let types = if both.iter().any(Vec::is_empty) { Vec::new() } else { both.concat() };
-    let events = check::last_events(registry, &types, events).await?;
+    let events = deploy::last_events(registry, &types, events).await?;
     let (old_statements, old_rows) = run(registry, &old, &events).await?;
     let (new_statements, new_rows) = run(registry, &new, &events).await?;
     Ok(Diff {

@@ -4,8 +4,7 @@
 use chrono::{TimeDelta, Utc};
 
 use super::deploy::{self, HOST};
-use crate::plugin::{self, Action, Active, Origin, Registry};
-use crate::projection::Mode;
+use crate::plugin::{Action, Active, Origin, Registry};
 
 /// How long after its deploy a version is replaced by itself. Later it has shown that it works, and what it
 /// meets is more likely new than a fault of its own.
@@ -43,14 +42,10 @@ async fn fall_back(
 ) -> anyhow::Result<Option<String>> {
     let name = &active.plugin.description.name;
     let failed = active.plugin.version.full();
-    let history = plugin::deployments(registry.pool(), name, 100).await?;
-    let Some(last) = history.iter().find(|deployment| deployment.activated()) else {
-        return Ok(None);
-    };
+    let Some(last) = deploy::last_activation(registry, name).await? else { return Ok(None) };
     let is_new = last.version == failed && Utc::now() - last.at < NEW;
     // Whoever went back to a version has decided for it.
-    let Some(before) = last.replaced.clone().filter(|_| is_new && last.action == Action::Deploy)
-    else {
+    let Some(before) = last.replaced.filter(|_| is_new && last.action == Action::Deploy) else {
         return Ok(None);
     };
     let (plugin, bytes) = registry.stored(name, &before).await?;
@@ -59,13 +54,14 @@ async fn fall_back(
     }
     // Refuses a version that does not know all the migrations of the tables.
     registry.sandbox().prepare_beside(&plugin.description, None).await?;
-    let (after, events) = match position {
-        Some(position) if plugin.description.mode == Mode::CatchUp => (Some(position - 1), 1),
-        _ => (None, EVENTS),
+    let types = &plugin.description.event_types;
+    let events = match position {
+        Some(position) => deploy::events_after(registry, types, position - 1, 1).await?,
+        None => deploy::last_events(registry, types, EVENTS).await?,
     };
     let sql = registry.sandbox().version(name, &before).await?;
-    let tried = deploy::on_trial(registry, plugin.clone(), sql, after, events).await?;
-    let single_ones = after.is_some() && !tried.refused.is_empty();
+    let tried = deploy::on_trial(registry, plugin.clone(), sql, &events).await?;
+    let single_ones = position.is_some() && !tried.refused.is_empty();
     if tried.events == 0 || single_ones || tried.left.is_some() {
         return Ok(None);
     }
