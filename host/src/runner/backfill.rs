@@ -123,10 +123,7 @@ impl Beside {
             aside.extend(all.iter().filter(|e| blocked.contains(&e.position)).map(|e| held(e)));
             events.retain(|event| !blocked.contains(&event.position));
         }
-        let turns = self.contention.takes_turns(name);
-        if turns {
-            store::await_turn(tx.conn(), name).await?;
-        }
+        let turns = self.contention.turn(&mut tx, name).await?;
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::db::Tx;
+use crate::store;
+
 /// How long deliveries take turns after they first met; each further time doubles it.
 const FIRST: Duration = Duration::from_secs(10);
 /// The most.
@@ -46,8 +49,17 @@ impl Contention {
         );
     }
 
-    /// Whether deliveries to this projection are to take turns.
-    pub(super) fn takes_turns(&self, projection: &str) -> bool {
+    /// Waits for the turn of this delivery, where deliveries to the projection take turns. Answers whether
+    /// they do.
+    pub(super) async fn turn(&self, tx: &mut Tx, projection: &str) -> sqlx::Result<bool> {
+        let turns = self.takes_turns(projection);
+        if turns {
+            store::await_turn(tx.conn(), projection).await?;
+        }
+        Ok(turns)
+    }
+
+    fn takes_turns(&self, projection: &str) -> bool {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(projection).is_some_and(|met| Instant::now() < met.until)
     }

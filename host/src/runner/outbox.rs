@@ -238,10 +238,7 @@ impl OutboxWorker {
             aside.extend(held.into_iter().map(|row| Aside { held: true, ..waiting(row, None) }));
             wanted = free;
         }
-        let turns = self.contention.takes_turns(name);
-        if turns {
-            store::await_turn(tx.conn(), name).await?;
-        }
+        let turns = self.contention.turn(&mut tx, name).await?;
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
         let bounds = Bounds {
             interrupted,

@@ -142,10 +142,7 @@ impl Beside {
             );
             wanted.retain(|retry| !open.contains(&retry.event.position));
         }
-        let turns = self.contention.takes_turns(name);
-        if turns {
-            store::await_turn(tx.conn(), name).await?;
-        }
+        let turns = self.contention.turn(&mut tx, name).await?;
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
