@@ -139,9 +139,11 @@ impl Sandbox {
         );
         for plugin in plugins {
             let live = self.names(plugin).await?;
-            let _ =
-                writeln!(script, "\n-- {plugin}: its tables, those of a rebuild, and those kept");
-            for names in [&live, &live.shadow(), &live.old()] {
+            let _ = writeln!(
+                script,
+                "\n-- {plugin}: its tables, those of a rebuild, those kept, those of a check"
+            );
+            for names in [&live, &live.shadow(), &live.old(), &live.scratch()] {
                 for role in [&names.owner, &names.exec, &names.reader] {
                     // Names of roles are letters, digits and _.
                     let _ = writeln!(

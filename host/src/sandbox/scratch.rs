@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::AssertSqlSafe;
 
 use super::error::{SandboxError, while_doing};
 use super::execute::PluginSql;
 use super::roles::{self, Names, ident};
-use super::{Sandbox, migrate, shadow};
+use super::{Sandbox, migrate};
 use crate::db::Tx;
 use crate::projection::Description;
 
@@ -63,7 +63,7 @@ impl Sandbox {
 
     /// Drops what [`Sandbox::prepare_scratch`] made.
     pub async fn drop_scratch(&self, plugin: &str) -> Result<(), SandboxError> {
-        self.drop_tables(&self.names(plugin).await?.scratch()).await.map(drop)
+        self.drop_all(&self.names(plugin).await?.scratch()).await.map(drop)
     }
 
     /// Drops the schema of a plugin with all its tables, those of rebuilds included, and its roles. Answers
@@ -72,18 +72,16 @@ impl Sandbox {
         let names = self.names(plugin).await?;
         let mut any = false;
         for names in [names.shadow(), names.old(), names.scratch(), names] {
-            any |= self.drop_tables(&names).await?;
+            any |= self.drop_all(&names).await?;
         }
         Ok(any)
     }
 
-    async fn drop_tables(&self, names: &Names) -> Result<bool, SandboxError> {
-        let context = "dropping the tables of a plugin";
+    /// Drops a schema and its roles.
+    async fn drop_all(&self, names: &Names) -> Result<bool, SandboxError> {
+        let known = self.drop_schema(names).await?;
+        let context = "dropping the roles of a plugin";
         let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
-        let mut tx = conn.begin().await.map_err(while_doing(context))?;
-        roles::lock(&mut tx).await?;
-        let known = shadow::remove(&mut tx, names).await.map_err(while_doing(context))?;
-        tx.commit().await.map_err(while_doing(context))?;
         for role in [&names.exec, &names.reader, &names.owner] {
             let role = ident(role);
             // An administrator may have made it, whose it is then, or given it more to do.

@@ -53,13 +53,19 @@ impl Sandbox {
 
     /// Drops the shadow and everything in it.
     pub async fn drop_shadow(&self, plugin: &str) -> Result<(), SandboxError> {
-        let context = "dropping the tables of a rebuild";
         let shadow = self.names(plugin).await?.shadow();
+        self.drop_schema(&shadow).await.map(drop)
+    }
+
+    /// Drops a schema of a plugin and everything in it. Answers whether there was one.
+    pub(super) async fn drop_schema(&self, names: &Names) -> Result<bool, SandboxError> {
+        let context = "dropping the tables of a plugin";
         let mut conn = self.control.acquire().await.map_err(while_doing(context))?;
         let mut tx = conn.begin().await.map_err(while_doing(context))?;
         roles::lock(&mut tx).await?;
-        remove(&mut tx, &shadow).await.map_err(while_doing(context))?;
-        tx.commit().await.map_err(while_doing(context))
+        let known = remove(&mut tx, names).await.map_err(while_doing(context))?;
+        tx.commit().await.map_err(while_doing(context))?;
+        Ok(known)
     }
 
     /// Has the server look at what is in the shadow, for its planner.
@@ -290,7 +296,7 @@ async fn hand_over(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::R
 }
 
 /// Drops a schema with its functions, and forgets it.
-pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
+async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas
                         WHERE schema_name = $1 AND plugin_name = $2)",

@@ -162,6 +162,11 @@ async fn a_host_that_may_make_no_roles_does_it_all_with_those_that_were_made_for
         let mut reading = sandbox.read("ledger", "SELECT count(*) FROM accounts").await.unwrap();
         assert_eq!(reading.page(1).await.unwrap(), [[Some("0".to_owned())]]);
     }
+    for _ in 0..2 {
+        let scratch = sandbox.prepare_scratch(&ledger).await.unwrap();
+        assert_eq!(use_it(&scratch).await, Ok(1));
+        sandbox.drop_scratch("ledger").await.unwrap();
+    }
     let steps = [TABLES, "ALTER TABLE accounts ADD x int"];
     sandbox.prepare(&description("ledger", &steps)).await.unwrap();
     assert_eq!(use_it(&*sandbox.version("ledger", "v1").await.unwrap()).await, Ok(1));
