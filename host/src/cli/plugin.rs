@@ -30,9 +30,7 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
 
 async fn inspect(context: &Context, file: &Path, json: bool) -> anyhow::Result<()> {
     let limits: Limits = context.settings.limits.clone();
-    let bytes = tokio::fs::read(file)
-        .await
-        .map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))?;
+    let bytes = versions::bytes(file).await?;
     let size = bytes.len();
     let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?.compiling_apart();
     let plugin = runtime.load(bytes.into()).await.map_err(|error| {

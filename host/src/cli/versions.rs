@@ -16,6 +16,13 @@ use crate::runner::{self, Checked, DeployError, Deployed, Diff, Difference};
 pub(super) struct Deploy {
     /// A .wasm file
     file: PathBuf,
+    #[command(flatten)]
+    how: How,
+}
+
+/// How a version becomes the active one.
+#[derive(Debug, clap::Args)]
+struct How {
     /// Try it on the last so many events of its types first [default: the setting canary_events]
     #[arg(long, value_name = "N")]
     trial: Option<i64>,
@@ -76,15 +83,8 @@ pub(super) struct Rollback {
     name: String,
     /// The first digits of a version [default: the one that the active version has replaced]
     version: Option<String>,
-    /// Try it on the last so many events of its types first [default: the setting canary_events]
-    #[arg(long, value_name = "N")]
-    trial: Option<i64>,
-    /// Who you are
-    #[arg(long, env = "USER", default_value = "somebody")]
-    by: String,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    how: How,
 }
 
 /// What to remove.
@@ -103,7 +103,8 @@ pub(super) struct Remove {
     yes: bool,
 }
 
-async fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
+/// The bytes of a file that the caller names.
+pub(super) async fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
     let read = tokio::fs::read(file).await;
     read.map_err(|error| exit::bad_input(format!("{}: {error}", file.display())))
 }
@@ -152,20 +153,21 @@ pub(super) async fn deploy(context: &Context, command: Deploy) -> anyhow::Result
     let host = context.host(None).await?;
     let source = tokio::fs::canonicalize(&command.file).await.unwrap_or(command.file);
     let source = source.display().to_string();
-    let origin = Origin { action: Action::Deploy, by: &command.by, source: &source, reason: None };
-    let trial = command.trial.unwrap_or(context.settings.runner.canary_events);
+    let origin =
+        Origin { action: Action::Deploy, by: &command.how.by, source: &source, reason: None };
+    let trial = command.how.trial.unwrap_or(context.settings.runner.canary_events);
     let deployed = runner::deploy_from(host.registry(), bytes.into(), &origin, trial).await;
     host.close().await;
-    told(&deployed.map_err(refused)?, command.json)
+    told(&deployed.map_err(refused)?, command.how.json)
 }
 
 pub(super) async fn rollback(context: &Context, command: Rollback) -> anyhow::Result<()> {
     let host = context.host(None).await?;
-    let trial = command.trial.unwrap_or(context.settings.runner.canary_events);
-    let (version, by) = (command.version.as_deref(), &command.by);
+    let trial = command.how.trial.unwrap_or(context.settings.runner.canary_events);
+    let (version, by) = (command.version.as_deref(), &command.how.by);
     let deployed = runner::roll_back(host.registry(), &command.name, version, by, trial).await;
     host.close().await;
-    told(&deployed.map_err(refused)?, command.json)
+    told(&deployed.map_err(refused)?, command.how.json)
 }
 
 pub(super) async fn check(context: &Context, command: Check) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::PAGE;
 use super::event_body::EventBody;
-use super::extract::{Json, LetterId, Tenant, check_name};
+use super::extract::{Json, LetterId, Tenant, check_given};
 use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{BodyProblems, ReadProblems, json};
@@ -284,9 +284,7 @@ impl WhichBody {
         if filter.ids.is_some_and(|ids| ids.is_empty() || ids.len() as i64 > page) {
             return invalid(format!("ids: from 1 to {page} of them"));
         }
-        if let Some(name) = filter.projection {
-            check_name("projection", name)?;
-        }
+        check_given("projection", filter.projection)?;
         Ok(LetterFilter { tenant: Some(tenant), ..filter })
     }
 }

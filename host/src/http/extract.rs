@@ -146,6 +146,11 @@ pub(super) fn check_name(what: &str, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The same for what need not be given.
+pub(super) fn check_given(what: &str, text: Option<&str>) -> Result<(), Problem> {
+    text.map_or(Ok(()), |text| check_name(what, text))
+}
+
 /// A JSON body.
 pub(super) struct Json<T>(pub(super) T);
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::extract::{Json, Name, Operator};
+use super::extract::{Json, Name, Operator, check_given};
 use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{ChangeProblems, ReadProblems, json};
@@ -199,13 +199,10 @@ pub(super) async fn rollback(
     Name(name): Name,
     Json(body): Json<RollbackBody>,
 ) -> Result<Response, Problem> {
-    for (field, text) in [("by", &body.by), ("version", &body.version)] {
-        if let Some(text) = text {
-            super::extract::check_name(field, text)?;
-        }
-    }
-    let (registry, version) = (api.host.registry(), body.version.as_deref());
-    let by = body.by.as_deref().unwrap_or("somebody over HTTP");
+    let (by, version) = (body.by.as_deref(), body.version.as_deref());
+    check_given("by", by)?;
+    check_given("version", version)?;
+    let (registry, by) = (api.host.registry(), by.unwrap_or("somebody over HTTP"));
     let trial = api.host.canary_events();
     runner::roll_back(registry, &name, version, by, trial).await.map_err(|error| match error {
         DeployError::Unknown(_) => unknown(&name),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
-use super::extract::{Json, Name, Operator};
+use super::extract::{Json, Name, Operator, check_given};
 use super::params::Params;
 use super::problem::{Code, Problem};
 use super::projections::{ProjectionBody, one};
@@ -77,13 +77,10 @@ pub(super) async fn pause(
     Name(name): Name,
     Json(body): Json<PauseBody>,
 ) -> Result<Response, Problem> {
-    for (field, text) in [("by", &body.by), ("reason", &body.reason)] {
-        if let Some(text) = text {
-            super::extract::check_name(field, text)?;
-        }
-    }
-    let pool = api.host.store().pool();
-    let paused = plugin::pause(pool, &name, body.by.as_deref(), body.reason.as_deref()).await;
+    let (by, reason) = (body.by.as_deref(), body.reason.as_deref());
+    check_given("by", by)?;
+    check_given("reason", reason)?;
+    let paused = plugin::pause(api.host.store().pool(), &name, by, reason).await;
     paused.map_err(refused)?;
     answer(&api, &name).await
 }
