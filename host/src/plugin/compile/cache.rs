@@ -1,4 +1,5 @@
-//! Compiled components on disk, each a file that is named by what it was made of and who made it.
+//! Compiled components on disk, each a file that is named by what it was made of and who made it. It ends
+//! with the SHA-256 of the code: what a disk has damaged is not run.
 
 use std::hash::{Hash as _, Hasher as _};
 use std::io::Write as _;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 use crate::plugin::version::Version;
@@ -43,10 +45,15 @@ impl Cache {
         self.dir.join(format!("{}-{}.{EXTENSION}", version.full(), self.build))
     }
 
-    /// The code of a version, if it is there.
+    /// The code of a version, if it is there and whole.
     pub fn get(&self, version: Version) -> Option<Vec<u8>> {
         let path = self.path(version);
-        let code = std::fs::read(&path).ok()?;
+        let mut code = std::fs::read(&path).ok()?;
+        let sum = code.split_off(code.len().saturating_sub(Sha256::output_size()));
+        if Sha256::digest(&code)[..] != sum {
+            tracing::warn!(file = %path.display(), "a compiled plugin is damaged, and is made anew");
+            return None;
+        }
         // When it was used last; read-only folders are of use, too.
         let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         Some(code)
@@ -66,7 +73,11 @@ impl Cache {
         let new = self.dir.join(format!("{}.new", uuid::Uuid::new_v4()));
         let written = (std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600))
             .open(&new)
-            .and_then(|mut file| file.write_all(code).and_then(|()| file.sync_all()))
+            .and_then(|mut file| {
+                file.write_all(code)?;
+                file.write_all(&Sha256::digest(code))?;
+                file.sync_all()
+            })
             .and_then(|()| std::fs::rename(&new, path));
         if written.is_err() {
             let _ = std::fs::remove_file(&new);
@@ -112,4 +123,31 @@ fn build(engine: &Engine) -> anyhow::Result<String> {
     env!("CARGO_PKG_VERSION").hash(&mut hash);
     engine.precompile_compatibility_hash().hash(&mut hash);
     Ok(format!("{:016x}", hash.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_cut_off_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(dir.path(), &Engine::default()).unwrap();
+        let version = Version::of(b"a component");
+        assert_eq!(cache.get(version), None);
+        cache.put(version, b"its code");
+        assert_eq!(cache.get(version).as_deref(), Some(&b"its code"[..]));
+        let path = cache.path(version);
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, damaged).unwrap();
+            assert_eq!(cache.get(version), None, "byte {at}");
+            std::fs::write(&path, &whole[..at]).unwrap();
+            assert_eq!(cache.get(version), None, "{at} bytes");
+        }
+        cache.put(version, b"its code");
+        assert_eq!(cache.get(version).as_deref(), Some(&b"its code"[..]));
+    }
 }

@@ -87,8 +87,8 @@ fn native(engine: &Engine, code: &[u8]) -> anyhow::Result<Component> {
     // unchanged. They are: `precompile_component` of this process; or what a child wrote to a pipe
     // that nobody else has and then ended well, whose program is this process's own file
     // (`worker.rs`); or a file that one of these two filled before it got its name, in a folder of
-    // the host's user alone, under a name that says which build made it (`cache.rs`). A plugin
-    // chooses what is compiled, and never these bytes.
+    // the host's user alone, under a name that says which build made it, and whose sum is right
+    // (`cache.rs`). A plugin chooses what is compiled, and never these bytes.
     unsafe { Component::deserialize(engine, code) }.map_err(plain)
 }
 
