@@ -11,6 +11,9 @@ SELECT 'function ' || p.oid::pg_catalog.regprocedure::text FROM pg_catalog.pg_pr
 UNION ALL
 SELECT 'role ' || rolname || coalesce(rolconfig::text, '') || rolsuper FROM pg_catalog.pg_roles
 WHERE rolname LIKE '%attack%'
+  -- Others' attacks on their databases of the same server are none of these.
+  AND (rolname NOT LIKE 'ef\_________\_attack%'
+       OR substr(rolname, 4, 8) = left(encode(sha256(convert_to(current_database(), 'UTF8')), 'hex'), 8))
 UNION ALL
 SELECT 'setting ' || s.setdatabase || coalesce(s.setconfig::text, '') FROM pg_catalog.pg_db_role_setting s
 UNION ALL
