@@ -118,7 +118,7 @@ fn refused(error: DeployError) -> anyhow::Error {
         error @ (DeployError::Unknown(_) | DeployError::Version(_)) => {
             exit::bad_input(error.to_string())
         }
-        error => anyhow::Error::new(error).context("nothing has changed"),
+        error => anyhow::Error::new(error).context("refused; what was active stays active"),
     }
 }
 

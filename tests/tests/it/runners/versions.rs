@@ -140,7 +140,7 @@ async fn a_refused_version_is_in_the_history_once_however_often_it_is_tried() {
         let file = wasm("counter_bad");
         let said = run(&world.db, &["plugin", "deploy", file.to_str().unwrap()]).await;
         assert!(
-            said.code == 1 && said.err.contains("nothing has changed: on trial"),
+            said.code == 1 && said.err.contains("refused; what was active stays active: on trial"),
             "{}",
             said.err
         );
