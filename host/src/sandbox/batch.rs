@@ -42,11 +42,15 @@ impl Segment {
 
 /// How many rows a call of this statement wrote or returned, as an expression.
 ///
-/// The function's own rows are counted, which is exact. An argument must stand in the call, or the
-/// server would run it once for the whole batch.
+/// An argument must stand in the call, or the server would run it once for the whole batch.
 pub(super) fn count(prepared: &Prepared, args: &str) -> String {
-    let rows = format!("(SELECT pg_catalog.count(*) FROM {}({args}))", prepared.function);
-    let Count::Written(tables) = &prepared.count else { return rows };
+    let function = &prepared.function;
+    let rows = format!("(SELECT pg_catalog.count(*) FROM {function}({args}))");
+    let tables = match &prepared.count {
+        Count::Answered => return format!("{function}({args})"),
+        Count::Rows => return rows,
+        Count::Written(tables) => tables,
+    };
     let written: Vec<String> = tables
         .iter()
         .map(|oid| {

@@ -7,7 +7,8 @@ use super::error::{SandboxError, beginning};
 use super::grant;
 use super::migrate::{self, Used};
 use super::rights;
-use super::roles::{self, Host, Names};
+use super::roles::{Host, Names};
+use super::single;
 
 /// A statement of another plugin.
 pub(super) struct Borrowed {
@@ -28,7 +29,7 @@ pub(super) async fn release(conn: &mut PgConnection, names: &Names) -> sqlx::Res
         let (plugin, schema): (String, String) =
             (row.try_get("plugin_name")?, row.try_get("schema_name")?);
         let statement = Used::from_row(&row)?;
-        roles::run(conn, format!("DROP FUNCTION IF EXISTS {}", statement.function_name)).await?;
+        single::drop(conn, &statement.function_name).await?;
         if statement.used {
             used.push(Borrowed { names: names.of(&plugin, schema), statement });
         }
@@ -81,7 +82,7 @@ pub(super) async fn forget(
     .fetch_all(&mut *conn)
     .await?;
     for function in functions {
-        roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
+        single::drop(conn, &function).await?;
     }
     Ok(())
 }

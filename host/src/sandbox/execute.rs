@@ -11,6 +11,7 @@ use super::convert::{arguments, column_sql, read, single_args, too_large_sql};
 use super::error::{BatchError, SqlError, SqlErrorKind};
 use super::roles::{self, CALLS, Names};
 use super::room::{Full, Room};
+use super::single;
 use super::statement::Prepared;
 use super::value::Value;
 use super::{SandboxConfig, policy};
@@ -244,7 +245,12 @@ impl PluginSql {
     ) -> Result<u64, SqlError> {
         let prepared = self.prepared(statement).await?;
         let arguments = arguments(&prepared, params)?;
-        let call = batch::count(&prepared, &single_args(&prepared));
+        let args = single_args(&prepared);
+        let call = if prepared.around {
+            format!("{}({args})", single::around(&prepared.function))
+        } else {
+            batch::count(&prepared, &args)
+        };
         let sql = format!("SELECT {call}");
         let count: i64 =
             sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_one(tx.conn()).await?;

@@ -8,7 +8,7 @@ use super::error::{SandboxError, beginning, while_doing};
 use super::grant::{self, Granted};
 use super::judge::{self, Place, Verdict};
 use super::roles::{self, CALLS, Host, Names, ident};
-use super::{borrowers, rights, split, statement};
+use super::{borrowers, rights, single, split, statement};
 use crate::projection::{Description, Migration};
 
 /// The migrations that were applied, in order, with their numbers and names.
@@ -150,7 +150,7 @@ pub(super) async fn drop_functions(
     .fetch_all(&mut *conn)
     .await?;
     for Used { function_name, .. } in &known {
-        roles::run(conn, format!("DROP FUNCTION IF EXISTS {function_name}")).await?;
+        single::drop(conn, function_name).await?;
     }
     known.retain(|statement| statement.used);
     Ok(known)
@@ -175,7 +175,7 @@ pub(super) async fn make_again(
     let keep = async {
         roles::run(conn, "SET LOCAL search_path = ''".to_owned()).await?;
         if !prepared.is_described_by(&used.description) {
-            return roles::run(conn, format!("DROP FUNCTION {}", prepared.function)).await;
+            return single::drop(conn, &prepared.function).await;
         }
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements

@@ -29,6 +29,7 @@ mod roles;
 mod room;
 mod scratch;
 mod shadow;
+mod single;
 mod split;
 mod statement;
 mod tree;

@@ -2,7 +2,7 @@
 //! is denied.
 
 /// Counts changes of these lists. Statements judged by another version are judged again.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 
 /// The first object id that is not PostgreSQL's own (`FirstNormalObjectId`).
 pub(super) const FIRST_FOREIGN_OID: u32 = 16384;

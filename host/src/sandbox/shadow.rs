@@ -15,7 +15,7 @@ use super::execute::PluginSql;
 use super::grant::{self, Granted};
 use super::roles::{self, CALLS, Host, Names, ident};
 use super::statement::{self, Prepared};
-use super::{Sandbox, borrowers, migrate, policy, rights};
+use super::{Sandbox, borrowers, migrate, policy, rights, single};
 use crate::projection::Description;
 
 impl Sandbox {
@@ -226,7 +226,7 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
         let moved = prepared.zip(statement::function_of(live, &text));
         let Some((sqlx::types::Json(prepared), (name, function))) = moved else {
             // Judged by other rules: it is made again at its next use.
-            roles::run(conn, format!("DROP FUNCTION IF EXISTS {before}")).await?;
+            single::drop(conn, &before).await?;
             sqlx::query(
                 "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 AND sha256 = $2",
             )
@@ -237,9 +237,14 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
             continue;
         };
         // One that is there belongs to no statement that is known.
-        roles::run(conn, format!("DROP FUNCTION IF EXISTS {CALLS}.{name}")).await?;
+        single::drop(conn, &function).await?;
         roles::run(conn, format!("ALTER FUNCTION {before} RENAME TO {name}")).await?;
         let prepared = prepared.moved(&shadow.schema, &live.schema, function);
+        if prepared.around {
+            let around = single::around(&before);
+            roles::run(conn, format!("DROP FUNCTION IF EXISTS {around}")).await?;
+            single::make(conn, &prepared).await?;
+        }
         sqlx::query(
             "UPDATE eventfabric.plugin_statements
              SET function_name = $3, description = $4

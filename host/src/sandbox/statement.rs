@@ -14,7 +14,8 @@ use super::grant::{self, Granted};
 use super::judge::{self, Verdict};
 use super::policy;
 use super::roles::{self, Host, Names, ident};
-use super::split;
+use super::single;
+use super::split::{self, Lexeme};
 use super::wire::Wire;
 
 /// A parameter of a statement.
@@ -52,6 +53,8 @@ pub(super) enum Read {
 /// How the rows that a statement wrote or returned are counted.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Count {
+    /// The function answers it.
+    Answered,
     /// The function returns a row for each.
     Rows,
     /// MERGE before PostgreSQL 17 cannot return rows: the difference of the server's own counters
@@ -67,6 +70,8 @@ pub(super) struct Prepared {
     pub params: Vec<Param>,
     pub columns: Vec<ResultColumn>,
     pub count: Count,
+    /// There is a function around it for single calls ([`single`]).
+    pub around: bool,
     /// Relations that it reads; those of other schemas with the schema.
     pub reads: Vec<String>,
     /// Tables that it writes.
@@ -125,6 +130,7 @@ pub(super) async fn make(
     };
     // Up to the last word: what stands in front stays, so that the server's positions are right.
     let statement = &statement[..end];
+    let with = pieces[0].lexemes.first() == Some(&Lexeme::Word("WITH".to_owned()));
     let granted = grant::granted(conn, &names.plugin).await?;
     search(conn, &names.schema).await?;
     // What this connection remembers of the text may be of before a migration.
@@ -171,7 +177,7 @@ pub(super) async fn make(
                 .join(", ")
         ),
     };
-    roles::run(conn, format!("DROP FUNCTION IF EXISTS {function}")).await?;
+    single::drop(conn, &function).await?;
     let mut facts = create(conn, names, &granted, &signature, &returns, statement).await?;
     let command = facts.first_command.unwrap_or(0);
     let mut count = Count::Rows;
@@ -181,13 +187,22 @@ pub(super) async fn make(
         } else if matches!(command, INSERT | UPDATE | DELETE | MERGE) {
             roles::run(conn, format!("DROP FUNCTION {signature}")).await?;
             let returning = format!("{statement}\nRETURNING 1");
-            facts = create(conn, names, &granted, &signature, "SETOF integer", &returning).await?;
+            if with {
+                // What WITH writes must stand at the top.
+                facts =
+                    create(conn, names, &granted, &signature, "SETOF integer", &returning).await?;
+            } else {
+                count = Count::Answered;
+                let counted = format!(
+                    "WITH written AS (\n{returning}\n) SELECT pg_catalog.count(*) FROM written"
+                );
+                facts = create(conn, names, &granted, &signature, "bigint", &counted).await?;
+            }
         } else {
             return Err(denied("a SELECT without columns is of no use"));
         }
     }
-    roles::hand_over(conn, host, place.schema, &signature, place.role).await?;
-    Ok(Prepared {
+    let prepared = Prepared {
         function,
         params: params
             .iter()
@@ -214,12 +229,18 @@ pub(super) async fn make(
                 },
             })
             .collect(),
+        around: matches!(count, Count::Answered) && single::needed(host),
         count,
         reads: relation_names(conn, names, facts.reads()).await?,
         writes: relation_names(conn, names, facts.writes()).await?,
         grants: granted.used(&facts).collect(),
         select: facts.commands.iter().all(|c| *c == SELECT) && !facts.locks_rows,
-    })
+    };
+    if prepared.around {
+        single::make(conn, &prepared).await?;
+    }
+    roles::hand_over(conn, host, place.schema, &signature, place.role).await?;
+    Ok(prepared)
 }
 
 const SELECT: u32 = 1;
@@ -228,9 +249,11 @@ const INSERT: u32 = 3;
 const DELETE: u32 = 4;
 const MERGE: u32 = 5;
 
-/// The name of the function of a statement.
+/// The name of the function of a statement. A host that makes other functions of it makes them under other
+/// names.
 fn name_of(names: &Names, statement: &str) -> String {
-    format!("s_{}", &sha256(&format!("{}\n{statement}", names.schema))[..40])
+    let of = format!("{}\n{}\n{statement}", policy::VERSION, names.schema);
+    format!("s_{}", &sha256(&of)[..40])
 }
 
 /// The function of a statement that [`make`] has judged, for another schema: its name without and with

@@ -7,7 +7,7 @@ use crate::{Bench, guest, limit, native, week};
 
 /// A way of filling a read model from the log.
 #[derive(Clone, Copy)]
-enum Way {
+pub enum Way {
     /// A plugin, with its setting `way`.
     Plugin(&'static str),
     Native(native::Way),
@@ -60,7 +60,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Fills a read model from the beginning, and sees that it is the right one.
-async fn one(db: &Database, model: &str, way: Way, events: i64) -> anyhow::Result<f64> {
+pub async fn one(db: &Database, model: &str, way: Way, events: i64) -> anyhow::Result<f64> {
     let name = guest::name(guest::CATCH_UP, 0);
     let schema = if matches!(way, Way::Plugin(_)) { &name } else { native::SCHEMA };
     db.execute(&format!(

@@ -22,6 +22,7 @@ mod place;
 mod plugin;
 mod process;
 mod rebuild;
+mod sandbox;
 mod table;
 mod week;
 
@@ -84,6 +85,8 @@ enum Line {
     Growth,
     /// Projections that have nothing to do
     Idle,
+    /// What the sandbox costs
+    Sandbox,
     /// Beside a projection that uses up all that it may, again and again
     Neighbours,
 }
@@ -124,6 +127,7 @@ impl Bench {
             Line::Emmett => emmett::measure(self).await,
             Line::Growth => growth::measure(self).await,
             Line::Idle => idle::measure(self).await,
+            Line::Sandbox => sandbox::measure(self).await,
             Line::Neighbours => neighbours::measure(self).await,
         }
     }

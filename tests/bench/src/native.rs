@@ -23,6 +23,8 @@ const BATCH: i64 = 500;
 pub enum Way {
     /// An awaited statement an event.
     Carriers,
+    /// A call of a function for each event, all of a batch in one statement.
+    CarriersBatch,
     /// One statement a batch.
     CarriersMerged,
     /// An awaited statement an event.
@@ -71,13 +73,22 @@ const CARRIERS_MERGED: &str = "
         cancelled = c.cancelled + EXCLUDED.cancelled,
         arr_delay_minutes = c.arr_delay_minutes + EXCLUDED.arr_delay_minutes";
 
+const CARRIERS_BATCH: &str = "
+    SELECT upsert(u.a, u.b, u.c, u.d, u.e, u.f)
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                $6::bigint[]) AS u (a, b, c, d, e, f)";
+
 /// Makes its schema.
 pub async fn install(db: &Database) -> anyhow::Result<()> {
     db.execute(&format!(
         "CREATE SCHEMA {SCHEMA}; SET search_path = {SCHEMA}; {TABLES};
-         CREATE TABLE checkpoint (position bigint NOT NULL); RESET search_path;
+         CREATE TABLE checkpoint (position bigint NOT NULL);
+         CREATE FUNCTION upsert(text, bigint, bigint, bigint, bigint, bigint) RETURNS bigint
+         BEGIN ATOMIC {} RETURNING 1; END;
+         RESET search_path;
          GRANT USAGE ON SCHEMA {SCHEMA} TO public;
-         GRANT ALL ON ALL TABLES IN SCHEMA {SCHEMA} TO public"
+         GRANT ALL ON ALL TABLES IN SCHEMA {SCHEMA} TO public",
+        carriers::UPSERT
     ))
     .await
 }
@@ -123,6 +134,7 @@ async fn batch(conn: &mut PgConnection, way: Way) -> anyhow::Result<usize> {
         .collect::<Result<_, _>>()?;
     match way {
         Way::Carriers => each_carrier(&mut tx, &flights).await?,
+        Way::CarriersBatch => carriers_batch(&mut tx, &flights).await?,
         Way::CarriersMerged => carriers_merged(&mut tx, &flights).await?,
         Way::Aircraft => each_aircraft(&mut tx, &events, &flights).await?,
         Way::AircraftMerged => aircraft_merged(&mut tx, &events, &flights).await?,
@@ -148,6 +160,28 @@ async fn each_carrier(conn: &mut PgConnection, flights: &[Flight]) -> sqlx::Resu
             .execute(&mut *conn)
             .await?;
     }
+    Ok(())
+}
+
+async fn carriers_batch(conn: &mut PgConnection, flights: &[Flight]) -> sqlx::Result<()> {
+    let rows: Vec<(&str, carriers::Sums)> = flights.iter().map(carriers::one).collect();
+    let column = |of: fn(&carriers::Sums) -> i64| rows.iter().map(|(_, sums)| of(sums)).collect();
+    let [departed, arrived, diverted, cancelled, minutes]: [Vec<i64>; 5] = [
+        column(|sums| sums.departed),
+        column(|sums| sums.arrived),
+        column(|sums| sums.diverted),
+        column(|sums| sums.cancelled),
+        column(|sums| sums.arr_delay_minutes),
+    ];
+    sqlx::query_scalar::<_, i64>(CARRIERS_BATCH)
+        .bind(rows.iter().map(|(carrier, _)| *carrier).collect::<Vec<_>>())
+        .bind(departed)
+        .bind(arrived)
+        .bind(diverted)
+        .bind(cancelled)
+        .bind(minutes)
+        .fetch_all(conn)
+        .await?;
     Ok(())
 }
 

@@ -260,7 +260,7 @@ async fn the_host_is_granted_what_it_uses_beside_its_memberships() {
     let granted: (i64, i64) = sqlx::query_as(
         "SELECT (SELECT count(*) FROM pg_proc p, aclexplode(p.proacl) a
                  WHERE p.pronamespace = 'eventfabric_calls'::regnamespace
-                   AND a.grantee = current_user::regrole AND a.privilege_type = 'EXECUTE'),
+                   AND p.prosecdef AND a.grantee = current_user::regrole AND a.privilege_type = 'EXECUTE'),
                 (SELECT count(*) FROM pg_namespace n, aclexplode(n.nspacl) a
                  WHERE n.nspname = 'ledger'
                    AND a.grantee = current_user::regrole AND a.privilege_type = 'USAGE')",

@@ -607,7 +607,8 @@ async fn two_hosts_that_meet_the_same_statement_share_one_function() {
     a.commit().await.unwrap();
     b.commit().await.unwrap();
     let functions: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_proc WHERE pronamespace = 'eventfabric_calls'::regnamespace",
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = 'eventfabric_calls'::regnamespace
+             AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'sql')",
     )
     .fetch_one(&f.pool)
     .await

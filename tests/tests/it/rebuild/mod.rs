@@ -75,8 +75,14 @@ pub async fn assert_tidy(world: &World, name: &str) {
     assert_eq!(world.number(&schemas).await, 0);
     let functions =
         "SELECT count(*) FROM pg_proc WHERE pronamespace = 'eventfabric_calls'::regnamespace
+         AND proname NOT LIKE '%\\_single'
          AND oid NOT IN (SELECT function_name::regproc FROM eventfabric.plugin_statements)";
     assert_eq!(world.number(functions).await, 0);
+    let singles =
+        "SELECT count(*) FROM pg_proc WHERE pronamespace = 'eventfabric_calls'::regnamespace
+         AND proname LIKE '%\\_single'
+         AND to_regproc('eventfabric_calls.' || replace(proname, '_single', '')) IS NULL";
+    assert_eq!(world.number(singles).await, 0);
 }
 
 fn ok() -> Value {

@@ -21,7 +21,7 @@ pub fn import(world: &World) -> Process {
     import_in_batches_of(world, "500")
 }
 
-pub fn import_in_batches_of(world: &World, events: &str) -> Process {
+fn import_in_batches_of(world: &World, events: &str) -> Process {
     let file = week_file("ndjson.gz");
     Process::start(world, &["import", "--batch", events, file.to_str().unwrap()], &[])
 }

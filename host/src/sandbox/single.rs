@@ -1,0 +1,55 @@
+//! One call of a statement that answers a number.
+//!
+//! Before 18 the server plans a function of SQL anew for each statement that calls it, which costs more
+//! than an upsert. A function of PL/pgSQL around it keeps the plan for the length of the transaction. It adds
+//! nothing to what was judged: its text is the call.
+
+use sqlx::PgConnection;
+
+use super::convert::single_args;
+use super::roles::{self, Host};
+use super::statement::Prepared;
+
+/// The first version (`server_version_num`) that keeps plans of functions of SQL.
+const KEEPS_PLANS: i32 = 180_000;
+
+/// Whether calls need the function around.
+pub(super) fn needed(host: Host) -> bool {
+    host.version < KEEPS_PLANS
+}
+
+/// The function around one that was made of a statement. Names are quoted.
+pub(super) fn around(function: &str) -> String {
+    format!("{}_single\"", function.trim_end_matches('"'))
+}
+
+/// Makes it. It runs as the host, and what it calls as the plugin.
+pub(super) async fn make(conn: &mut PgConnection, prepared: &Prepared) -> sqlx::Result<()> {
+    let around = around(&prepared.function);
+    let types: Vec<&str> = prepared.params.iter().map(|param| param.type_name.as_str()).collect();
+    let (types, args) = if types.is_empty() {
+        ("integer".to_owned(), "$1".to_owned())
+    } else {
+        (types.join(", "), single_args(prepared))
+    };
+    roles::run(
+        conn,
+        format!(
+            "CREATE FUNCTION {around}({types}) RETURNS bigint LANGUAGE plpgsql
+             AS $call$ BEGIN RETURN {function}({args}); END $call$;
+             REVOKE ALL ON FUNCTION {around}({types}) FROM PUBLIC",
+            function = prepared.function,
+        ),
+    )
+    .await
+}
+
+/// Drops the function of a statement, where it is there, and the one around it.
+pub(super) async fn drop(conn: &mut PgConnection, function: &str) -> sqlx::Result<()> {
+    let around = around(function);
+    roles::run(
+        conn,
+        format!("DROP FUNCTION IF EXISTS {around}; DROP FUNCTION IF EXISTS {function}"),
+    )
+    .await
+}
