@@ -9,6 +9,7 @@ mod deeds;
 mod grammar;
 mod lines;
 mod mutate;
+mod server_log;
 mod statements;
 mod values;
 

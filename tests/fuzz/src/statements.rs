@@ -12,6 +12,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use crate::Round;
 use crate::deeds::{self, Deeds};
 use crate::grammar::{Grammar, Names, TABLES};
+use crate::server_log::ServerLog;
 
 /// Statements of a round: each that is let through becomes a function.
 const STATEMENTS: usize = 150;
@@ -116,8 +117,11 @@ pub async fn hostile(rng: &mut StdRng) -> anyhow::Result<Round> {
     let names = names(&mut place.eyes).await?;
     let sql = place.sandbox.plugin("ledger").await?;
     let pool = db::pool(place.db.options(), 1);
+    // The host's own functions load the language, which has settings.
+    sqlx::raw_sql("DO $$ BEGIN END $$").execute(&pool).await?;
     let clean = deeds::session(&mut *pool.acquire().await?).await?;
     let before = deeds::database(&mut place.eyes).await?;
+    let log = ServerLog::from_now()?;
     for _ in 0..STATEMENTS {
         let text = Grammar::hostile(rng, &names);
         let mut tx = Tx::begin(&pool, TIME).await.with_context(|| text.clone())?;
@@ -154,6 +158,10 @@ pub async fn hostile(rng: &mut StdRng) -> anyhow::Result<Round> {
     let after = deeds::database(&mut place.eyes).await?.since(&before);
     if !after.is_empty() {
         round.found(format!("a statement of this round has changed: {after:?}"));
+    }
+    let logged = log.unusual(&place.db.name)?;
+    if !logged.is_empty() {
+        round.found(format!("statements of this round had the server log: {logged:#?}"));
     }
     db::close(&pool).await;
     place.end().await?;
