@@ -1,4 +1,4 @@
-//! The contract in Rust, made from `wit/`, and the only place where its types meet the host's own.
+//! The current contract in Rust, made from `wit/`, and where its types meet the host's own.
 
 use crate::event::Event;
 use crate::{projection, sandbox};
@@ -81,6 +81,13 @@ impl From<types::Description> for projection::Description {
     }
 }
 
+impl From<types::Failure> for projection::Failure {
+    fn from(failure: types::Failure) -> Self {
+        let index = failure.index.map(|index| index as usize);
+        Self { index, ..Self::new(failure.kind.into(), failure.message) }
+    }
+}
+
 impl From<types::FailureKind> for projection::FailureKind {
     fn from(kind: types::FailureKind) -> Self {
         match kind {
@@ -91,20 +98,35 @@ impl From<types::FailureKind> for projection::FailureKind {
     }
 }
 
-/// Values are the same on both sides but for their last case.
+/// Values of a version of the contract are those of the host but for the last case, and what is given
+/// here.
 macro_rules! values {
-    ($($theirs:ident = $ours:ident),* $(,)?) => {
-        impl From<sql::Value> for sandbox::Value {
-            fn from(value: sql::Value) -> Self {
+    ($sql:ident $(, $new:pat => $value:expr)*) => {
+        $crate::plugin::bindings::values!(
+            @of $sql, [$($new => $value,)*],
+            [Boolean Bool] [Int16 Int16] [Int32 Int32] [Int64 Int64] [Float32 Float32]
+            [Float64 Float64] [Numeric Numeric] [Text Text] [Bytes Bytes] [Uuid Uuid]
+            [Timestamptz Timestamptz] [Date Date] [Json Json] [BoolArray BoolArray]
+            [Int16Array Int16Array] [Int32Array Int32Array] [Int64Array Int64Array]
+            [Float32Array Float32Array] [Float64Array Float64Array]
+            [NumericArray NumericArray] [TextArray TextArray] [BytesArray BytesArray]
+            [UuidArray UuidArray] [TimestamptzArray TimestamptzArray] [DateArray DateArray]
+            [JsonArray JsonArray]
+        );
+    };
+    (@of $sql:ident, [$($new:pat => $value:expr,)*], $([$theirs:ident $ours:ident])*) => {
+        impl From<$sql::Value> for sandbox::Value {
+            fn from(value: $sql::Value) -> Self {
                 match value {
-                    sql::Value::Null => Self::Null,
-                    sql::Value::Other((type_name, text)) => Self::Other { type_name, text },
-                    $(sql::Value::$theirs(x) => Self::$ours(x),)*
+                    $sql::Value::Null => Self::Null,
+                    $sql::Value::Other((type_name, text)) => Self::Other { type_name, text },
+                    $($new => $value,)*
+                    $($sql::Value::$theirs(x) => Self::$ours(x),)*
                 }
             }
         }
 
-        impl From<sandbox::Value> for sql::Value {
+        impl From<sandbox::Value> for $sql::Value {
             fn from(value: sandbox::Value) -> Self {
                 match value {
                     sandbox::Value::Null => Self::Null,
@@ -115,35 +137,9 @@ macro_rules! values {
         }
     };
 }
+pub(in crate::plugin) use values;
 
-values! {
-    Boolean = Bool,
-    Int16 = Int16,
-    Int32 = Int32,
-    Int64 = Int64,
-    Float32 = Float32,
-    Float64 = Float64,
-    Numeric = Numeric,
-    Text = Text,
-    Bytes = Bytes,
-    Uuid = Uuid,
-    Timestamptz = Timestamptz,
-    Date = Date,
-    Json = Json,
-    BoolArray = BoolArray,
-    Int16Array = Int16Array,
-    Int32Array = Int32Array,
-    Int64Array = Int64Array,
-    Float32Array = Float32Array,
-    Float64Array = Float64Array,
-    NumericArray = NumericArray,
-    TextArray = TextArray,
-    BytesArray = BytesArray,
-    UuidArray = UuidArray,
-    TimestamptzArray = TimestamptzArray,
-    DateArray = DateArray,
-    JsonArray = JsonArray,
-}
+values!(sql);
 
 /// The values of one row or of one call.
 pub fn convert<A, B: From<A>>(values: Vec<A>) -> Vec<B> {

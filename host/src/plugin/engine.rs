@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::bindings::{Projection, ProjectionPre};
 use super::compile::{Cache, Compiler};
+use super::contract::{self, Contract};
 use super::host::State;
 use super::instance::{self, Plugin};
 use super::limits::Limits;
@@ -95,14 +95,23 @@ impl Runtime {
         let component = self.compiler.component(version, bytes).await?;
         let compile_time = started.elapsed();
         // A function of the right name but of another type is noticed here.
-        let pre = (self.shared.linker.instantiate_pre(&component))
-            .and_then(ProjectionPre::new)
+        let contract = (self.shared.linker.instantiate_pre(&component))
+            .and_then(|pre| Contract::new(inspect::contract(&imports), pre))
             .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
-        let description = instance::describe(&self.shared, &pre, version).await?;
+        let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
         let limits = Arc::new(self.shared.limits.of(&description.name));
         let (shared, upcasters) = (self.shared.clone(), self.upcasters.clone());
-        Ok(Plugin { version, description, imports, compile_time, pre, limits, shared, upcasters })
+        Ok(Plugin {
+            version,
+            description,
+            imports,
+            compile_time,
+            contract,
+            limits,
+            shared,
+            upcasters,
+        })
     }
 }
 
@@ -118,7 +127,7 @@ fn set_up(limits: &Limits) -> wasmtime::Result<(Engine, Linker<State>)> {
     })?;
     let mut linker = Linker::new(&engine);
     wasi::add_to_linker(&mut linker)?;
-    Projection::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    contract::add_to_linker(&mut linker)?;
     Ok((engine, linker))
 }
 

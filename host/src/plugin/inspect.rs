@@ -3,7 +3,7 @@
 
 use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
-use super::LoadError;
+use super::{LoadError, contract};
 
 /// Interfaces of WASI that a projection gets, as stubs: see [`super::wasi`].
 const WASI: &[&str] = &[
@@ -34,7 +34,6 @@ const CONTRACT: &[&str] = &[
     "eventfabric:projection/sql",
     "eventfabric:projection/types",
 ];
-const CONTRACT_VERSION: &str = "0.1.0";
 
 /// Functions that a component of the world `projection` exports.
 const EXPORTS: &[&str] = &["describe", "handle"];
@@ -115,11 +114,17 @@ fn looks_like_text(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && !c.is_whitespace())
 }
 
+/// The version of the contract that a component was built with: that of the types of its events.
+pub fn contract(imports: &[String]) -> &str {
+    let types = imports.iter().find_map(|name| name.strip_prefix("eventfabric:projection/types@"));
+    types.unwrap_or(contract::CURRENT)
+}
+
 /// `Err` with a hint when nothing of that name is granted.
 fn check_import(import: &str) -> Result<(), &'static str> {
     let (name, version) = import.split_once('@').unwrap_or((import, ""));
     if CONTRACT.contains(&name) {
-        return if version == CONTRACT_VERSION {
+        return if contract::versions().contains(&version) {
             Ok(())
         } else {
             Err(

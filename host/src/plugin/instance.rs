@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::Resource;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::{self, ProjectionPre, TxHandle};
+use super::contract::{Contract, Outcome};
 use super::engine::Shared;
 use super::host::{State, Stop};
 use super::limits::Limits;
@@ -33,7 +32,7 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// How long the compiler took, or the cache.
     pub compile_time: Duration,
-    pub(super) pre: ProjectionPre<State>,
+    pub(super) contract: Contract,
     pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) upcasters: Upcasters,
@@ -117,7 +116,7 @@ impl Plugin {
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
         let mut store = new_store(&self.shared, state);
         let mut stats = HandleStats::default();
-        let outcome = run(&self.pre, &mut store, &events, &mut stats).await;
+        let outcome = self.contract.handle(&mut store, &events, &mut stats).await;
         // The instance ends here; what it had in its hands is ours again.
         let mut state = store.into_data();
         let result = conclude(&mut state, outcome, events.len()).await;
@@ -149,37 +148,11 @@ fn lifted<'a>(upcasters: &Upcasters, events: &'a [Event]) -> Result<Cow<'a, [Eve
     lifted.collect::<Result<Vec<_>, _>>().map(Cow::Owned)
 }
 
-type Outcome = wasmtime::Result<Result<(), bindings::types::Failure>>;
-
-pub(super) async fn run(
-    pre: &ProjectionPre<State>,
-    store: &mut Store<State>,
-    events: &[Event],
-    stats: &mut HandleStats,
-) -> Outcome {
-    let started = Instant::now();
-    let instance = pre.instantiate_async(&mut *store).await?;
-    stats.instantiate = started.elapsed();
-    let ids: Vec<_> = events.iter().map(bindings::id).collect();
-    let events: Vec<_> = events.iter().zip(&ids).map(|(e, id)| bindings::event(e, id)).collect();
-    // The one handle that this store will ever know.
-    let handle = store.data_mut().table.push(TxHandle)?;
-    let handle = Resource::new_borrow(handle.rep());
-    let started = Instant::now();
-    let outcome = instance.call_handle(&mut *store, handle, &events).await;
-    stats.call = started.elapsed();
-    outcome
-}
-
 async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<(), Failure> {
     match outcome {
         Err(error) => return Err(failure::stopped(state, &error)),
         Ok(Err(theirs)) => {
-            let failure = Failure {
-                index: theirs.index.map(|index| index as usize),
-                ..Failure::new(theirs.kind.into(), theirs.message)
-            };
-            return Err(failure::returned(state, failure, events));
+            return Err(failure::returned(state, theirs, events));
         }
         Ok(Ok(())) => {}
     }
@@ -200,7 +173,7 @@ async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<
 /// Asks a plugin what it is, without a transaction.
 pub(super) async fn describe(
     shared: &Shared,
-    pre: &ProjectionPre<State>,
+    contract: &Contract,
     version: Version,
 ) -> Result<Description, LoadError> {
     let limits = shared.limits.clone();
@@ -212,15 +185,11 @@ pub(super) async fn describe(
     let time = limits.describe;
     let state = State::new(limits, time, world, lines, Arc::default(), None);
     let mut store = new_store(shared, state);
-    let outcome = async {
-        let instance = pre.instantiate_async(&mut store).await?;
-        instance.call_describe(&mut store).await
-    }
-    .await;
+    let outcome = contract.describe(&mut store).await;
     let state = store.into_data();
     state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
     match outcome {
-        Ok(description) => Ok(description.into()),
+        Ok(description) => Ok(description),
         Err(error) => Err(LoadError::Describe(failure::stopped(&state, &error).message)),
     }
 }

@@ -5,6 +5,7 @@
 
 mod bindings;
 mod compile;
+mod contract;
 mod deployments;
 mod describe;
 mod engine;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
 use super::host::State;
-use super::instance::{HandleStats, new_store, run};
+use super::instance::{HandleStats, new_store};
 use super::lines::Lines;
 use super::wasi::World;
 use super::{Limits, LoadError, Plugin, Runtime, failure};
@@ -90,7 +90,7 @@ fn limits() -> Limits {
     }
 }
 
-pub fn event(position: i64) -> Event {
+fn event(position: i64) -> Event {
     Event {
         position,
         id: uuid::Uuid::from_u128(7),
@@ -118,11 +118,11 @@ async fn handle(plugin: &Plugin, events: &[Event]) -> Result<(), (FailureKind, S
     let (time, world) = (limits.batch, World::new(0, [0; 32]));
     let state = State::new(limits, time, world, lines, Arc::default(), None);
     let mut store = new_store(&plugin.shared, state);
-    let outcome = run(&plugin.pre, &mut store, events, &mut HandleStats::default()).await;
+    let outcome = plugin.contract.handle(&mut store, events, &mut HandleStats::default()).await;
     let state = store.into_data();
     match outcome {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(failure)) => Err((failure.kind.into(), failure.message)),
+        Ok(Err(failure)) => Err((failure.kind, failure.message)),
         Err(error) => {
             let failure = failure::stopped(&state, &error);
             Err((failure.kind, failure.message))

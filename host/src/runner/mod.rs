@@ -33,6 +33,8 @@ mod supervisor;
 mod tail;
 mod tasks;
 mod tenants;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use check::{Checked, Difference, check};

@@ -239,7 +239,7 @@ impl Sandbox {
                      plugin first whose tables they are"
                 }
                 _ => {
-                    "there is no such function; name it with its schema and the types of its \
+                    "there is no such function; name it with its schema and, in parentheses, the types of its \
                      parameters, as in public.distance(double precision, double precision)"
                 }
             });

@@ -27,6 +27,8 @@ pub mod seal;
 mod snapshot;
 mod statistics;
 mod tenant;
+#[cfg(test)]
+pub(crate) mod tests;
 mod wake;
 
 use std::sync::Arc;

@@ -44,7 +44,8 @@ fn is_unusual(line: &str, database: &str) -> bool {
         (Some(other), Some(answer)) => other < answer,
         (other, _) => other.is_some(),
     };
-    other && (line.contains(&format!("] {database} ")) || line.contains(" was terminated by signal "))
+    other
+        && (line.contains(&format!("] {database} ")) || line.contains(" was terminated by signal "))
 }
 
 #[cfg(test)]

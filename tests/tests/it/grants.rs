@@ -229,7 +229,7 @@ async fn what_is_nobodys_to_give_is_refused_with_a_reason() {
         ("read:airports", "no such table"),
         ("read:public.turns", "no table and no view"),
         ("call:public.distance(numeric)", "no such function"),
-        ("call:public.distance", "parenthesis"),
+        ("call:public.distance", "parenthes"),
         ("call:public.work()", "procedure"),
         ("read:a.b.c.d", "improper"),
     ] {

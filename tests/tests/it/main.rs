@@ -1,6 +1,7 @@
 //! The integration tests: one binary, each test with a database of its own.
 
 mod cli;
+mod contract;
 mod embedded;
 mod grants;
 mod health;

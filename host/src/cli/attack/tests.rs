@@ -8,64 +8,24 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
 use super::document;
+use crate::db;
 use crate::sandbox::SandboxConfig;
 use crate::sandbox::attack::{Attack, Group, Session, Stop, Walls, attacks, control, run_with};
-use crate::{db, store};
+use crate::store::tests::TestDatabase;
 
 /// Some servers are built without it, and refuse those attacks by themselves.
 const NO_XML: &str = "unsupported XML feature";
 
-/// A database of this test, migrated.
-struct Database {
-    administrator: PgConnectOptions,
-    name: String,
+async fn version(database: &TestDatabase) -> i32 {
+    let mut conn = db::connect(&database.owner()).await.unwrap();
+    let version = "SELECT current_setting('server_version_num')::int / 10000";
+    sqlx::query_scalar(version).fetch_one(&mut conn).await.unwrap()
 }
 
-impl Database {
-    async fn new() -> Self {
-        let administrator: PgConnectOptions = match std::env::var(eventfabric_testdb::SERVER) {
-            Ok(url) => url.parse().unwrap(),
-            Err(_) => eventfabric_testdb::server().await.unwrap().administrator(),
-        };
-        let name = format!("attacked_{}", uuid::Uuid::now_v7().simple());
-        let owner = eventfabric_testdb::OWNER;
-        let mut conn = db::connect(&administrator).await.unwrap();
-        let create = format!("CREATE DATABASE {name} OWNER {owner} TEMPLATE template0");
-        conn.execute(AssertSqlSafe(create)).await.unwrap();
-        conn.close().await.unwrap();
-        let database = Self { administrator, name };
-        let pool = db::pool(database.owner(), 2);
-        store::migrate::migrate(&pool).await.unwrap();
-        pool.close().await;
-        database
-    }
-
-    fn superuser(&self) -> PgConnectOptions {
-        self.administrator.clone().database(&self.name)
-    }
-
-    fn owner(&self) -> PgConnectOptions {
-        self.superuser().username(eventfabric_testdb::OWNER)
-    }
-
-    async fn drop(self) {
-        let mut conn = db::connect(&self.administrator).await.unwrap();
-        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
-        conn.execute(AssertSqlSafe(drop)).await.unwrap();
-        conn.close().await.unwrap();
-    }
-
-    async fn version(&self) -> i32 {
-        let mut conn = db::connect(&self.owner()).await.unwrap();
-        let version = "SELECT current_setting('server_version_num')::int / 10000";
-        sqlx::query_scalar(version).fetch_one(&mut conn).await.unwrap()
-    }
-
-    /// Everything that an attack could leave behind.
-    async fn traces(&self) -> Vec<String> {
-        let mut conn = db::connect(&self.superuser()).await.unwrap();
-        sqlx::query_scalar(include_str!("sql/traces.sql")).fetch_all(&mut conn).await.unwrap()
-    }
+/// Everything that an attack could leave behind.
+async fn traces(database: &TestDatabase) -> Vec<String> {
+    let mut conn = db::connect(&database.superuser()).await.unwrap();
+    sqlx::query_scalar(include_str!("sql/traces.sql")).fetch_all(&mut conn).await.unwrap()
 }
 
 /// What stopped each attack of a group: with both walls, with the first alone, with the second alone.
@@ -121,11 +81,11 @@ fn surprises(tried: &Tried) -> Vec<String> {
 /// Every attack of the group is stopped by both walls, and by each alone as far as the list says; and
 /// nothing is left of any.
 async fn withstands(group: Group) {
-    let database = Database::new().await;
-    let before = database.traces().await;
+    let database = TestDatabase::new("attacked").await;
+    let before = traces(&database).await;
     let tried = try_three_ways(&database.owner(), group).await;
-    let after = database.traces().await;
-    let version = database.version().await;
+    let after = traces(&database).await;
+    let version = version(&database).await;
     database.drop().await;
     let surprises: Vec<String> = tried.iter().flat_map(surprises).collect();
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
@@ -174,7 +134,7 @@ async fn attacks_by_trickery_are_stopped() {
 /// Without a wall, and as a superuser, each does what it is after, or runs into the limit on time.
 #[tokio::test]
 async fn every_attack_does_harm_where_no_wall_stands() {
-    let database = Database::new().await;
+    let database = TestDatabase::new("attacked").await;
     let (options, config) = (database.superuser(), SandboxConfig::default());
     let mut session = Session::new(&options, &config);
     let mut surprises = Vec::new();
