@@ -20,6 +20,8 @@ use crate::{Bench, guest, week};
 const BATCH: i64 = 500;
 /// A batch is handled so often; the median counts.
 const REPEATS: usize = 40;
+/// Plugins of a host that starts.
+const PLUGINS: usize = 100;
 
 pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let db = bench.place.database("plugin").await?;
@@ -27,6 +29,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     host::install(&db, &bench.guests, guest::CATCH_UP, 1).await?;
     let mut table = compile(bench).await?;
     table.extend(reload(bench, &db).await?);
+    table.push(start_up(bench).await?);
     table.extend(calls(bench, &db).await?);
     db.remove().await?;
     Ok(table)
@@ -79,7 +82,7 @@ async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
     while !running.host.is_running() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    for _ in 0..bench.rounds() {
+    for _ in 0..if bench.quick { 20 } else { 100 } {
         let bytes = version(&bench.guests)?;
         let deployed = deploy(&registry, bytes, "the benchmark", 100).await?;
         handed.push(milliseconds(deployed.took));
@@ -96,10 +99,40 @@ async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
         laid.push(milliseconds(start.elapsed()));
     }
     running.stop().await?;
+    let slowest = vec![percentile(&handed, 0.99), percentile(&laid, 0.99)];
     Ok(vec![
         Row::new("hot reload", "handed to the host, to active", "ms", handed),
+        Row::new("hot reload", "the same, 99th percentile", "ms", vec![slowest[0]]),
         Row::new("hot reload", "laid into the folder, to active", "ms", laid),
+        Row::new("hot reload", "the same, 99th percentile", "ms", vec![slowest[1]]),
     ])
+}
+
+fn percentile(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[((sorted.len() - 1) as f64 * part).round() as usize]
+}
+
+/// From the start of a host to the moment when all of its plugins can run, which come from the cache.
+async fn start_up(bench: &Bench) -> anyhow::Result<Row> {
+    let db = bench.place.database("start_up").await?;
+    host::install(&db, &bench.guests, guest::CATCH_UP, PLUGINS).await?;
+    let mut times = Vec::new();
+    for _ in 0..bench.rounds() {
+        let config = host::config(guest::CATCH_UP, PLUGINS, "nothing");
+        let start = Instant::now();
+        let host = Host::open(db.owner.clone(), config, None).await?;
+        let snapshot = host.registry().snapshot();
+        let loaded = (0..PLUGINS)
+            .filter(|number| snapshot.current(&guest::name(guest::CATCH_UP, *number)).is_some())
+            .count();
+        anyhow::ensure!(loaded == PLUGINS, "{loaded} of {PLUGINS} plugins are loaded");
+        times.push(milliseconds(start.elapsed()));
+        host.close().await;
+    }
+    db.remove().await?;
+    Ok(Row::new("start of a host", &format!("with {PLUGINS} plugins of the cache"), "ms", times))
 }
 
 /// A batch of 500 events, rolled back each time.
