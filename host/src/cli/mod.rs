@@ -3,16 +3,22 @@
 mod append;
 mod args;
 mod attack;
+mod build;
+mod changes;
 mod connect;
 mod counted;
+mod dev;
 mod dismiss;
 mod dlq;
 mod doctor;
 mod events;
 mod exit;
+mod export;
+mod failures;
 mod grants;
 mod home;
 mod import;
+mod inspect;
 mod line;
 mod migrate;
 mod output;
@@ -21,8 +27,11 @@ mod plugin;
 mod projections;
 mod query;
 mod rebuild;
+mod replay;
 mod run;
 mod run_tenants;
+mod scaffold;
+mod scenario;
 mod snapshots;
 mod stats;
 mod status;
@@ -79,6 +88,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Dev(command) => dev::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
         Command::Verify(command) => verify::run(&context, command).await,
