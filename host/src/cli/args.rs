@@ -261,6 +261,19 @@ pub(super) struct Plugin {
     pub command: PluginCommand,
 }
 
+impl Plugin {
+    /// Whether it is run on an author's machine, again and again.
+    pub(super) fn is_of_author(&self) -> bool {
+        matches!(
+            self.command,
+            PluginCommand::New(_)
+                | PluginCommand::Build(_)
+                | PluginCommand::Test(_)
+                | PluginCommand::Replay(_)
+        )
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
     /// Make the folder of a new plugin: a projection that builds, with a table, scenarios and tests

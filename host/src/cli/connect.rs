@@ -67,6 +67,12 @@ impl Context {
         if !self.named {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let dir = embedded::reachable(&folder.canonicalize()?.join(embedded::DEFAULT_DIR))?;
+            if !dir.exists() {
+                eprintln!(
+                    "making a private PostgreSQL in {}; the next start is quicker",
+                    dir.display()
+                );
+            }
             settings.embedded = Some(dir);
         }
         let config = self.config.clone();

@@ -29,7 +29,8 @@ const FAILED: usize = 5;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Everything runs on a private PostgreSQL in DIR/.eventfabric, or on what --database-url or --embedded names, in tables \
-that go again. Samples are the events of the first scenario, where none are named.
+that go again. Samples are the events of the first scenario, where none are named. What the plugin logs is shown \
+with --log plugin=trace.
 
 Examples:
   eventfabric plugin new orders && eventfabric dev orders
@@ -202,7 +203,7 @@ async fn show(
     given: Option<&Samples>,
     bench: &Workbench<'_>,
 ) -> anyhow::Result<()> {
-    let folder = command.dir.join("scenarios");
+    let folder = scenario::folder_of(&command.dir);
     let outcomes = scenario::all(bench, &folder).await?;
     for outcome in &outcomes {
         output::text(&outcome.lines())?;
@@ -227,11 +228,15 @@ async fn show(
         samples.config.clone().unwrap_or_else(|| host.registry().config(&description.name));
     let mut run = bench.run(&events, BATCH, config, false).await?;
     let told = tell(command, samples, &events, &mut run).await;
+    // Those of a scenario are told with it.
+    if told.is_ok() && given.is_some() {
+        failed(&events, &run)?;
+    }
     run.end().await?;
     told
 }
 
-/// The rows that the samples have left, and the events that failed.
+/// The rows that the samples have left.
 async fn tell(
     command: &Dev,
     samples: &Samples,
@@ -258,6 +263,11 @@ async fn tell(
             Err(error) => output::line(&format!("{} {error}", output::bad("error:")))?,
         }
     }
+    Ok(())
+}
+
+/// The events that failed.
+fn failed(events: &[Event], run: &Run<'_>) -> anyhow::Result<()> {
     for (index, failure) in run.failed.iter().take(FAILED) {
         let event = &events[*index];
         let class = failure.class().as_str();

@@ -3,8 +3,8 @@
 use super::output;
 use crate::projection::Failure;
 
-/// Where a message begins to quote the statement.
-const QUOTE: &str = "; in: ";
+/// Where a message begins to quote the statement: the host's own, and that of an SDK.
+const QUOTES: [&str; 2] = ["; in: ", "\nstatement: "];
 
 /// What happened, and the statement that failed with a mark under the place.
 pub(super) fn lines(failure: &Failure) -> Vec<String> {
@@ -12,7 +12,8 @@ pub(super) fn lines(failure: &Failure) -> Vec<String> {
     let Some(statement) = &failure.statement else {
         return message.lines().map(str::to_owned).collect();
     };
-    let message = message.find(QUOTE).map_or(&*message, |at| &message[..at]);
+    let end = QUOTES.iter().filter_map(|quote| message.find(quote)).min();
+    let message = &message[..end.unwrap_or(message.len())];
     let mut lines: Vec<String> = message.lines().map(str::to_owned).collect();
     lines.extend(marked(&output::printable(statement), failure.place));
     lines
@@ -53,9 +54,11 @@ mod tests {
 
     #[test]
     fn the_statement_is_quoted_once() {
-        let mut failure =
-            Failure::new(FailureKind::Fatal, "no such table (SQLSTATE 42P01); in: SELECT 1");
-        failure.statement = Some("SELECT 1".to_owned());
-        assert_eq!(lines(&failure), ["no such table (SQLSTATE 42P01)", "  | SELECT 1"]);
+        let sdk = "no such table (SQLSTATE 42P01)\nstatement: SELECT 1\nat character 1: SELECT 1";
+        for message in ["no such table (SQLSTATE 42P01); in: SELECT 1", sdk] {
+            let mut failure = Failure::new(FailureKind::Fatal, message);
+            failure.statement = Some("SELECT 1".to_owned());
+            assert_eq!(lines(&failure), ["no such table (SQLSTATE 42P01)", "  | SELECT 1"]);
+        }
     }
 }

@@ -99,10 +99,16 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
     result
 }
 
+/// What is logged to an author, who looks at rows.
+const QUIET: &str = "warn,sqlx=error,plugin=off";
+
 fn start_logging(args: &Args) {
     // A slow statement is news to who runs a host; who asks for much is told by the wait.
     let usual = match args.command {
         Command::Run(_) => "info,sqlx=warn",
+        // What went wrong in the plugin is told by the command itself.
+        Command::Dev(_) => QUIET,
+        Command::Plugin(ref plugin) if plugin.is_of_author() => QUIET,
         _ => "info,sqlx=error",
     };
     let filter = args.log.clone().unwrap_or_else(|| usual.to_owned());

@@ -62,7 +62,7 @@ pub(super) async fn run(context: &Context, command: Test) -> anyhow::Result<()> 
         true => command.place.clone(),
         false => command.place.parent().unwrap_or(Path::new("")).to_owned(),
     };
-    let scenarios = command.scenarios.clone().unwrap_or_else(|| folder.join("scenarios"));
+    let scenarios = command.scenarios.clone().unwrap_or_else(|| folder_of(&folder));
     // Before anything is built or started.
     some(&files(&scenarios)?, &scenarios)?;
     let context = context.of_author(&folder)?;
@@ -78,6 +78,11 @@ pub(super) async fn run(context: &Context, command: Test) -> anyhow::Result<()> 
     let tested = tested.await;
     context.close().await;
     tested
+}
+
+/// The scenarios of a plugin's folder.
+pub(super) fn folder_of(plugin: &Path) -> PathBuf {
+    plugin.strip_prefix(".").unwrap_or(plugin).join("scenarios")
 }
 
 fn some(files: &[PathBuf], folder: &Path) -> anyhow::Result<()> {

@@ -142,7 +142,7 @@ async fn traps_and_wrong_sql_are_shown_with_the_statement() {
     fails(
         said,
         &[
-            "the plugin fails as `fatal`",
+            "event 1 (Deed of A/1) fails as `fatal`",
             "relation \"sen\" does not exist",
             "|  FROM sen\n        |       ^",
         ],

@@ -113,13 +113,13 @@ async fn an_author_makes_a_plugin_breaks_it_and_mends_it() {
         finish(&mut author.command(&["plugin", "test", "--database-url", &url]), b"").await.well();
     has(
         &tested.out,
-        &["ok    ./scenarios/balance.json", "ok    ./scenarios/no_account.json", "2 of 2"],
+        &["ok    scenarios/balance.json", "ok    scenarios/no_account.json", "2 of 2"],
     );
     cargo_test(&author, &author.folder()).await;
 
     let mut dev = Dev::start(&author, &url);
     let said = dev.round().await;
-    has(&said, &["ok    ./scenarios/balance.json", "after 4 of the 4 events", "accounts, 2 rows"]);
+    has(&said, &["ok    scenarios/balance.json", "after 4 of the 4 events", "accounts, 2 rows"]);
     has(&said, &["account  owner  cents\n", "1        Ada    750\n", "2        Grace  0\n"]);
 
     // A mistake in the SQL.
