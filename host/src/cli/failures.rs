@@ -48,7 +48,7 @@ mod tests {
         let marked = |place| marked("SELECT a,\n       b\nFROM t", place).join("\n");
         assert_eq!(marked(None), "  | SELECT a,\n  |        b\n  | FROM t");
         assert_eq!(marked(Some(8)), "  | SELECT a,\n  |        ^\n  |        b\n  | FROM t");
-        assert_eq!(marked(Some(24)), "  | SELECT a,\n  |        b\n  | FROM t\n  |      ^");
+        assert_eq!(marked(Some(25)), "  | SELECT a,\n  |        b\n  | FROM t\n  |      ^");
         assert_eq!(marked(Some(99)), marked(None), "a place beyond the end");
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::connect::Context;
+use super::projections::short;
 use super::{exit, inspect, output, versions};
 use crate::runner::{self, Capsule, Ended, Verdict};
 use crate::sandbox::{BatchCall, Step, Value};
@@ -59,7 +60,7 @@ pub(super) async fn run(context: &Context, command: Replay) -> anyhow::Result<()
     } else {
         let version = match plugin.version.full() == capsule.version {
             true => format!("version {}, which failed", plugin.version),
-            false => format!("version {}, and {} failed", plugin.version, &capsule.version[..12]),
+            false => format!("version {}, and {} failed", plugin.version, short(&capsule.version)),
         };
         let event = capsule.event();
         output::line(&format!(

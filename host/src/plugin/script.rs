@@ -100,3 +100,51 @@ impl Script {
 fn call(statement: &str, params: &[Value]) -> BatchCall {
     BatchCall { statement: statement.to_owned(), params: params.to_vec() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::SqlErrorKind;
+
+    fn execute(statement: &str, answer: Result<u64, SqlError>) -> Step {
+        Step::Execute { statement: statement.to_owned(), params: vec![Value::Int64(1)], answer }
+    }
+
+    #[test]
+    fn each_question_gets_the_answer_that_it_got_before() {
+        let error = SqlError::new(SqlErrorKind::Constraint, "it is taken");
+        let steps =
+            vec![execute("A", Ok(7)), execute("B", Err(error.clone())), Step::End(error.clone())];
+        let mut script = Script::new(steps);
+        assert_eq!(script.execute("A", &[Value::Int64(1)]), Ok(Ok(7)));
+        assert_eq!(script.execute("B", &[Value::Int64(1)]), Ok(Err(error)));
+        assert_eq!(
+            (script.answered, script.trouble.as_ref().unwrap().statement.as_str()),
+            (2, "B")
+        );
+    }
+
+    #[test]
+    fn another_question_has_no_answer_and_is_kept() {
+        let mut script = Script::new(vec![execute("A", Ok(7))]);
+        for (statement, param) in [("B", 1), ("A", 2)] {
+            let params = [Value::Int64(param)];
+            assert_eq!(script.execute(statement, &params), Err(Stop::OffScript));
+            assert_eq!(script.astray, Some(vec![call(statement, &params)]));
+        }
+        assert_eq!(script.query("A", &[Value::Int64(1)]), Err(Stop::OffScript));
+        assert!(script.batch(&[]).is_err());
+        assert_eq!((script.answered, script.expected().is_some()), (0, true));
+    }
+
+    #[test]
+    fn constraints_that_failed_at_the_end_fail_there_again() {
+        let error = SqlError::new(SqlErrorKind::Constraint, "there is no such account");
+        let mut script = Script::new(vec![execute("A", Ok(1)), Step::End(error.clone())]);
+        script.settle();
+        assert!(script.trouble.is_none(), "the end is not reached yet");
+        script.execute("A", &[Value::Int64(1)]).unwrap().unwrap();
+        script.settle();
+        assert_eq!(script.trouble.unwrap().error, error);
+    }
+}

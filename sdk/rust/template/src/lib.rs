@@ -57,7 +57,7 @@ fn book(tx: &Tx, event: &Event<AccountEvent>, cents: i64) -> Result<()> {
         params![event.aggregate_id, cents],
     )?;
     if changed == 0 {
-        // This event can never be handled: it is set aside, and the others go on.
+        // It can never be handled: the projection stops at it, or sets it aside, as its operator says.
         return Err(event.poison(format_args!("there is no account {}", event.aggregate_id)));
     }
     Ok(())

@@ -7,7 +7,7 @@ use eventfabric_tests::{database, target_dir, workspace};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::cli::{finish, program};
+use crate::cli::{finish, program, run};
 
 /// A plugin as `plugin new` makes it, with the crates that this workspace was built with: nothing is downloaded.
 struct Author {
@@ -58,9 +58,10 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(author: &Author, url: &str) -> Self {
+    fn start(author: &Author, url: &str, more: &[&str]) -> Self {
         let errors = tempfile::NamedTempFile::new().unwrap();
         let mut command = author.command(&["dev", "--database-url", url]);
+        command.args(more);
         command.stderr(Stdio::from(errors.reopen().unwrap()));
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -78,6 +79,13 @@ impl Dev {
             said.push('\n');
         }
         panic!("it ended:\n{said}{}", self.errors());
+    }
+
+    /// Ends it as Ctrl-C does.
+    async fn end(mut self) {
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success(), "{}", self.errors());
     }
 
     fn errors(&self) -> String {
@@ -117,7 +125,7 @@ async fn an_author_makes_a_plugin_breaks_it_and_mends_it() {
     );
     cargo_test(&author, &author.folder()).await;
 
-    let mut dev = Dev::start(&author, &url);
+    let mut dev = Dev::start(&author, &url, &[]);
     let said = dev.round().await;
     has(&said, &["ok    scenarios/balance.json", "after 4 of the 4 events", "accounts, 2 rows"]);
     has(&said, &["account  owner  cents\n", "1        Ada    750\n", "2        Grace  0\n"]);
@@ -183,7 +191,39 @@ async fn an_author_makes_a_plugin_breaks_it_and_mends_it() {
         &["table accounts: the rows differ", "- 1        Ada    751\n", "+ 1        Ada    750\n"],
     );
 
-    let id = dev.child.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-s", "INT", &id]).status().await.unwrap().success());
-    assert!(dev.child.wait().await.unwrap().success(), "{}", dev.errors());
+    dev.end().await;
+
+    // Other samples than those of a scenario.
+    let week = author.dir.path().join("week.ndjson");
+    let line = |id: &str, kind: &str, payload: &str| {
+        format!(r#"{{"aggregate":"Account","id":"{id}","type":"{kind}","payload":{payload}}}"#)
+    };
+    let opened = line("7", "AccountOpened", r#"{"owner":"Alan"}"#);
+    let lost = line("8", "MoneyDeposited", r#"{"cents":1}"#);
+    std::fs::write(&week, format!("{opened}\n{lost}\n{}\n", line("7", "Other", "{}"))).unwrap();
+    let show = "SELECT owner, cents + 1 AS more FROM accounts";
+    let events = ["--events", week.to_str().unwrap(), "--show", show, "--show", "SELECT nothing"];
+    let mut dev = Dev::start(&author, &url, &events);
+    let said = dev.round().await;
+    has(
+        &said,
+        &[
+            "after 2 of the 3 events",
+            "owner  more\n",
+            "Alan   1\n",
+            "column \"nothing\" does not exist",
+        ],
+    );
+    has(
+        &said,
+        &[
+            "error: event 2 (MoneyDeposited of Account/8) fails as `poison`:\n  there is no account 8",
+        ],
+    );
+    dev.end().await;
+
+    run(&db, &["import", week.to_str().unwrap()]).await.well();
+    let mut dev = Dev::start(&author, &url, &["--copy-from", &url, "--stream", "Account/7"]);
+    has(&dev.round().await, &["after 1 of the 2 events", "7        Alan   0\n"]);
+    dev.end().await;
 }
