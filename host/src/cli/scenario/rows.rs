@@ -111,8 +111,8 @@ fn lines(names: &[&str], expected: &[TextRow], found: &[TextRow]) -> Vec<String>
             rows.push((' ', vec!["…".to_owned()]));
         }
         for op in group {
-            let old = expected[op.old_range()].iter().map(|row| shown(row));
-            let new = found[op.new_range()].iter().map(|row| shown(row));
+            let old = expected[op.old_range()].iter().map(shown);
+            let new = found[op.new_range()].iter().map(shown);
             match op {
                 DiffOp::Equal { .. } => rows.extend(old.map(|row| (' ', row))),
                 _ => {
