@@ -58,14 +58,13 @@ pub(super) enum Profile {
     Debug,
 }
 
-/// Has the tools of the plugin's language build it. What they say goes to stderr, as they say it. Answers
-/// where the component is.
+/// Refuses a folder that no tool can build.
 ///
 /// # Errors
-/// There is nothing to build, the tool is missing, or it fails.
-pub(super) async fn build(dir: &Path, profile: Profile) -> anyhow::Result<PathBuf> {
+/// Says what is missing.
+pub(super) fn check(dir: &Path) -> anyhow::Result<()> {
     if dir.join("Cargo.toml").is_file() {
-        return cargo(dir, profile).await;
+        return Ok(());
     }
     let there = dir.display();
     if let Some((manifest, language)) = OTHERS.iter().find(|(file, _)| dir.join(file).is_file()) {
@@ -78,8 +77,20 @@ pub(super) async fn build(dir: &Path, profile: Profile) -> anyhow::Result<PathBu
         true => format!(
             "{there} is no plugin: it has no Cargo.toml; `eventfabric plugin new NAME` makes one"
         ),
-        false => format!("there is no folder {there}"),
+        false => {
+            format!("there is no folder {there}; `eventfabric plugin new NAME` makes a plugin")
+        }
     }))
+}
+
+/// Has the tools of the plugin's language build it. What they say goes to stderr, as they say it. Answers
+/// where the component is.
+///
+/// # Errors
+/// There is nothing to build, the tool is missing, or it fails.
+pub(super) async fn build(dir: &Path, profile: Profile) -> anyhow::Result<PathBuf> {
+    check(dir)?;
+    cargo(dir, profile).await
 }
 
 /// What cargo says of what it has made; of its other messages nothing is wanted.

@@ -79,12 +79,7 @@ struct Samples {
 }
 
 pub(super) async fn run(context: &Context, command: Dev) -> anyhow::Result<()> {
-    if !command.dir.is_dir() {
-        return Err(exit::bad_input(format!(
-            "there is no folder {}; `eventfabric plugin new NAME` makes one",
-            command.dir.display()
-        )));
-    }
+    build::check(&command.dir)?;
     let given = given(&command).await?;
     let mut changes = Changes::of(std::slice::from_ref(&command.dir), &[])?;
     let (mut interrupt, mut terminate) =

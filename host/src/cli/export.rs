@@ -51,7 +51,7 @@ pub(super) async fn run(
         Some(again) => format!("it fails in another way now: {}", output::printable(&again.error)),
     };
     output::line(&format!(
-        "wrote {} ({} statements) and {}; {again}\n\
+        "wrote {} (statements: {}) and {}; {again}\n\
          They hold the event and rows of the tables: keep them as you keep those. To go on:\n  \
          eventfabric plugin replay {}",
         file.display(),

@@ -52,6 +52,10 @@ async fn what_is_no_plugin_is_not_built() {
     let dir = tempfile::tempdir().unwrap();
     let build = async || finish(program(&["plugin", "build"]).current_dir(dir.path()), b"").await;
     build().await.failed(4, &["no Cargo.toml", "plugin new"]);
+    // And no server is made there.
+    let dev = finish(program(&["dev"]).current_dir(dir.path()), b"").await;
+    dev.failed(4, &["no Cargo.toml", "plugin new"]);
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
     std::fs::write(dir.path().join("go.mod"), "").unwrap();
     build().await.failed(4, &["no SDK for Go yet"]);
     finish(&mut program(&["plugin", "build", "/nowhere"]), b"")

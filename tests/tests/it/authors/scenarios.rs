@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{scenarios_of, test};
 use crate::cli::{Said, finish, program};
+use crate::runners::rig::{Process, World, put, until};
 
 /// Runs one scenario of the example plugin `carriers`.
 async fn try_one(db: &TestDb, scenario: &Value) -> Said {
@@ -191,6 +192,32 @@ async fn a_file_that_is_no_scenario_says_where() {
     test(&db, "carriers", dir.path(), &[])
         .await
         .failed(4, &["no scenario (*.json)", "--scenarios"]);
+}
+
+#[tokio::test]
+async fn a_change_of_a_scenario_is_tested_at_once() {
+    let (db, dir) = (World::new().await, tempfile::tempdir().unwrap());
+    let file = dir.path().join("one.json");
+    let expect = |n: u64| {
+        departed(&json!({"tables": {"carriers": [{"carrier": "UA", "departed": n},
+        {"carrier": "AA", "departed": 1}]}}))
+    };
+    std::fs::write(&file, expect(2).to_string()).unwrap();
+    let (component, url, folder) = (wasm("carriers"), db.db.url(), dir.path().to_owned());
+    let [component, folder] = [&component, &folder].map(|path| path.to_str().unwrap());
+    let args =
+        ["plugin", "test", component, "--scenarios", folder, "--watch", "--database-url", &url];
+    let process = Process::start(&db, &args, &[]);
+    let waits = |times: usize| process.output().matches("waiting for a change").count() == times;
+    until("the first round has ended", async || waits(1)).await;
+    assert!(process.output().contains("1 of 1 scenarios went well"), "{}", process.output());
+    put(&file, expect(3).to_string().as_bytes());
+    until("the second round has ended", async || waits(2)).await;
+    for line in ["  - UA       3\n", "  + UA       2\n", "error: 1 of 1 scenarios failed"] {
+        assert!(process.output().contains(line), "no `{line}` in:\n{}", process.output());
+    }
+    process.signal("INT");
+    process.succeeded().await;
 }
 
 #[tokio::test]
