@@ -152,6 +152,8 @@ pub struct Failure {
     pub sqlstate: Option<String>,
     /// That statement.
     pub statement: Option<String>,
+    /// The place in it, in characters from 1, where the database named one.
+    pub place: Option<u32>,
 }
 
 impl Failure {
@@ -166,6 +168,7 @@ impl Failure {
             connection_lost: false,
             sqlstate: None,
             statement: None,
+            place: None,
         }
     }
 

@@ -86,8 +86,10 @@ pub(super) enum Command {
     /// Dead letters: events that a projection could not handle
     #[command(subcommand)]
     Dlq(super::dlq::Dlq),
-    /// Plugins
+    /// Plugins: make, build and test them; deploy, compare and roll back their versions
     Plugin(Plugin),
+    /// Work on a plugin: on every save build it, run its scenarios and show the rows that it makes
+    Dev(super::dev::Dev),
     /// Snapshots of aggregates
     Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
@@ -259,8 +261,30 @@ pub(super) struct Plugin {
     pub command: PluginCommand,
 }
 
+impl Plugin {
+    /// Whether it is run on an author's machine, again and again.
+    pub(super) fn is_of_author(&self) -> bool {
+        matches!(
+            self.command,
+            PluginCommand::New(_)
+                | PluginCommand::Build(_)
+                | PluginCommand::Test(_)
+                | PluginCommand::Replay(_)
+        )
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// Make the folder of a new plugin: a projection that builds, with a table, scenarios and tests
+    New(super::scaffold::New),
+    /// Build the component of a plugin's folder by the tools of its language
+    Build(super::build::Build),
+    /// Run a plugin's scenarios: given these events, expect these rows
+    Test(super::scenario::Test),
+    /// Handle the event of a capsule (see `dlq show --export`) once more, with the answers that the database
+    /// gave
+    Replay(super::replay::Replay),
     /// Make a component the active version of its projection, for all hosts
     Deploy(super::versions::Deploy),
     /// Look at a component as a deploy would, in tables that go again

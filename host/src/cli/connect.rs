@@ -1,6 +1,6 @@
 //! The database that a command works on, and the settings of the process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) struct Context {
     pub settings: Settings,
     /// The settings file that was named.
     pub config: Option<PathBuf>,
+    /// The arguments say which database.
+    named: bool,
     server: OnceCell<Option<Embedded>>,
 }
 
@@ -53,7 +55,28 @@ impl Context {
         if let Some(dir) = &args.embedded {
             settings.embedded = Some(dir.clone());
         }
-        Ok(Self { settings, config: args.config.clone(), server: OnceCell::new() })
+        let named = args.database_url.is_some() || args.embedded.is_some();
+        let config = args.config.clone();
+        Ok(Self { settings, config, named, server: OnceCell::new() })
+    }
+
+    /// For who works on a plugin in this folder: the database that the arguments name, or else a private one
+    /// that belongs to the folder. What settings and environment name may be in use. It is closed for itself.
+    pub(super) fn of_author(&self, folder: &Path) -> anyhow::Result<Self> {
+        let mut settings = self.settings.clone();
+        if !self.named {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let dir = embedded::reachable(&folder.canonicalize()?.join(embedded::DEFAULT_DIR))?;
+            if !dir.exists() {
+                eprintln!(
+                    "making a private PostgreSQL in {}; the next start is quicker",
+                    dir.display()
+                );
+            }
+            settings.embedded = Some(dir);
+        }
+        let config = self.config.clone();
+        Ok(Self { settings, config, named: self.named, server: OnceCell::new() })
     }
 
     /// Where the database is. Starts the private server where one is asked for.

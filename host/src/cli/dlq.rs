@@ -1,10 +1,12 @@
 //! `eventfabric dlq list|show|requeue|purge`
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
 use super::connect::Context;
-use super::{exit, output};
+use super::{exit, export, output};
 use crate::event::Event;
 use crate::projection::ErrorClass;
 use crate::store::{self, DeadLetter, LetterFilter};
@@ -23,9 +25,21 @@ pub(super) enum Dlq {
         json: bool,
     },
     /// One letter: the event with its payload, the error, and the statement that failed
+    #[command(after_help = "\
+A capsule is a file with the event, the settings of the plugin, the error, and every statement that the handler \
+runs with its parameters and the rows that it gets; beside it lies the component. For it the event is \
+handled once more, by the version that failed, and rolled back. It holds what these tables and events hold, \
+personal data and secrets of the settings included: see docs/authors.md.
+
+Examples:
+  eventfabric dlq show 17 --export letter-17.json
+  eventfabric plugin replay letter-17.json                          # anywhere, without a database")]
     Show {
         /// The letter
         id: i64,
+        /// Write a capsule, with which `plugin replay` fails on another machine as it failed here
+        #[arg(long, value_name = "FILE")]
+        export: Option<PathBuf>,
         /// Answer in JSON
         #[arg(long)]
         json: bool,
@@ -116,13 +130,16 @@ pub(super) async fn run(context: &Context, command: Dlq) -> anyhow::Result<()> {
             let letters = store::dead_letters(&pool, &which.filter(&[]), limit).await?;
             list(&letters, json)
         }
-        Dlq::Show { id, json } => {
+        Dlq::Show { id, export, json } => {
             let Some((letter, event)) = store::dead_letter(&pool, id, None).await? else {
                 return Err(exit::bad_input(format!(
                     "there is no dead letter {id}: see `dlq list`"
                 )));
             };
-            show(&letter, event.as_ref(), json)
+            match export {
+                None => show(&letter, event.as_ref(), json),
+                Some(file) => export::run(context, &letter, event, &file, json).await,
+            }
         }
         Dlq::Requeue { chosen, json } => {
             let filter = chosen.which.filter(&chosen.ids);

@@ -288,13 +288,13 @@ fn can_pass(error: &StoreError) -> bool {
 }
 
 /// The name of a file without its folders and without `.gz`.
-fn source_name(file: &Path) -> String {
+pub(super) fn source_name(file: &Path) -> String {
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     name.strip_suffix(".gz").unwrap_or(&name).to_owned()
 }
 
 /// Opens the file or stdin; what begins like gzip is unpacked.
-async fn open(
+pub(super) async fn open(
     file: &Path,
     count: &Count,
 ) -> anyhow::Result<(Box<dyn AsyncBufRead + Unpin + Send>, Option<u64>)> {

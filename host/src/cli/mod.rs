@@ -3,16 +3,22 @@
 mod append;
 mod args;
 mod attack;
+mod build;
+mod changes;
 mod connect;
 mod counted;
+mod dev;
 mod dismiss;
 mod dlq;
 mod doctor;
 mod events;
 mod exit;
+mod export;
+mod failures;
 mod grants;
 mod home;
 mod import;
+mod inspect;
 mod line;
 mod migrate;
 mod output;
@@ -21,8 +27,11 @@ mod plugin;
 mod projections;
 mod query;
 mod rebuild;
+mod replay;
 mod run;
 mod run_tenants;
+mod scaffold;
+mod scenario;
 mod snapshots;
 mod stats;
 mod status;
@@ -79,6 +88,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Query(command) => query::run(&context, command).await,
         Command::Dlq(command) => dlq::run(&context, command).await,
         Command::Plugin(command) => plugin::run(&context, command).await,
+        Command::Dev(command) => dev::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
         Command::Verify(command) => verify::run(&context, command).await,
@@ -89,10 +99,16 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
     result
 }
 
+/// What is logged to an author, who looks at rows.
+const QUIET: &str = "warn,sqlx=error,plugin=off";
+
 fn start_logging(args: &Args) {
     // A slow statement is news to who runs a host; who asks for much is told by the wait.
     let usual = match args.command {
         Command::Run(_) => "info,sqlx=warn",
+        // What went wrong in the plugin is told by the command itself.
+        Command::Dev(_) => QUIET,
+        Command::Plugin(ref plugin) if plugin.is_of_author() => QUIET,
         _ => "info,sqlx=error",
     };
     let filter = args.log.clone().unwrap_or_else(|| usual.to_owned());

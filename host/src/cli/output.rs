@@ -1,6 +1,6 @@
 //! What commands print: tables for people, JSON for programs.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
@@ -62,4 +62,22 @@ pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c })
         .collect()
+}
+
+/// A word that says that all is well: green on a terminal.
+pub(super) fn good(text: &str) -> String {
+    painted(text, 32)
+}
+
+/// A word that says that something is not: red on a terminal.
+pub(super) fn bad(text: &str) -> String {
+    painted(text, 31)
+}
+
+fn painted(text: &str, colour: u8) -> String {
+    // https://no-color.org
+    match io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        true => format!("\x1b[{colour}m{text}\x1b[0m"),
+        false => text.to_owned(),
+    }
 }

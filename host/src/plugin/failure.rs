@@ -4,7 +4,7 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use super::host::{State, Stop};
 use super::lines::cut;
-use super::session::Trouble;
+use super::session::{Session, Trouble};
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::SqlErrorKind;
 
@@ -24,7 +24,11 @@ fn kind_of(kind: SqlErrorKind) -> FailureKind {
 }
 
 fn trouble(state: &State) -> Option<&Trouble> {
-    state.session.as_ref()?.trouble.as_ref()
+    match (&state.session, &state.script) {
+        (Some(session), _) => session.trouble.as_ref(),
+        (None, Some(script)) => script.trouble.as_ref(),
+        (None, None) => None,
+    }
 }
 
 /// The plugin returned a failure of its own.
@@ -140,8 +144,7 @@ fn without_nul(text: String) -> String {
 }
 
 fn with_sql(state: &State, mut failure: Failure) -> Failure {
-    let Some(session) = &state.session else { return failure };
-    if let Some(Trouble { statement, error }) = &session.trouble {
+    if let Some(Trouble { statement, error }) = trouble(state) {
         if !failure.message.contains(&error.message) {
             failure.message.push_str(&format!(": {}", error.message));
             if !error.sqlstate.is_empty() {
@@ -161,8 +164,9 @@ fn with_sql(state: &State, mut failure: Failure) -> Failure {
         failure.costly |= error.kind == SqlErrorKind::Limit;
         failure.sqlstate = Some(error.sqlstate.clone()).filter(|state| !state.is_empty());
         failure.statement = Some(statement.clone()).filter(|statement| !statement.is_empty());
+        failure.place = error.position;
     }
-    if session.is_lost() {
+    if state.session.as_ref().is_some_and(Session::is_lost) {
         // Nobody's fault: neither the event's nor the plugin's.
         failure.kind = FailureKind::Retry;
         failure.index = None;

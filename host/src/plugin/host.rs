@@ -10,9 +10,10 @@ use wasmtime::component::{Resource, ResourceTable};
 use super::bindings::{self, TxHandle, config, log, sql, types};
 use super::limits::Limits;
 use super::lines::{Level, Lines};
+use super::script::Script;
 use super::session::{Session, limit_error};
 use super::wasi::World;
-use crate::sandbox::{BatchError, Full, SqlError};
+use crate::sandbox::{BatchCall, BatchError, Call, Full, RowSet, SqlError, Step, Value};
 
 /// Entries of the table of WASI's streams and timers.
 const HANDLES: usize = 10_000;
@@ -44,6 +45,9 @@ pub enum Stop {
     /// A use of SQL where there is no transaction.
     #[error("used a transaction where it has none: `describe` must not run SQL")]
     NoTransaction,
+    /// It asks what a script has no answer to.
+    #[error("ran another statement than the one that was recorded at this point")]
+    OffScript,
     /// The transaction is gone already.
     #[error("used its transaction after the connection was lost")]
     Lost,
@@ -66,8 +70,10 @@ pub struct State {
     pub lines: Arc<Mutex<Lines>>,
     /// Settings of the operator.
     pub config: Arc<BTreeMap<String, String>>,
-    /// `None` in `describe`.
+    /// `None` in `describe`, and where a script answers.
     pub session: Option<Session>,
+    /// Answers instead of a database.
+    pub script: Option<Script>,
     /// Calls of the host so far.
     pub host_calls: u64,
 }
@@ -92,7 +98,20 @@ impl State {
         };
         let deadline = Instant::now() + time;
         let lines = Arc::new(Mutex::new(lines));
-        Self { table, limits, time, deadline, space, world, lines, config, session, host_calls: 0 }
+        let (script, host_calls) = (None, 0);
+        Self {
+            table,
+            limits,
+            time,
+            deadline,
+            space,
+            world,
+            lines,
+            config,
+            session,
+            script,
+            host_calls,
+        }
     }
 
     fn count_call(&mut self) -> Result<(), Stop> {
@@ -141,6 +160,95 @@ fn too_many_rows(most: u64) -> SqlError {
 impl types::Host for State {}
 impl sql::Host for State {}
 
+impl State {
+    /// Keeps what a plugin asked and was answered, where somebody records it.
+    fn note(&self, step: impl FnOnce() -> Step) {
+        if let Some(session) = &self.session {
+            session.sql.recorder().note(step);
+        }
+    }
+
+    fn is_recording(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.sql.recorder().is_on())
+    }
+
+    /// Parameters to be kept with their answer; nothing, where nobody records.
+    fn recorded(&self, params: &[Value]) -> Vec<Value> {
+        if self.is_recording() { params.to_vec() } else { Vec::new() }
+    }
+
+    async fn run_execute(
+        &mut self,
+        statement: &str,
+        params: Vec<Value>,
+        bytes: usize,
+    ) -> Result<Result<u64, SqlError>, Stop> {
+        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
+        let session = match self.begin_sql(1, bytes, statement)? {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
+        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
+        let work = sql.execute(&mut tx, statement, params);
+        let ended = session.until(deadline, pid, work).await;
+        let mut result = session.take_back(tx, ended, time)?;
+        if let Ok(rows) = result
+            && !session.wrote(rows, most)
+        {
+            result = Err(too_many_rows(most));
+        }
+        Ok(result.inspect_err(|error| session.fail(statement, error)))
+    }
+
+    async fn run_query(
+        &mut self,
+        statement: &str,
+        params: Vec<Value>,
+        bytes: usize,
+    ) -> Result<Result<RowSet, SqlError>, Stop> {
+        let (deadline, time) = (self.deadline, self.time);
+        let session = match self.begin_sql(1, bytes, statement)? {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
+        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
+        let work = sql.query(&mut tx, statement, params);
+        let ended = session.until(deadline, pid, work).await;
+        let result = session.take_back(tx, ended, time)?;
+        Ok(result.inspect_err(|error| session.fail(statement, error)))
+    }
+
+    async fn run_batch(
+        &mut self,
+        statements: &[String],
+        calls: Vec<Call>,
+        bytes: usize,
+    ) -> Result<Result<Vec<u64>, BatchError>, Stop> {
+        let indexes: Vec<u32> = calls.iter().map(|call| call.statement).collect();
+        let text = |call: u32| {
+            let index = indexes.get(call as usize).copied().unwrap_or_default();
+            statements.get(index as usize).map_or("", String::as_str)
+        };
+        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
+        let session = match self.begin_sql(calls.len(), bytes, text(0))? {
+            Ok(session) => session,
+            Err(error) => return Ok(Err(BatchError { call: 0, error })),
+        };
+        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
+        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
+        let work = sql.execute_batch(&mut tx, statements, calls);
+        let ended = session.until(deadline, pid, work).await;
+        let mut result = session.take_back(tx, ended, time)?;
+        let over = result.iter().flatten().position(|rows| !session.wrote(*rows, most));
+        if let Some(call) = over {
+            result = Err(BatchError { call: call as u32, error: too_many_rows(most) });
+        }
+        Ok(result.inspect_err(|failed| session.fail(text(failed.call), &failed.error)))
+    }
+}
+
 impl sql::HostTx for State {
     async fn execute(
         &mut self,
@@ -149,26 +257,20 @@ impl sql::HostTx for State {
         params: Vec<sql::Value>,
     ) -> wasmtime::Result<Result<u64, sql::SqlError>> {
         let bytes = statement.len() + params.iter().map(bindings::size).sum::<usize>();
-        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
-        let session = match self.begin_sql(1, bytes, &statement)? {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
-        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
-        let params = bindings::convert(params);
-        let work = sql.execute(&mut tx, &statement, params);
-        let ended = session.until(deadline, pid, work).await;
-        let mut result = session.take_back(tx, ended, time)?;
-        if let Ok(rows) = result
-            && !session.wrote(rows, most)
-        {
-            result = Err(too_many_rows(most));
+        let params: Vec<Value> = bindings::convert(params);
+        if self.script.is_some() {
+            self.count_call()?;
         }
-        Ok(result.map_err(|error| {
-            session.fail(&statement, &error);
-            error.into()
-        }))
+        let answer = match &mut self.script {
+            Some(script) => script.execute(&statement, &params)?,
+            None => {
+                let given = self.recorded(&params);
+                let answer = self.run_execute(&statement, params, bytes).await?;
+                self.note(|| Step::Execute { statement, params: given, answer: answer.clone() });
+                answer
+            }
+        };
+        Ok(answer.map_err(Into::into))
     }
 
     async fn query(
@@ -178,21 +280,20 @@ impl sql::HostTx for State {
         params: Vec<sql::Value>,
     ) -> wasmtime::Result<Result<sql::RowSet, sql::SqlError>> {
         let bytes = statement.len() + params.iter().map(bindings::size).sum::<usize>();
-        let (deadline, time) = (self.deadline, self.time);
-        let session = match self.begin_sql(1, bytes, &statement)? {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(error.into())),
+        let params: Vec<Value> = bindings::convert(params);
+        if self.script.is_some() {
+            self.count_call()?;
+        }
+        let answer = match &mut self.script {
+            Some(script) => script.query(&statement, &params)?,
+            None => {
+                let given = self.recorded(&params);
+                let answer = self.run_query(&statement, params, bytes).await?;
+                self.note(|| Step::Query { statement, params: given, answer: answer.clone() });
+                answer
+            }
         };
-        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
-        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
-        let params = bindings::convert(params);
-        let work = sql.query(&mut tx, &statement, params);
-        let ended = session.until(deadline, pid, work).await;
-        let result = session.take_back(tx, ended, time)?;
-        Ok(result.map(Into::into).map_err(|error| {
-            session.fail(&statement, &error);
-            error.into()
-        }))
+        Ok(answer.map(Into::into).map_err(Into::into))
     }
 
     async fn execute_batch(
@@ -204,30 +305,24 @@ impl sql::HostTx for State {
         let values = calls.iter().flat_map(|call| &call.params);
         let bytes = statements.iter().map(String::len).sum::<usize>()
             + values.map(bindings::size).sum::<usize>();
-        let indexes: Vec<u32> = calls.iter().map(|call| call.statement).collect();
-        let text = |call: u32| {
-            let index = indexes.get(call as usize).copied().unwrap_or_default();
-            statements.get(index as usize).map_or("", String::as_str)
-        };
-        let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
-        let session = match self.begin_sql(calls.len(), bytes, text(0))? {
-            Ok(session) => session,
-            Err(error) => return Ok(Err(sql::BatchError { call: 0, error: error.into() })),
-        };
-        let mut tx = session.tx.take().ok_or(Stop::Lost)?;
-        let (sql, pid) = (session.sql.clone(), tx.backend_pid());
-        let calls = bindings::convert(calls);
-        let work = sql.execute_batch(&mut tx, &statements, calls);
-        let ended = session.until(deadline, pid, work).await;
-        let mut result = session.take_back(tx, ended, time)?;
-        let over = result.iter().flatten().position(|rows| !session.wrote(*rows, most));
-        if let Some(call) = over {
-            result = Err(BatchError { call: call as u32, error: too_many_rows(most) });
+        let calls: Vec<Call> = bindings::convert(calls);
+        if self.script.is_some() {
+            self.count_call()?;
         }
-        Ok(result.map_err(|failed| {
-            session.fail(text(failed.call), &failed.error);
-            sql::BatchError { call: failed.call, error: failed.error.into() }
-        }))
+        let answer = match &mut self.script {
+            Some(script) => script.batch(&BatchCall::all(&statements, &calls))?,
+            None => {
+                let given = match self.is_recording() {
+                    true => BatchCall::all(&statements, &calls),
+                    false => Vec::new(),
+                };
+                let answer = self.run_batch(&statements, calls, bytes).await?;
+                self.note(|| Step::Batch { calls: given, answer: answer.clone() });
+                answer
+            }
+        };
+        Ok(answer
+            .map_err(|failed| sql::BatchError { call: failed.call, error: failed.error.into() }))
     }
 
     async fn drop(&mut self, _: Resource<TxHandle>) -> wasmtime::Result<()> {

@@ -12,6 +12,7 @@ use super::engine::Shared;
 use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
+use super::script::Script;
 use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
@@ -134,6 +135,32 @@ impl Plugin {
     }
 }
 
+impl Plugin {
+    /// Runs `handle` on one event without a database: the script answers. Gives it back with how it ended.
+    pub async fn replay(
+        &self,
+        event: &Event,
+        config: &Arc<BTreeMap<String, String>>,
+        script: Script,
+    ) -> (Script, Result<(), Failure>) {
+        let limits = self.limits.clone();
+        let name = &self.description.name;
+        let position = event.position.to_string();
+        let lines = Lines::new(name.as_str().into(), self.version, position, &limits);
+        let seed = World::seed(name, event.position);
+        let world = World::new(event.occurred_at.timestamp_micros(), seed);
+        let time = limits.batch;
+        let state = State::new(limits, time, world, lines, config.clone(), None);
+        let mut store = new_store(&self.shared, State { script: Some(script), ..state });
+        let events = std::slice::from_ref(event);
+        let outcome = run(&self.pre, &mut store, events, &mut HandleStats::default()).await;
+        let mut state = store.into_data();
+        let result = conclude(&mut state, outcome, 1).await;
+        state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
+        (state.script.unwrap_or_default(), result)
+    }
+}
+
 /// The events as a plugin may see them. One that can't be lifted is to blame by itself.
 fn lifted<'a>(upcasters: &Upcasters, events: &'a [Event]) -> Result<Cow<'a, [Event]>, Failure> {
     if !events.iter().any(|event| upcasters.concerns(event)) {
@@ -164,6 +191,14 @@ async fn conclude(state: &mut State, outcome: Outcome, events: usize) -> Result<
             return Err(failure::stopped(state, &stop.into()));
         }
         if let Some(trouble) = session.trouble.clone() {
+            return Err(failure::swallowed(state, &trouble));
+        }
+    }
+    if let Some(script) = &mut state.script {
+        if script.trouble.is_none() {
+            script.settle();
+        }
+        if let Some(trouble) = script.trouble.clone() {
             return Err(failure::swallowed(state, &trouble));
         }
     }

@@ -17,6 +17,7 @@ mod instance;
 mod limits;
 mod lines;
 mod registry;
+mod script;
 mod session;
 mod settings;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
+pub use script::Script;
 pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,
     Start, change, check_shards, pause, renew, resume,

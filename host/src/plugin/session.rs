@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use super::host::Stop;
 use super::lines::cut;
 use crate::db::{self, Tx};
-use crate::sandbox::{PluginSql, SqlError, SqlErrorKind};
+use crate::sandbox::{PluginSql, SqlError, SqlErrorKind, Step};
 
 /// After the deadline, how long a statement may take to notice that it was cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
@@ -17,13 +17,28 @@ const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// As much of a statement as a failure keeps.
 const STATEMENT_BYTES: usize = 8 * 1024;
 
+/// Stands for the statement where constraints that are deferred fail.
+pub const AT_THE_END: &str = "(at the end of the batch, constraints that are deferred)";
+
 /// The first statement that failed.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     /// Its text, shortened.
     pub statement: String,
-    /// What went wrong.
+    /// What went wrong. Its place is one in this text.
     pub error: SqlError,
+}
+
+impl Trouble {
+    /// Of a statement as the plugin wrote it.
+    pub fn new(statement: &str, error: &SqlError) -> Self {
+        let text = statement.trim_start();
+        let before = statement[..statement.len() - text.len()].chars().count();
+        let before = u32::try_from(before).unwrap_or(u32::MAX);
+        let position = error.position.and_then(|at| at.checked_sub(before));
+        let statement = cut(text.trim_end(), STATEMENT_BYTES).to_owned();
+        Self { statement, error: SqlError { position, ..error.clone() } }
+    }
 }
 
 /// The transaction while it is in the hands of a plugin.
@@ -48,8 +63,7 @@ impl Session {
     /// Remembers the first statement that failed.
     pub fn note(&mut self, statement: &str, error: &SqlError) {
         if self.trouble.is_none() {
-            let statement = cut(statement.trim(), STATEMENT_BYTES).to_owned();
-            self.trouble = Some(Trouble { statement, error: error.clone() });
+            self.trouble = Some(Trouble::new(statement, error));
         }
     }
 
@@ -91,7 +105,8 @@ impl Session {
             Ok(None) => Ok(()),
             Ok(Some(full)) => Err(Stop::Full(full)),
             Err(error) => {
-                self.fail("(at the end of the batch, constraints that are deferred)", &error);
+                self.sql.recorder().note(|| Step::End(error.clone()));
+                self.fail(AT_THE_END, &error);
                 Ok(())
             }
         }

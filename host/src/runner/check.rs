@@ -75,6 +75,7 @@ pub async fn check(
     let before = registry.snapshot().registered.get(&name).cloned();
     deploy::same_mode(&plugin, before.as_ref())?;
     let migrations = registry.sandbox().missing(&plugin.description).await?;
+    let _turn = registry.sandbox().scratch_turn(&name).await?;
     let sql = registry.sandbox().prepare_scratch(&plugin.description).await?;
     let looked = look(registry, &plugin, &sql, events, determinism).await;
     let dropped = registry.sandbox().drop_scratch(&name).await;

@@ -99,6 +99,7 @@ async fn run(
     plugin: &Arc<Plugin>,
     events: &[Event],
 ) -> Result<(BTreeSet<String>, Rows), DeployError> {
+    let _turn = registry.sandbox().scratch_turn(&plugin.description.name).await?;
     let sql = registry.sandbox().prepare_scratch(&plugin.description).await?;
     let active = deploy::as_active(registry, plugin.clone(), sql.clone());
     let wanted: Vec<Event> = events.iter().filter(|event| active.takes(event)).cloned().collect();

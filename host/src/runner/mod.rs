@@ -3,6 +3,7 @@
 
 mod backfill;
 mod breaker;
+mod capsule;
 mod catch_up;
 mod check;
 mod config;
@@ -36,7 +37,9 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod workbench;
 
+pub use capsule::{Capsule, Ended, Verdict, replay, rerun};
 pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy, deploy_from, roll_back};
@@ -51,3 +54,4 @@ pub use reset::{ResetError, reset};
 pub use stall::Stall;
 pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, statuses};
 pub use tenants::Hosts;
+pub use workbench::{Run, Workbench};

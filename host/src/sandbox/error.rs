@@ -5,7 +5,8 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use crate::db;
 
 /// What a plugin can do about an error (`sql-error-kind` in `wit/projection.wit`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SqlErrorKind {
     /// Serialization failure, deadlock, lock or statement time-out.
     Retryable,
@@ -24,7 +25,7 @@ pub enum SqlErrorKind {
 }
 
 /// Why a statement failed. The transaction can only be rolled back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("{message}{}", self.tail())]
 pub struct SqlError {
     /// What can be done about it.
@@ -141,7 +142,7 @@ fn kind_of(sqlstate: &str) -> SqlErrorKind {
 }
 
 /// The call of a batch that failed. None of the batch has an effect.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("call {call} of the batch: {error}")]
 pub struct BatchError {
     /// Index into the list of calls, from 0.

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _, ValueRef as _};
 use super::batch;
 use super::convert::{arguments, column_sql, read, single_args, too_large_sql};
 use super::error::{BatchError, SqlError, SqlErrorKind};
+use super::record::Recorder;
 use super::roles::{self, CALLS, Names};
 use super::room::{Full, Room};
 use super::single;
@@ -27,7 +28,7 @@ pub struct Call {
 }
 
 /// Rows of a query. Every row has one value a column.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RowSet {
     /// The names of the columns.
     pub columns: Vec<String>,
@@ -64,12 +65,18 @@ pub struct PluginSql {
     deferred: Vec<String>,
     room: Room,
     statements: RwLock<HashMap<String, Arc<Prepared>>>,
+    recorder: Recorder,
 }
 
 impl PluginSql {
     /// The pool of the host's own errands on the plugin's database: cancelling a statement is one.
     pub fn control(&self) -> &PgPool {
         &self.control
+    }
+
+    /// Keeps what is asked and answered, where it is told to.
+    pub fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     /// Loads the statements that are known. `live` names the plugin's own tables, of which these may be
@@ -112,7 +119,8 @@ impl PluginSql {
         let schemas = [live.clone(), live.shadow(), live.old()].map(|names| names.schema);
         let room = Room::new(config.schema_bytes, &names.plugin, schemas.into());
         let statements = RwLock::new(statements);
-        Ok(Self { control, config, names, version, deferred, room, statements })
+        let recorder = Recorder::default();
+        Ok(Self { control, config, names, version, deferred, room, statements, recorder })
     }
 
     /// Runs a statement and tells how many rows it wrote or, where it returns rows, how many it

@@ -24,6 +24,7 @@ mod migrate;
 mod nodes;
 mod policy;
 mod read;
+mod record;
 mod rights;
 mod roles;
 mod room;
@@ -50,8 +51,10 @@ pub use execute::{Call, PluginSql, RowSet, StatementInfo};
 pub use grant::{Given, Grant, GrantKind};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
-pub use read::{Reading, TextRow};
+pub use read::{Reading, TextRow, TextTable};
+pub use record::{BatchCall, Recorder, Step};
 pub use room::Full;
+pub use scratch::{ScratchTurn, Sequence, whole_table};
 pub use value::Value;
 
 /// The sandbox of a host, for all plugins.

@@ -15,6 +15,15 @@ use crate::db::{self, Tx};
 /// A row in PostgreSQL's text form; none stands for NULL.
 pub type TextRow = Vec<Option<String>>;
 
+/// Rows in PostgreSQL's text form with what their columns are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextTable {
+    /// Their names and types.
+    pub columns: Vec<(String, String)>,
+    /// The rows.
+    pub rows: Vec<TextRow>,
+}
+
 const CONTEXT: &str = "reading for an operator";
 
 /// An operator's query that is being answered. Dropped, it ends, and leaves nothing in the database.
@@ -52,16 +61,8 @@ impl Sandbox {
         // Who asks decides how long it may take.
         let begin = Tx::begin(&self.control, Duration::MAX).await;
         let mut tx = begin.map_err(while_doing(CONTEXT))?;
-        let prepared = make(tx.conn(), &names, sql).await?;
-        if !prepared.select || prepared.columns.is_empty() {
-            return Err(SqlError::new(SqlErrorKind::Denied, "only a SELECT can be read").into());
-        }
-        if !prepared.params.is_empty() {
-            let error = SqlError::new(SqlErrorKind::Invalid, "there are no parameters here");
-            return Err(error.with_hint("write the values into the text").into());
-        }
-        open(tx.conn(), &prepared).await.map_err(SqlError::from)?;
-        let columns = prepared.columns.into_iter().map(|column| column.name).collect();
+        let columns = begin_reading(tx.conn(), &names, sql).await?;
+        let columns = columns.into_iter().map(|(name, _)| name).collect();
         Ok(Reading { columns, tx })
     }
 
@@ -85,15 +86,41 @@ impl Reading {
     /// # Errors
     /// The query fails, or the connection is lost.
     pub async fn page(&mut self, rows: usize) -> Result<Vec<TextRow>, SandboxError> {
-        let fetch = format!("FETCH {rows} FROM eventfabric_reading");
-        let found = sqlx::query(AssertSqlSafe(fetch))
-            .persistent(false)
-            .fetch_all(self.tx.conn())
-            .await
-            .map_err(SqlError::from)?;
-        let rows = found.iter().map(|row| (0..row.len()).map(|at| row.try_get(at)).collect());
-        rows.collect::<sqlx::Result<_>>().map_err(while_doing(CONTEXT))
+        fetch(self.tx.conn(), rows).await
     }
+}
+
+/// Judges a query and opens its cursor. Answers the names and types of its columns.
+pub(super) async fn begin_reading(
+    conn: &mut PgConnection,
+    names: &Names,
+    sql: &str,
+) -> Result<Vec<(String, String)>, SandboxError> {
+    let prepared = make(conn, names, sql).await?;
+    if !prepared.select || prepared.columns.is_empty() {
+        return Err(SqlError::new(SqlErrorKind::Denied, "only a SELECT can be read").into());
+    }
+    if !prepared.params.is_empty() {
+        let error = SqlError::new(SqlErrorKind::Invalid, "there are no parameters here");
+        return Err(error.with_hint("write the values into the text").into());
+    }
+    open(conn, &prepared).await.map_err(SqlError::from)?;
+    Ok(prepared.columns.into_iter().map(|column| (column.name, column.type_name)).collect())
+}
+
+/// The next rows of the cursor, at most this many.
+pub(super) async fn fetch(
+    conn: &mut PgConnection,
+    rows: usize,
+) -> Result<Vec<TextRow>, SandboxError> {
+    let fetch = format!("FETCH {rows} FROM eventfabric_reading");
+    let found = sqlx::query(AssertSqlSafe(fetch))
+        .persistent(false)
+        .fetch_all(conn)
+        .await
+        .map_err(SqlError::from)?;
+    let rows = found.iter().map(|row| (0..row.len()).map(|at| row.try_get(at)).collect());
+    rows.collect::<sqlx::Result<_>>().map_err(while_doing(CONTEXT))
 }
 
 /// Makes the function of the query, in a schema that exists in this transaction alone.

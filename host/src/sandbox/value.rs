@@ -2,7 +2,8 @@
 
 /// A value as the contract has it (`value` in `wit/projection.wit`): 64-bit integers, numerics and
 /// times are exact.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Value {
     /// SQL NULL of whatever type.
     Null,
@@ -15,9 +16,9 @@ pub enum Value {
     /// bigint
     Int64(i64),
     /// real
-    Float32(f32),
+    Float32(#[serde(with = "float")] f32),
     /// double precision
-    Float64(f64),
+    Float64(#[serde(with = "float")] f64),
     /// numeric, as decimal text
     Numeric(String),
     /// text
@@ -41,9 +42,9 @@ pub enum Value {
     /// bigint[]
     Int64Array(Vec<Option<i64>>),
     /// real[]
-    Float32Array(Vec<Option<f32>>),
+    Float32Array(#[serde(with = "float::array")] Vec<Option<f32>>),
     /// double precision[]
-    Float64Array(Vec<Option<f64>>),
+    Float64Array(#[serde(with = "float::array")] Vec<Option<f64>>),
     /// numeric[]
     NumericArray(Vec<Option<String>>),
     /// text[]
@@ -156,5 +157,72 @@ impl Value {
             Wire::Date => gather!(DateArray, Date),
             Wire::Json | Wire::Jsonb => gather!(JsonArray, Json),
         }
+    }
+}
+
+/// Floats as text, for JSON has no NaN and no infinity. Rust reads back exactly what it writes.
+mod float {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+
+    pub mod array {
+        use super::*;
+
+        pub fn serialize<T: Display, S: Serializer>(
+            list: &[Option<T>],
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            to.collect_seq(list.iter().map(|value| value.as_ref().map(T::to_string)))
+        }
+
+        pub fn deserialize<'de, T, D>(from: D) -> Result<Vec<Option<T>>, D::Error>
+        where
+            T: FromStr<Err: Display>,
+            D: Deserializer<'de>,
+        {
+            let list = Vec::<Option<String>>::deserialize(from)?;
+            let read = |text: String| text.parse().map_err(D::Error::custom);
+            list.into_iter().map(|text| text.map(read).transpose()).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_from_json_as_they_were() {
+        for value in [
+            Value::Null,
+            Value::Int64(9_007_199_254_740_993),
+            Value::Float32(0.1),
+            Value::Float64(f64::INFINITY),
+            Value::Float64(-0.0),
+            Value::Float64Array(vec![Some(0.1), None, Some(f64::MIN_POSITIVE)]),
+            Value::Numeric("12.50".to_owned()),
+            Value::BytesArray(vec![Some(vec![0, 255]), None]),
+            Value::Other { type_name: "mood".to_owned(), text: "ok".to_owned() },
+        ] {
+            let json = serde_json::to_string(&value).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), value, "{json}");
+        }
+        let json = serde_json::to_string(&Value::Float32(f32::NAN)).unwrap();
+        let read = serde_json::from_str(&json).unwrap();
+        assert!(matches!(read, Value::Float32(x) if x.is_nan()), "{json}");
     }
 }

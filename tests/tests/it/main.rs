@@ -1,5 +1,6 @@
 //! The integration tests: one binary, each test with a database of its own.
 
+mod authors;
 mod cli;
 mod contract;
 mod embedded;

@@ -46,6 +46,23 @@ impl Append {
         Prepared::new(vec![append.clone()])?;
         Ok(append)
     }
+
+    /// The events of appends as an empty log would have them: positions and versions from 1. An event that
+    /// does not say when it happened did so at the beginning of 1970. Nothing is written: this is for trials.
+    ///
+    /// # Errors
+    /// As [`Append::checked`].
+    pub fn in_empty_log(appends: Vec<Self>) -> Result<Vec<Event>, StoreError> {
+        let prepared = Prepared::new(appends)?;
+        let written = (1..).zip(&prepared.new).map(|(position, new)| AppendedEvent {
+            id: new.id,
+            position,
+            version: new.nth,
+            occurred_at: new.occurred_at.unwrap_or_default(),
+        });
+        let appended = Appended { events: written.collect(), repeated: false };
+        Ok(prepared.events(&appended))
+    }
 }
 
 /// What an append has written.
