@@ -3,8 +3,10 @@
 mod append;
 mod args;
 mod attack;
+mod config;
 mod connect;
 mod counted;
+mod deploy;
 mod dismiss;
 mod dlq;
 mod doctor;
@@ -14,6 +16,7 @@ mod grants;
 mod home;
 mod import;
 mod line;
+mod logs;
 mod migrate;
 mod output;
 mod partitions;

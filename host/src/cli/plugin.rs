@@ -1,21 +1,26 @@
-//! `eventfabric plugin inspect`; `versions.rs` and `grants.rs` have the others.
+//! `eventfabric plugin inspect`; `deploy.rs`, `versions.rs` and `grants.rs` have the others.
 
 use std::path::Path;
 
 use super::args::{self, PluginCommand};
 use super::connect::Context;
-use super::{exit, grants, output, versions};
+use super::{config, deploy, exit, grants, logs, output, projections, versions};
 use crate::plugin::{Limits, Runtime};
 use crate::projection::TopicFilter;
 
 pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Result<()> {
     match command.command {
-        PluginCommand::Deploy(command) => versions::deploy(context, command).await,
+        PluginCommand::Deploy(command) => deploy::deploy(context, command).await,
         PluginCommand::Check(command) => versions::check(context, command).await,
         PluginCommand::Diff(command) => versions::compare(context, command).await,
         PluginCommand::Versions(command) => versions::versions(context, command).await,
         PluginCommand::History(command) => versions::history(context, command).await,
-        PluginCommand::Rollback(command) => versions::rollback(context, command).await,
+        PluginCommand::Rollback(command) => deploy::rollback(context, command).await,
+        PluginCommand::Retire(command) => deploy::retire(context, command).await,
+        PluginCommand::Config(command) => config::run(context, command).await,
+        PluginCommand::Logs(command) => logs::run(context, command).await,
+        PluginCommand::Pause(command) => projections::pause(&context.pool().await?, &command).await,
+        PluginCommand::Resume { name } => projections::resume(&context.pool().await?, &name).await,
         PluginCommand::Remove(command) => versions::remove(context, command).await,
         PluginCommand::Inspect { file, json } => inspect(context, &file, json).await,
         PluginCommand::Show { name, json } => grants::show(context, &name, json).await,

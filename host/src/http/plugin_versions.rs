@@ -11,7 +11,7 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{ChangeProblems, ReadProblems, json};
 use super::state::Api;
-use crate::plugin::{self, Deployment, KnownVersion};
+use crate::plugin::{self, Deployment, KnownVersion, Range};
 use crate::runner::{self, DeployError};
 use crate::store::StoreError;
 
@@ -41,6 +41,30 @@ struct VersionBody {
     source: Option<String>,
     /// How it failed, where it did.
     error: Option<String>,
+    /// Of a catch-up projection: what it has handled of what the tables hold.
+    handled: Vec<RangeBody>,
+}
+
+/// Positions that a version has handled.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HandledRange)]
+struct RangeBody {
+    /// Of this tenant's events.
+    tenant: String,
+    /// Which part of its streams, from 0.
+    shard: i32,
+    /// Of how many.
+    shards: i32,
+    /// The first position.
+    first: i64,
+    /// The last position until now.
+    last: i64,
+}
+
+impl From<Range> for RangeBody {
+    fn from(Range { tenant, shard, shards, first, last, .. }: Range) -> Self {
+        Self { tenant, shard, shards, first, last }
+    }
 }
 
 impl From<KnownVersion> for VersionBody {
@@ -55,6 +79,7 @@ impl From<KnownVersion> for VersionBody {
             deployed_by: known.deployed_by,
             source: known.source,
             error: known.error,
+            handled: known.handled.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -75,7 +100,7 @@ struct DeploymentBody {
     /// The SHA-256 of the version, in hex.
     version: String,
     /// `deploy`, `rollback` (somebody went back to it), `fallback` (a host did, as the one that had taken its
-    /// place failed), `remove`.
+    /// place failed), `remove`, `retire` (the tables that were kept were dropped), `config` (a setting was changed).
     action: String,
     /// It became the active version.
     activated: bool,
@@ -83,6 +108,11 @@ struct DeploymentBody {
     replaced: Option<String>,
     /// Events that went well on trial.
     tried: i64,
+    /// How the trial went, beside the version that was active.
+    #[schema(value_type = Option<Object>)]
+    trial: Option<serde_json::Value>,
+    /// It came with tables of its own.
+    rebuilt: bool,
     /// Why it did not become active; of a fallback: how the other one failed.
     error: Option<String>,
     /// The greatest position of the log at that time.
@@ -104,6 +134,8 @@ impl From<Deployment> for DeploymentBody {
             action: deployment.action.as_str().to_owned(),
             replaced: deployment.replaced,
             tried: deployment.tried,
+            trial: deployment.trial,
+            rebuilt: deployment.rebuilt,
             error: deployment.error,
             log_position: deployment.log_position,
             at: deployment.at,
@@ -203,8 +235,8 @@ pub(super) async fn rollback(
     check_given("by", by)?;
     check_given("version", version)?;
     let (registry, by) = (api.host.registry(), by.unwrap_or("somebody over HTTP"));
-    let trial = api.host.canary_events();
-    runner::roll_back(registry, &name, version, by, trial).await.map_err(|error| match error {
+    let canary = api.host.canary();
+    runner::roll_back(registry, &name, version, by, canary).await.map_err(|error| match error {
         DeployError::Unknown(_) => unknown(&name),
         DeployError::Store(StoreError::Database(error)) => Problem::of_database(&error),
         error => Problem::new(Code::ProjectionState, error.to_string()),

@@ -99,7 +99,8 @@ impl Plugin {
         };
         let name = &self.description.name;
         let positions = format!("{}-{}", first.position, last.position);
-        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits);
+        let sink = self.shared.sink.load().as_deref().cloned();
+        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink);
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let session = Session {
@@ -207,7 +208,7 @@ pub(super) async fn describe(
     let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, shared.slots.acquire()).await else {
         return Err(LoadError::Describe("no plugin instance became free in time".to_owned()));
     };
-    let lines = Lines::new("(describe)".into(), version, String::new(), &limits);
+    let lines = Lines::new("(describe)".into(), version, String::new(), &limits, None);
     let world = World::new(0, *version.as_bytes());
     let time = limits.describe;
     let state = State::new(limits, time, world, lines, Arc::default(), None);

@@ -2,7 +2,9 @@
 //! async from the outbox.
 
 mod backfill;
+mod blue_green;
 mod breaker;
+mod canary;
 mod catch_up;
 mod check;
 mod config;
@@ -27,6 +29,7 @@ mod rebuild;
 mod reset;
 mod retries;
 mod retry;
+mod scheduled;
 mod stall;
 mod status;
 mod supervisor;
@@ -34,7 +37,10 @@ mod tail;
 mod tasks;
 mod tenants;
 mod topics;
+mod trial;
 
+pub use blue_green::{Tables, deploy_rebuilt, retire, roll_back_rebuilt};
+pub use canary::{Canary, Measured, Trial};
 pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy, deploy_from, roll_back};
@@ -46,6 +52,7 @@ pub use host::{Host, HostConfig};
 pub use inline::InlinePlugins;
 pub use rebuild::{RebuildError, RebuildOptions, RebuildProgress, Rebuilt, rebuild};
 pub use reset::{ResetError, reset};
+pub use scheduled::deploy_at;
 pub use stall::Stall;
 pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, statuses};
 pub use tenants::Hosts;

@@ -17,6 +17,7 @@ mod inline;
 mod month;
 mod outages;
 pub mod rig;
+mod scheduled;
 mod sessions;
 mod settings;
 mod shards;
