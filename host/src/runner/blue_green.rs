@@ -42,6 +42,19 @@ pub async fn deploy_rebuilt(
     Ok(Deployed { took: start.elapsed(), ..deployed })
 }
 
+/// Whether the version that a rollback goes to has tables of its own beside those that are served.
+///
+/// # Errors
+/// When there is no such version.
+pub async fn has_tables(
+    registry: &Registry,
+    name: &str,
+    version: Option<&str>,
+) -> Result<bool, DeployError> {
+    let (_, target) = deploy::way_back(registry, name, version).await?;
+    Ok(rebuild::has_tables_of(registry.pool(), name, &target).await?)
+}
+
 /// Goes back to a version, as [`deploy::roll_back`] does, with its own tables where they are kept: they are
 /// handed what has come since. With `rebuild` they are made anew from the log where they are not.
 ///

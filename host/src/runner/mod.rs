@@ -39,7 +39,7 @@ mod tenants;
 mod topics;
 mod trial;
 
-pub use blue_green::{Tables, deploy_rebuilt, retire, roll_back_rebuilt};
+pub use blue_green::{Tables, deploy_rebuilt, has_tables, retire, roll_back_rebuilt};
 pub use canary::{Canary, Measured, Trial};
 pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};

@@ -23,6 +23,7 @@ mod settings;
 mod shards;
 mod shutdown;
 mod tenants;
+mod told;
 mod upcast;
 mod versions;
 pub mod week;
