@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rig::{Process, Running, World, deeds, deploy_guest, doing, quick, until};
 use crate::cli::run;
 
-const NOTES: &str = "SELECT coalesce(note, '') FROM hostile_catchup.seen ORDER BY position";
+const NOTES: &str = "SELECT note FROM hostile_catchup.seen ORDER BY position";
 
 #[tokio::test]
 async fn a_setting_in_the_database_wins_over_the_file_for_all_hosts_while_they_run() {
@@ -37,7 +37,7 @@ async fn a_setting_in_the_database_wins_over_the_file_for_all_hosts_while_they_r
     deeds(&store, std::slice::from_ref(&asked)).await;
     world.until_number(seen, 3).await;
     let notes = world.texts(NOTES).await;
-    assert!(notes[0].is_empty() && notes[2].is_empty(), "{notes:?}");
+    assert_eq!((&*notes[0], &*notes[2]), ("config", "config"));
     assert!(notes[1].parse::<u64>().is_ok(), "{notes:?}");
     let history = plugin::deployments(&world.eyes, "hostile_catchup", 9).await.unwrap();
     let changes: Vec<_> =
