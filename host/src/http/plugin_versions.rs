@@ -28,7 +28,7 @@ struct VersionBody {
     /// Its SHA-256, in hex.
     version: String,
     /// `active`, `failing` (active, and stopped at an error), `rolled back` (it failed, and a host went back
-    /// to the one before), `retired`.
+    /// to the one before), `waiting` (for its projection to come to a position), `retired`.
     state: String,
     /// The size of the component.
     bytes: i64,

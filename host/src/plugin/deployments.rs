@@ -131,6 +131,8 @@ pub enum VersionState {
     Failing,
     /// A host went back from it to the one before, because it failed.
     RolledBack,
+    /// It becomes active when its projection comes to a position.
+    Waiting,
     /// Another one took its place.
     Retired,
 }
@@ -142,6 +144,7 @@ impl VersionState {
             Self::Active => "active",
             Self::Failing => "failing",
             Self::RolledBack => "rolled back",
+            Self::Waiting => "waiting",
             Self::Retired => "retired",
         }
     }
@@ -244,6 +247,7 @@ pub async fn versions(pool: &PgPool, plugin: &str) -> sqlx::Result<Vec<KnownVers
             let state = match (row.active, row.state.as_deref(), &row.fell) {
                 (true, Some("failed"), _) => VersionState::Failing,
                 (true, ..) => VersionState::Active,
+                (false, ..) if row.waiting => VersionState::Waiting,
                 (false, _, Some(_)) => VersionState::RolledBack,
                 (false, _, None) => VersionState::Retired,
             };

@@ -17,7 +17,7 @@ use crate::sandbox::PluginSql;
 use crate::store::StoreError;
 
 /// After this time no further event is measured: others may wait for rows that the trial has touched.
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(1);
 
 /// So many statements an event more than those of the active version are no reason to refuse a version.
 const STATEMENTS: f64 = 10.0;

@@ -1,7 +1,7 @@
 //! Versions that become active at a position of the log, and the trial of a version beside the active one.
 
 use eventfabric::event::StreamId;
-use eventfabric::plugin::{self, SettingsChange, change};
+use eventfabric::plugin::{self, SettingsChange, VersionState, change};
 use eventfabric_tests::wasm;
 use serde_json::json;
 
@@ -17,6 +17,9 @@ async fn handed_over(world: &World, position: i64) -> i64 {
     let deploy = ["plugin", "deploy", file.to_str().unwrap(), "--at", &at];
     let said = run(&world.db, &deploy).await.well();
     assert!(said.out.contains(&format!("becomes active at position {at}")), "{}", said.out);
+    let versions = plugin::versions(&world.eyes, "counter").await.unwrap();
+    let waiting = versions.iter().filter(|known| known.state == VersionState::Waiting).count();
+    assert_eq!(waiting, 1, "{versions:?}");
     let store = world.store().await;
     for n in 0..30 {
         let tenant = ["default", "b", "c"][n % 3];
