@@ -1,6 +1,7 @@
 //! `eventfabric plugin deploy|rollback|retire`
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -205,14 +206,15 @@ pub(super) async fn deploy(context: &Context, command: Deploy) -> anyhow::Result
     let bytes = bytes(&command.file).await?;
     let host = host(context, &command.tables).await?;
     let source = tokio::fs::canonicalize(&command.file).await.unwrap_or(command.file);
-    let name = source.file_stem().map_or_else(String::new, |stem| stem.display().to_string());
     let source = source.display().to_string();
     let origin =
         Origin { action: Action::Deploy, by: &command.how.by, source: &source, reason: None };
     let canary = canary(context, &command.how);
-    let (registry, bytes) = (host.registry(), bytes.into());
+    let (registry, bytes): (_, Arc<[u8]>) = (host.registry(), bytes.into());
     let deployed = if command.rebuild {
         let options = options(context, &command.tables);
+        let loaded = registry.runtime().load(bytes.clone()).await;
+        let name = loaded.map_err(|error| refused(error.into()))?.description.name;
         watched(&name, &options, async |tables| {
             runner::deploy_rebuilt(registry, bytes, &origin, &canary, tables).await
         })

@@ -46,7 +46,10 @@ pub(super) async fn run(context: &Context, command: Logs) -> anyhow::Result<()> 
     let mut after =
         newest.last().into_iter().chain(last.last()).map(|line| line.id).max().unwrap_or(0);
     last.iter().try_for_each(|line| show(line, command.json))?;
-    while command.follow {
+    if !command.follow {
+        return Ok(());
+    }
+    loop {
         let lines = plugin::logs(&pool, name, Some(after), level, PAGE).await?;
         lines.iter().try_for_each(|line| show(line, command.json))?;
         after = lines.last().map_or(after, |line| line.id);
@@ -54,7 +57,6 @@ pub(super) async fn run(context: &Context, command: Logs) -> anyhow::Result<()> 
             tokio::time::sleep(LOOK).await;
         }
     }
-    Ok(())
 }
 
 fn show(line: &LogLine, json: bool) -> anyhow::Result<()> {

@@ -28,7 +28,7 @@ const FRAMES: usize = 8;
 /// A line that a plugin has said.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PluginLogLine)]
-struct LineBody {
+pub(super) struct LineBody {
     /// Counts the lines.
     id: i64,
     /// When.
@@ -59,6 +59,27 @@ impl From<LogLine> for LineBody {
     }
 }
 
+/// How severe a line is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = LogLevel)]
+#[expect(
+    dead_code,
+    reason = "it is here for the document; the parameter is read as the plugin's own type"
+)]
+pub(super) enum LevelBody {
+    /// Of no interest but to the author.
+    Trace,
+    /// What was printed.
+    Debug,
+    /// As the plugin says.
+    Info,
+    /// As the plugin says.
+    Warn,
+    /// As the plugin says.
+    Error,
+}
+
 /// Lines of a plugin, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = PluginLogs)]
@@ -77,13 +98,16 @@ pub(super) struct LogsBody {
     tag = "operation",
     params(
         ("name" = String, Path, description = "The plugin", min_length = 1, max_length = 512),
-        ("level" = Option<String>, Query,
-            description = "Of this severity and above: trace, debug, info, warn, error"),
+        ("level" = Option<LevelBody>, Query, description = "Of this severity and above"),
         ("lines" = Option<i64>, Query, minimum = 0, maximum = 1000,
             description = "The last so many [default: 100]"),
         ("follow" = Option<bool>, Query, description = "Go on with what comes"),
     ),
-    responses((status = 200, description = "Its lines", body = LogsBody), ReadProblems),
+    responses(
+        (status = 200, description = "Its lines",
+            content((LogsBody = "application/json"), (LineBody = "text/event-stream"))),
+        ReadProblems,
+    ),
 )]
 pub(super) async fn logs(
     State(api): State<Api>,

@@ -76,7 +76,7 @@ pub async fn roll_back_rebuilt(
     }
     let (plugin, bytes) = registry.stored(name, &target).await?;
     let source = format!("version {}", active.get(..12).unwrap_or(&active));
-    let origin = Origin { action: Action::Rollback, by: by, source: &source, reason: None };
+    let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
     let deployed = with_tables(registry, plugin, bytes, &origin, canary, tables).await?;
     Ok(Deployed { took: start.elapsed(), ..deployed })
 }

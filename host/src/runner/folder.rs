@@ -169,7 +169,7 @@ impl Folder {
         let (bytes, source) = (found.bytes.clone(), file(&found.path));
         deploy_found(&self.registry, plugin.into(), bytes, &source, &self.canary)
             .await
-            .map(Outcome::Deployed)
+            .map(|deployed| Outcome::Deployed(Box::new(deployed)))
     }
 
     /// Deploys a file. Answers the plugin with the two files that have it, where it was refused as
@@ -221,7 +221,7 @@ fn watch(dir: &Path, stop: &CancellationToken) -> anyhow::Result<mpsc::Receiver<
 
 /// What became of a file that could be loaded.
 enum Outcome {
-    Deployed(Deployed),
+    Deployed(Box<Deployed>),
     /// Another file has this plugin.
     Twin(String, PathBuf),
 }

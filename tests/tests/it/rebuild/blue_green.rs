@@ -258,7 +258,7 @@ async fn one_that_fails_in_the_middle_changes_nothing_and_goes_on_there() {
         "{error:?}"
     );
     let active = "SELECT active_sha256 FROM eventfabric.projections";
-    assert_eq!(world.texts(active).await, [v1.clone()]);
+    assert_eq!(world.texts(active).await, [v1]);
     deeds(store, "default", 1, ok()).await;
     world.until_number("SELECT count(*) FROM ledger.entries", 176).await;
     assert_entered(&world, 1).await;
