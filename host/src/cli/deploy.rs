@@ -149,14 +149,19 @@ fn told(deployed: &Deployed, json: bool) -> anyhow::Result<()> {
 /// What a trial has measured of both versions.
 fn compared(new: &Measured, active: &Measured) -> anyhow::Result<()> {
     let row = |version: &str, of: &Measured| {
+        // Of what one of the two did not handle, nothing can be compared.
+        let compared = |number: f64| match of.compared {
+            0 => "-".to_owned(),
+            _ => format!("{number:.1}"),
+        };
         vec![
             version.to_owned(),
             of.handled.to_string(),
             of.refused.to_string(),
             of.limits.to_string(),
-            format!("{:.1}", of.statements),
-            format!("{:.1}", of.p50_ms),
-            format!("{:.1}", of.p99_ms),
+            compared(of.statements),
+            compared(of.p50_ms),
+            compared(of.p99_ms),
         ]
     };
     let header =

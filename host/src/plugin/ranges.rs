@@ -39,6 +39,7 @@ impl Range {
             (Some(first), Some(last)) if parts.len() > 1 => {
                 format!("{first}-{last} in {} tenants or shards", parts.len())
             }
+            (None, _) => "-".to_owned(),
             _ => ranges
                 .iter()
                 .map(|range| format!("{}-{}", range.first, range.last))
@@ -59,7 +60,7 @@ mod tests {
 
     #[test]
     fn ranges_are_told_one_by_one_where_there_is_one_tenant() {
-        assert_eq!(Range::told(&[]), "");
+        assert_eq!(Range::told(&[]), "-");
         assert_eq!(Range::told(&[range("a", 1, 9), range("a", 20, 30)]), "1-9, 20-30");
         let two = [range("a", 1, 9), range("b", 4, 12)];
         assert_eq!(Range::told(&two), "1-12 in 2 tenants or shards");
