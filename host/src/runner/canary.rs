@@ -113,11 +113,18 @@ pub(super) async fn run(
     }
     // Its statements are known to the server then, as those of the other one are.
     for _ in 0..2 {
+        let mut after = measure(registry.pool(), &new, &events).await?;
         let before = match &active {
-            Some(active) => Some(measure(registry.pool(), active, &events).await?),
+            Some(active) => {
+                let mut before = measure(registry.pool(), active, &events).await?;
+                // The same events, where the time was over for one of them.
+                let both = after.len().min(before.len());
+                before.truncate(both);
+                after.truncate(both);
+                Some(before)
+            }
             None => None,
         };
-        let after = measure(registry.pool(), &new, &events).await?;
         trial.new = Measured::of(&after, before.as_deref());
         trial.active = before.and_then(|before| Measured::of(&before, Some(&after)));
         // What is slow by chance is not so again.
