@@ -162,6 +162,15 @@ CREATE TABLE eventfabric.partitioning (
     CONSTRAINT partitioning_size_check CHECK ((size > 0))
 );
 
+CREATE TABLE eventfabric.plugin_config (
+    plugin_name text NOT NULL,
+    key text NOT NULL,
+    value text NOT NULL,
+    set_at timestamp with time zone NOT NULL DEFAULT now(),
+    set_by text,
+    CONSTRAINT plugin_config_pkey PRIMARY KEY (plugin_name, key)
+);
+
 CREATE TABLE eventfabric.plugin_deployments (
     deployment_id bigint NOT NULL,
     plugin_name text NOT NULL,
@@ -175,7 +184,9 @@ CREATE TABLE eventfabric.plugin_deployments (
     at timestamp with time zone NOT NULL DEFAULT now(),
     by text,
     source text,
-    CONSTRAINT plugin_deployments_action_check CHECK ((action = ANY (ARRAY['deploy'::text, 'rollback'::text, 'fallback'::text, 'remove'::text]))),
+    rebuilt boolean NOT NULL DEFAULT false,
+    trial jsonb,
+    CONSTRAINT plugin_deployments_action_check CHECK ((action = ANY (ARRAY['deploy'::text, 'rollback'::text, 'fallback'::text, 'remove'::text, 'retire'::text, 'config'::text]))),
     CONSTRAINT plugin_deployments_pkey PRIMARY KEY (deployment_id)
 );
 CREATE INDEX plugin_deployments_plugin_idx ON eventfabric.plugin_deployments USING btree (plugin_name, deployment_id);
@@ -189,6 +200,20 @@ CREATE TABLE eventfabric.plugin_grants (
     CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text]))),
     CONSTRAINT plugin_grants_pkey PRIMARY KEY (plugin_name, kind, target)
 );
+
+CREATE TABLE eventfabric.plugin_logs (
+    log_id bigint NOT NULL,
+    plugin_name text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    level smallint NOT NULL,
+    version text NOT NULL,
+    positions text NOT NULL,
+    message text NOT NULL,
+    host text NOT NULL,
+    CONSTRAINT plugin_logs_level_check CHECK (((level >= 0) AND (level <= 4))),
+    CONSTRAINT plugin_logs_pkey PRIMARY KEY (log_id)
+);
+CREATE INDEX plugin_logs_plugin_idx ON eventfabric.plugin_logs USING btree (plugin_name, log_id);
 
 CREATE TABLE eventfabric.plugin_manifests (
     plugin_name text NOT NULL,
@@ -262,6 +287,28 @@ CREATE TABLE eventfabric.projection_checkpoints (
     owner text,
     CONSTRAINT projection_checkpoints_pkey PRIMARY KEY (projection_name, tenant_id)
 );
+CREATE TRIGGER projection_checkpoints_note_range AFTER UPDATE ON eventfabric.projection_checkpoints FOR EACH ROW WHEN (((old.plugin_version IS DISTINCT FROM new.plugin_version) OR (new.last_global_position < old.last_global_position) OR (old.shards <> new.shards))) EXECUTE FUNCTION eventfabric.note_range();
+
+CREATE TABLE eventfabric.projection_kept (
+    projection_name text NOT NULL,
+    plugin_version text NOT NULL,
+    last_global_position bigint NOT NULL,
+    beyond bigint[] NOT NULL DEFAULT '{}'::bigint[],
+    wants jsonb NOT NULL,
+    kept_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_kept_pkey PRIMARY KEY (projection_name),
+    CONSTRAINT projection_kept_projection_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projections(projection_name) ON DELETE CASCADE
+);
+
+CREATE TABLE eventfabric.projection_kept_open (
+    projection_name text NOT NULL,
+    global_position bigint NOT NULL,
+    tenant_id text NOT NULL,
+    aggregate_name text NOT NULL,
+    aggregate_id text NOT NULL,
+    CONSTRAINT projection_kept_open_kept_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projection_kept(projection_name) ON DELETE CASCADE,
+    CONSTRAINT projection_kept_open_pkey PRIMARY KEY (projection_name, global_position)
+);
 
 CREATE TABLE eventfabric.projection_positions (
     projection_name text,
@@ -272,6 +319,17 @@ CREATE TABLE eventfabric.projection_positions (
     plugin_version text,
     owner text,
     updated_at timestamp with time zone
+);
+
+CREATE TABLE eventfabric.projection_ranges (
+    projection_name text NOT NULL,
+    tenant_id text NOT NULL,
+    shard integer NOT NULL,
+    first_position bigint NOT NULL,
+    shards integer NOT NULL,
+    plugin_version text NOT NULL,
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_ranges_pkey PRIMARY KEY (projection_name, tenant_id, shard, first_position)
 );
 
 CREATE TABLE eventfabric.projection_rebuild_open (
@@ -306,6 +364,7 @@ CREATE TABLE eventfabric.projection_rebuilds (
     target_position bigint NOT NULL DEFAULT 0,
     last_error text,
     started_at timestamp with time zone NOT NULL DEFAULT now(),
+    beyond bigint[] NOT NULL DEFAULT '{}'::bigint[],
     CONSTRAINT projection_rebuilds_pkey PRIMARY KEY (projection_name),
     CONSTRAINT projection_rebuilds_projection_fkey FOREIGN KEY (projection_name) REFERENCES eventfabric.projections(projection_name) ON DELETE CASCADE,
     CONSTRAINT projection_rebuilds_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
@@ -344,6 +403,7 @@ CREATE TABLE eventfabric.projection_shards (
     CONSTRAINT projection_shards_check CHECK (((shard >= 0) AND (shard < shards))),
     CONSTRAINT projection_shards_pkey PRIMARY KEY (projection_name, tenant_id, shard)
 );
+CREATE TRIGGER projection_shards_note_range AFTER UPDATE ON eventfabric.projection_shards FOR EACH ROW WHEN (((old.plugin_version IS DISTINCT FROM new.plugin_version) OR (new.last_global_position < old.last_global_position) OR (old.shards <> new.shards))) EXECUTE FUNCTION eventfabric.note_range();
 
 CREATE TABLE eventfabric.projections (
     projection_name text NOT NULL,
@@ -362,8 +422,12 @@ CREATE TABLE eventfabric.projections (
     paused_at timestamp with time zone,
     paused_by text,
     pause_reason text,
+    next_sha256 text,
+    next_at bigint,
+    next_origin jsonb,
     CONSTRAINT projections_active_version_fkey FOREIGN KEY (projection_name, active_sha256) REFERENCES eventfabric.plugin_versions(plugin_name, sha256),
     CONSTRAINT projections_mode_check CHECK ((mode = ANY (ARRAY['inline'::text, 'catch-up'::text, 'async'::text]))),
+    CONSTRAINT projections_next_at_check CHECK ((next_at > 0)),
     CONSTRAINT projections_on_poison_check CHECK ((on_poison = ANY (ARRAY['stop'::text, 'set-aside'::text]))),
     CONSTRAINT projections_pkey PRIMARY KEY (projection_name),
     CONSTRAINT projections_shards_check CHECK (((shards >= 1) AND (shards <= 256))),
@@ -707,6 +771,42 @@ BEGIN
 
         DELETE FROM eventfabric.dismissed_deliveries
         WHERE global_position = NEW.global_position;
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE OR REPLACE FUNCTION eventfabric.note_range()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog'
+AS $function$
+DECLARE
+    part   integer := 0;
+    begins bigint  := OLD.last_global_position + 1;
+BEGIN
+    IF TG_TABLE_NAME = 'projection_shards' THEN
+        part := NEW.shard;
+    ELSIF NEW.shards > 1 THEN
+        RETURN NULL;
+    END IF;
+    IF NEW.last_global_position < OLD.last_global_position THEN
+        -- What comes again is not handled yet.
+        DELETE FROM eventfabric.projection_ranges r
+        WHERE r.projection_name = NEW.projection_name
+          AND r.tenant_id = NEW.tenant_id
+          AND r.first_position > NEW.last_global_position
+          AND (r.shard = part OR r.shards <> NEW.shards);
+        begins := NEW.last_global_position + 1;
+    ELSIF NEW.shards <> OLD.shards THEN
+        begins := NEW.last_global_position + 1;
+    END IF;
+    IF NEW.plugin_version IS NOT NULL THEN
+        INSERT INTO eventfabric.projection_ranges
+               (projection_name, tenant_id, shard, first_position, shards, plugin_version)
+        VALUES (NEW.projection_name, NEW.tenant_id, part, begins, NEW.shards, NEW.plugin_version)
+        ON CONFLICT (projection_name, tenant_id, shard, first_position) DO UPDATE
+            SET shards = excluded.shards, plugin_version = excluded.plugin_version, at = excluded.at;
     END IF;
     RETURN NULL;
 END

@@ -286,7 +286,7 @@ pub(super) enum PluginCommand {
     /// gave
     Replay(super::replay::Replay),
     /// Make a component the active version of its projection, for all hosts
-    Deploy(super::versions::Deploy),
+    Deploy(super::deploy::Deploy),
     /// Look at a component as a deploy would, in tables that go again
     Check(super::versions::Check),
     /// What a component would change: description, imports, statements, and the rows it makes of the same events
@@ -296,7 +296,20 @@ pub(super) enum PluginCommand {
     /// What became of each version of a plugin, refused ones included
     History(super::versions::Past),
     /// Make a version active again that was so before
-    Rollback(super::versions::Rollback),
+    Rollback(super::deploy::Rollback),
+    /// Drop the tables that were kept when another version came with new ones
+    Retire(super::deploy::Retire),
+    /// The settings of a plugin in the database, for all hosts
+    Config(super::config::Config),
+    /// What a plugin has said, and says
+    Logs(super::logs::Logs),
+    /// Have no host run a plugin for a while: as `projections pause`
+    Pause(super::projections::Pause),
+    /// Have the hosts run a plugin again: as `projections resume`
+    Resume {
+        /// The plugin
+        name: String,
+    },
     /// Have no host run a plugin any more
     Remove(super::versions::Remove),
     /// What a component says of itself, and whether this host would run it; needs no database

@@ -219,8 +219,10 @@ async fn show(
     let description = &bench.plugin().description;
     let wants = |event: &&Event| description.wants_type(&event.event_type);
     let events: Vec<Event> = samples.events.iter().filter(wants).cloned().collect();
-    let config =
-        samples.config.clone().unwrap_or_else(|| host.registry().config(&description.name));
+    let config = match &samples.config {
+        Some(config) => config.clone(),
+        None => host.registry().config(&description.name).await?,
+    };
     let mut run = bench.run(&events, BATCH, config, false).await?;
     let told = tell(command, samples, &events, &mut run).await;
     // Those of a scenario are told with it.

@@ -92,20 +92,22 @@ pub(super) async fn run(context: &Context, command: args::Projections) -> anyhow
             println!("{} is changed", set.name);
             Ok(())
         }
-        ProjectionsCommand::Pause(pause) => {
-            let (by, reason) = (pause.by.as_deref(), pause.reason.as_deref());
-            plugin::pause(&pool, &pause.name, by, reason).await?;
-            tell(&pool).await?;
-            println!("{0} is paused; `eventfabric projections resume {0}` ends it", pause.name);
-            Ok(())
-        }
-        ProjectionsCommand::Resume { name } => {
-            plugin::resume(&pool, &name).await?;
-            tell(&pool).await?;
-            println!("{name} runs again");
-            Ok(())
-        }
+        ProjectionsCommand::Pause(command) => pause(&pool, &command).await,
+        ProjectionsCommand::Resume { name } => resume(&pool, &name).await,
     }
+}
+
+pub(super) async fn pause(pool: &sqlx::PgPool, command: &Pause) -> anyhow::Result<()> {
+    let (name, by, reason) = (&command.name, command.by.as_deref(), command.reason.as_deref());
+    plugin::pause(pool, name, by, reason).await?;
+    tell(pool).await?;
+    output::line(&format!("{name} is paused; `eventfabric projections resume {name}` ends it"))
+}
+
+pub(super) async fn resume(pool: &sqlx::PgPool, name: &str) -> anyhow::Result<()> {
+    plugin::resume(pool, name).await?;
+    tell(pool).await?;
+    output::line(&format!("{name} runs again"))
 }
 
 /// Tells the hosts; they would find out within a second.

@@ -90,7 +90,7 @@ pub(super) async fn rebuild(context: &Context, command: Rebuild) -> anyhow::Resu
 }
 
 /// Shows how a rebuild gets on, until it ends: a bar on a terminal, lines elsewhere.
-async fn show(name: String, mut progress: watch::Receiver<RebuildProgress>) {
+pub(super) async fn show(name: String, mut progress: watch::Receiver<RebuildProgress>) {
     let terminal = std::io::stderr().is_terminal();
     let bar = if terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
     if let Ok(style) =

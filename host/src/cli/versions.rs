@@ -1,4 +1,4 @@
-//! `eventfabric plugin deploy|check|versions|history|rollback|remove`
+//! `eventfabric plugin check|diff|versions|history|remove`
 
 use std::path::{Path, PathBuf};
 
@@ -8,31 +8,8 @@ use chrono::SecondsFormat;
 use super::connect::Context;
 use super::projections::{short, tell};
 use super::{exit, output};
-use crate::plugin::{self, Action, Deployment, KnownVersion, Origin};
-use crate::runner::{self, Checked, DeployError, Deployed, Diff, Difference};
-
-/// What to deploy.
-#[derive(Debug, clap::Args)]
-pub(super) struct Deploy {
-    /// A .wasm file
-    file: PathBuf,
-    #[command(flatten)]
-    how: How,
-}
-
-/// How a version becomes the active one.
-#[derive(Debug, clap::Args)]
-struct How {
-    /// Try it on the last so many events of its types first [default: the setting canary_events]
-    #[arg(long, value_name = "N")]
-    trial: Option<i64>,
-    /// Who you are
-    #[arg(long, env = "USER", default_value = "somebody")]
-    by: String,
-    /// Answer in JSON
-    #[arg(long)]
-    json: bool,
-}
+use crate::plugin::{self, Action, Deployment, KnownVersion, Range};
+use crate::runner::{self, Checked, DeployError, Diff, Difference};
 
 /// What to look at, and how closely.
 #[derive(Debug, clap::Args)]
@@ -76,17 +53,6 @@ pub(super) struct Past {
     json: bool,
 }
 
-/// Where to go back to.
-#[derive(Debug, clap::Args)]
-pub(super) struct Rollback {
-    /// The plugin
-    name: String,
-    /// The first digits of a version [default: the one that the active version has replaced]
-    version: Option<String>,
-    #[command(flatten)]
-    how: How,
-}
-
 /// What to remove.
 #[derive(Debug, clap::Args)]
 pub(super) struct Remove {
@@ -110,7 +76,7 @@ pub(super) async fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// An error about the file, or about the version, is the caller's.
-fn refused(error: DeployError) -> anyhow::Error {
+pub(super) fn refused(error: DeployError) -> anyhow::Error {
     match error {
         DeployError::Load(error) => {
             exit::bad_input(format!("it is no plugin that this host runs: {error}"))
@@ -120,54 +86,6 @@ fn refused(error: DeployError) -> anyhow::Error {
         }
         error => anyhow::Error::new(error).context("refused; what was active stays active"),
     }
-}
-
-fn told(deployed: &Deployed, json: bool) -> anyhow::Result<()> {
-    if json {
-        return output::value(&serde_json::json!({
-            "plugin": deployed.name,
-            "version": deployed.version,
-            "before": deployed.before,
-            "unchanged": deployed.unchanged,
-            "tried": deployed.tried,
-            "took_ms": deployed.took.as_millis() as u64,
-        }));
-    }
-    let (name, version) = (&deployed.name, short(&deployed.version));
-    if deployed.unchanged {
-        return output::line(&format!("{name} {version} is active already"));
-    }
-    let before = match &deployed.before {
-        Some(before) => format!("in place of {}", short(before)),
-        None => "as its first version".to_owned(),
-    };
-    output::line(&format!(
-        "{name} {version} is active {before}; on trial it handled {} events; {:.1} s",
-        deployed.tried,
-        deployed.took.as_secs_f64()
-    ))
-}
-
-pub(super) async fn deploy(context: &Context, command: Deploy) -> anyhow::Result<()> {
-    let bytes = bytes(&command.file).await?;
-    let host = context.host(None).await?;
-    let source = tokio::fs::canonicalize(&command.file).await.unwrap_or(command.file);
-    let source = source.display().to_string();
-    let origin =
-        Origin { action: Action::Deploy, by: &command.how.by, source: &source, reason: None };
-    let trial = command.how.trial.unwrap_or(context.settings.runner.canary_events);
-    let deployed = runner::deploy_from(host.registry(), bytes.into(), &origin, trial).await;
-    host.close().await;
-    told(&deployed.map_err(refused)?, command.how.json)
-}
-
-pub(super) async fn rollback(context: &Context, command: Rollback) -> anyhow::Result<()> {
-    let host = context.host(None).await?;
-    let trial = command.how.trial.unwrap_or(context.settings.runner.canary_events);
-    let (version, by) = (command.version.as_deref(), &command.how.by);
-    let deployed = runner::roll_back(host.registry(), &command.name, version, by, trial).await;
-    host.close().await;
-    told(&deployed.map_err(refused)?, command.how.json)
 }
 
 pub(super) async fn check(context: &Context, command: Check) -> anyhow::Result<()> {
@@ -292,7 +210,8 @@ pub(super) async fn versions(context: &Context, command: Past) -> anyhow::Result
     let pool = context.pool().await?;
     let versions = plugin::versions(&pool, &command.name).await?;
     known(&command.name, versions.is_empty())?;
-    let header = ["version", "state", "since", "by", "from", "bytes", "migrations", "error"];
+    let header =
+        ["version", "state", "since", "by", "from", "bytes", "migrations", "handled", "error"];
     output::list(&versions, command.json, &header, |known: &KnownVersion| {
         vec![
             short(&known.version),
@@ -302,6 +221,7 @@ pub(super) async fn versions(context: &Context, command: Past) -> anyhow::Result
             or_none(known.source.as_ref()),
             known.bytes.to_string(),
             known.description.as_ref().map_or(0, |d| d.migrations.len()).to_string(),
+            Range::told(&known.handled),
             or_none(known.error.as_ref()),
         ]
     })
@@ -314,12 +234,16 @@ pub(super) async fn history(context: &Context, command: Past) -> anyhow::Result<
     let header = ["at", "what", "version", "in place of", "log at", "by", "from", "error"];
     output::list(&deployments, command.json, &header, |deployment: &Deployment| {
         let what = match (deployment.action, deployment.activated()) {
+            (Action::Deploy, true) if deployment.rebuilt => "deployed with new tables",
             (Action::Deploy, true) => "deployed",
             (Action::Deploy, false) => "refused",
+            (Action::Rollback, true) if deployment.rebuilt => "rolled back to, with its tables",
             (Action::Rollback, true) => "rolled back to",
             (Action::Rollback, false) => "rollback refused",
             (Action::Fallback, _) => "fell back to",
             (Action::Remove, _) => "removed",
+            (Action::Retire, _) => "dropped the kept tables",
+            (Action::Config, _) => "changed a setting",
         };
         vec![
             time(deployment.at),

@@ -1,6 +1,7 @@
 //! From a request to the values that a handler works with, or to a problem document.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -158,36 +159,53 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
+        if !is(request.headers(), "application/json") {
             return Err(Problem::new(
                 Code::UnsupportedMediaType,
                 "send the body with the header `Content-Type: application/json`",
             ));
         }
         // The permit goes with the bytes: what is made of them is no larger by much.
-        let (bytes, _permit) = read(request, api).await?;
+        let limit = api.limits.body_bytes;
+        let (bytes, _permit) = read(request, api, limit, "http.limits.body_bytes").await?;
         parse(&bytes).map(Self)
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// The bytes of a component.
+pub(super) struct Component(pub(super) Arc<[u8]>);
+
+impl FromRequest<Api> for Component {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        if !is(request.headers(), "application/wasm") {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "send the component with the header `Content-Type: application/wasm`",
+            ));
+        }
+        let limit = api.host.registry().runtime().limits().component_bytes;
+        let (bytes, _permit) = read(request, api, limit, "limits.component_bytes").await?;
+        Ok(Self(bytes.as_ref().into()))
+    }
+}
+
+fn is(headers: &HeaderMap, expected: &str) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
+    essence.eq_ignore_ascii_case(expected)
 }
 
 /// Reads the body, within the limits of one and of all of them.
 async fn read(
     request: Request,
     api: &Api,
+    limit: usize,
+    setting: &str,
 ) -> Result<(Bytes, tokio::sync::OwnedSemaphorePermit), Problem> {
-    let limit = api.limits.body_bytes;
-    let too_large = || {
-        Problem::new(
-            Code::TooLarge,
-            format!("a body has {limit} bytes at most (http.limits.body_bytes)"),
-        )
-    };
+    let too_large =
+        || Problem::new(Code::TooLarge, format!("a body has {limit} bytes at most ({setting})"));
     let length = request
         .headers()
         .get(header::CONTENT_LENGTH)

@@ -18,6 +18,8 @@ mod log;
 mod metrics;
 mod openapi;
 mod params;
+mod plugin_changes;
+mod plugin_logs;
 mod plugin_versions;
 mod plugins;
 mod problem;

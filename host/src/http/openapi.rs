@@ -27,6 +27,7 @@ const SCHEME: &str = "token";
     components(schemas(
         super::problem::Problem,
         super::event_body::DirectionBody,
+        super::plugin_logs::LevelBody,
         super::event_body::DismissedBody,
     )),
     tags(

@@ -1,19 +1,22 @@
 //! `GET /v1/plugins/{name}/versions|deployments`, `POST /v1/plugins/{name}/rollback`
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::extract::{Json, Name, Operator, check_given};
 use super::params::Params;
+use super::plugin_changes::{SOMEBODY, note, refused};
 use super::problem::{Code, Problem};
+use super::projections::{ProjectionBody, one};
 use super::responses::{ChangeProblems, ReadProblems, json};
 use super::state::Api;
-use crate::plugin::{self, Deployment, KnownVersion};
-use crate::runner::{self, DeployError};
-use crate::store::StoreError;
+use crate::plugin::{self, Deployment, KnownVersion, Range};
+use crate::runner::{self, RebuildOptions, RebuildProgress, Tables};
 
 /// How many deployments are told.
 const HISTORY: i64 = 200;
@@ -25,7 +28,7 @@ struct VersionBody {
     /// Its SHA-256, in hex.
     version: String,
     /// `active`, `failing` (active, and stopped at an error), `rolled back` (it failed, and a host went back
-    /// to the one before), `retired`.
+    /// to the one before), `waiting` (for its projection to come to a position), `retired`.
     state: String,
     /// The size of the component.
     bytes: i64,
@@ -41,6 +44,30 @@ struct VersionBody {
     source: Option<String>,
     /// How it failed, where it did.
     error: Option<String>,
+    /// Of a catch-up projection: what it has handled of what the tables hold.
+    handled: Vec<RangeBody>,
+}
+
+/// Positions that a version has handled.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HandledRange)]
+struct RangeBody {
+    /// Of this tenant's events.
+    tenant: String,
+    /// Which part of its streams, from 0.
+    shard: i32,
+    /// Of how many.
+    shards: i32,
+    /// The first position.
+    first: i64,
+    /// The last position until now.
+    last: i64,
+}
+
+impl From<Range> for RangeBody {
+    fn from(Range { tenant, shard, shards, first, last, .. }: Range) -> Self {
+        Self { tenant, shard, shards, first, last }
+    }
 }
 
 impl From<KnownVersion> for VersionBody {
@@ -55,6 +82,7 @@ impl From<KnownVersion> for VersionBody {
             deployed_by: known.deployed_by,
             source: known.source,
             error: known.error,
+            handled: known.handled.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -75,7 +103,7 @@ struct DeploymentBody {
     /// The SHA-256 of the version, in hex.
     version: String,
     /// `deploy`, `rollback` (somebody went back to it), `fallback` (a host did, as the one that had taken its
-    /// place failed), `remove`.
+    /// place failed), `remove`, `retire` (the tables that were kept were dropped), `config` (a setting was changed).
     action: String,
     /// It became the active version.
     activated: bool,
@@ -83,6 +111,11 @@ struct DeploymentBody {
     replaced: Option<String>,
     /// Events that went well on trial.
     tried: i64,
+    /// How the trial went, beside the version that was active.
+    #[schema(value_type = Option<Object>)]
+    trial: Option<serde_json::Value>,
+    /// It came with tables of its own.
+    rebuilt: bool,
     /// Why it did not become active; of a fallback: how the other one failed.
     error: Option<String>,
     /// The greatest position of the log at that time.
@@ -104,6 +137,8 @@ impl From<Deployment> for DeploymentBody {
             action: deployment.action.as_str().to_owned(),
             replaced: deployment.replaced,
             tried: deployment.tried,
+            trial: deployment.trial,
+            rebuilt: deployment.rebuilt,
             error: deployment.error,
             log_position: deployment.log_position,
             at: deployment.at,
@@ -131,6 +166,9 @@ pub(super) struct RollbackBody {
     /// Who goes back.
     #[schema(max_length = 512)]
     by: Option<String>,
+    /// Have it make its tables anew from the log, where they are not kept.
+    #[serde(default)]
+    rebuild: bool,
 }
 
 /// The versions of a plugin
@@ -183,7 +221,8 @@ pub(super) async fn deployments(
 
 /// Make a version active again that was so before
 ///
-/// It is tried on the last events first, and must know all the migrations of the plugin's tables.
+/// It is tried on the last events first, and must know all the migrations of the plugin's tables; or with its own
+/// tables, where they are kept or `rebuild` makes them: then the answer comes when that has begun.
 #[utoipa::path(
     post,
     path = "/plugins/{name}/rollback",
@@ -191,7 +230,11 @@ pub(super) async fn deployments(
     tag = "operation",
     params(("name" = String, Path, description = "The plugin", min_length = 1, max_length = 512)),
     request_body = RollbackBody,
-    responses((status = 200, description = "Its versions now", body = VersionsBody), ChangeProblems),
+    responses(
+        (status = 200, description = "Its versions now", body = VersionsBody),
+        (status = 202, description = "Its tables are being filled", body = ProjectionBody),
+        ChangeProblems,
+    ),
 )]
 pub(super) async fn rollback(
     State(api): State<Api>,
@@ -202,14 +245,37 @@ pub(super) async fn rollback(
     let (by, version) = (body.by.as_deref(), body.version.as_deref());
     check_given("by", by)?;
     check_given("version", version)?;
-    let (registry, by) = (api.host.registry(), by.unwrap_or("somebody over HTTP"));
-    let trial = api.host.canary_events();
-    runner::roll_back(registry, &name, version, by, trial).await.map_err(|error| match error {
-        DeployError::Unknown(_) => unknown(&name),
-        DeployError::Store(StoreError::Database(error)) => Problem::of_database(&error),
-        error => Problem::new(Code::ProjectionState, error.to_string()),
-    })?;
+    let (registry, by) = (api.host.registry(), by.unwrap_or(SOMEBODY));
+    let canary = api.host.canary();
+    let has_tables = runner::has_tables(registry, &name, version).await;
+    if body.rebuild || has_tables.map_err(|error| refused(&error))? {
+        return with_tables(&api, name, &body).await;
+    }
+    let done = runner::roll_back(registry, &name, version, by, canary).await;
+    done.map_err(|error| refused(&error))?;
     answer(&api, &name).await
+}
+
+/// Beside the answer, as it can take long. It ends with the host.
+async fn with_tables(api: &Api, name: String, body: &RollbackBody) -> Result<Response, Problem> {
+    let projection = one(api, &name).await?;
+    let options = RebuildOptions {
+        keep_old: true,
+        topics: api.topics().clone(),
+        ..RebuildOptions::default()
+    };
+    let by = body.by.clone().unwrap_or_else(|| SOMEBODY.to_owned());
+    let (version, rebuild) = (body.version.clone(), body.rebuild);
+    let (host, stop) = (api.host.clone(), api.stop.clone());
+    api.tasks.spawn(async move {
+        let progress = watch::Sender::new(RebuildProgress::default());
+        let tables = Tables { options: &options, progress: &progress, stop: &stop };
+        let (registry, canary, version) = (host.registry(), host.canary(), version.as_deref());
+        let back =
+            runner::roll_back_rebuilt(registry, &name, version, &by, &canary, rebuild, &tables);
+        note(&name, back.await);
+    });
+    Ok((StatusCode::ACCEPTED, json(&projection)).into_response())
 }
 
 async fn answer(api: &Api, name: &str) -> Result<Response, Problem> {

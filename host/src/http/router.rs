@@ -16,8 +16,8 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
-    append, auth, dead_letters, health, log, metrics, plugin_versions, plugins, projection_changes,
-    projections, streams, subscribe, tenants,
+    append, auth, dead_letters, health, log, metrics, plugin_changes, plugin_logs, plugin_versions,
+    plugins, projection_changes, projections, streams, subscribe, tenants,
 };
 
 /// What each scope allows under `/v1`.
@@ -34,7 +34,13 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(projection_changes::resume))
         .routes(routes!(projection_changes::reset))
         .routes(routes!(projection_changes::rebuild))
-        .routes(routes!(plugins::list))
+        .routes(routes!(plugins::list, plugin_changes::deploy))
+        .routes(routes!(plugin_changes::config, plugin_changes::set_config))
+        .routes(routes!(plugin_changes::pause))
+        .routes(routes!(plugin_changes::resume))
+        .routes(routes!(plugin_changes::rebuild))
+        .routes(routes!(plugin_changes::remove))
+        .routes(routes!(plugin_logs::logs))
         .routes(routes!(plugin_versions::versions))
         .routes(routes!(plugin_versions::deployments))
         .routes(routes!(plugin_versions::rollback))

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{PgExecutor, PgPool};
 
+use super::ranges::{Range, ranges};
 use crate::projection::Description;
 
 /// How a version came to be tried.
@@ -18,6 +19,10 @@ pub enum Action {
     Fallback,
     /// It was the last one when the plugin was removed.
     Remove,
+    /// Somebody dropped the tables that were kept of the version before it.
+    Retire,
+    /// Somebody changed a setting while it was active.
+    Config,
 }
 
 impl Action {
@@ -28,6 +33,19 @@ impl Action {
             Self::Rollback => "rollback",
             Self::Fallback => "fallback",
             Self::Remove => "remove",
+            Self::Retire => "retire",
+            Self::Config => "config",
+        }
+    }
+
+    fn of(text: &str) -> Self {
+        match text {
+            "rollback" => Self::Rollback,
+            "fallback" => Self::Fallback,
+            "remove" => Self::Remove,
+            "retire" => Self::Retire,
+            "config" => Self::Config,
+            _ => Self::Deploy,
         }
     }
 }
@@ -45,6 +63,23 @@ pub struct Origin<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// What became of a version that was handed in.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome<'a> {
+    /// Who handed it in.
+    pub origin: &'a Origin<'a>,
+    /// The version that was active until then.
+    pub replaced: Option<&'a str>,
+    /// Events that went well on trial.
+    pub tried: usize,
+    /// How the trial went.
+    pub trial: Option<&'a serde_json::Value>,
+    /// It came with tables of its own.
+    pub rebuilt: bool,
+    /// Why it did not become active.
+    pub error: Option<&'a str>,
+}
+
 /// What became of a version once.
 #[derive(Debug, Clone, Serialize)]
 pub struct Deployment {
@@ -58,6 +93,10 @@ pub struct Deployment {
     pub replaced: Option<String>,
     /// Events that went well on trial.
     pub tried: i64,
+    /// How the trial went, beside the version that was active.
+    pub trial: Option<serde_json::Value>,
+    /// It came with tables of its own.
+    pub rebuilt: bool,
     /// Of a deploy and a rollback: why it did not become active. Of a fallback: how the version failed
     /// that it replaced.
     pub error: Option<String>,
@@ -77,7 +116,7 @@ impl Deployment {
         match self.action {
             Action::Deploy | Action::Rollback => self.error.is_none(),
             Action::Fallback => true,
-            Action::Remove => false,
+            Action::Remove | Action::Retire | Action::Config => false,
         }
     }
 }
@@ -92,6 +131,8 @@ pub enum VersionState {
     Failing,
     /// A host went back from it to the one before, because it failed.
     RolledBack,
+    /// It becomes active when its projection comes to a position.
+    Waiting,
     /// Another one took its place.
     Retired,
 }
@@ -103,6 +144,7 @@ impl VersionState {
             Self::Active => "active",
             Self::Failing => "failing",
             Self::RolledBack => "rolled back",
+            Self::Waiting => "waiting",
             Self::Retired => "retired",
         }
     }
@@ -129,6 +171,8 @@ pub struct KnownVersion {
     pub source: Option<String>,
     /// How it failed, where it did.
     pub error: Option<String>,
+    /// Catch-up: what it has handled of what the tables hold.
+    pub handled: Vec<Range>,
 }
 
 /// Notes what became of a version.
@@ -136,11 +180,9 @@ pub(super) async fn note(
     executor: impl PgExecutor<'_>,
     plugin: &str,
     version: &str,
-    origin: &Origin<'_>,
-    replaced: Option<&str>,
-    tried: usize,
-    error: Option<&str>,
+    outcome: &Outcome<'_>,
 ) -> sqlx::Result<()> {
+    let Outcome { origin, replaced, tried, trial, rebuilt, error } = *outcome;
     sqlx::query_file!(
         "src/plugin/sql/deployment_note.sql",
         plugin,
@@ -151,10 +193,20 @@ pub(super) async fn note(
         error.or(origin.reason),
         origin.by,
         origin.source,
+        trial,
+        rebuilt,
     )
     .execute(executor)
     .await
     .map(drop)
+}
+
+/// Notes that the tables were dropped that were kept, and forgets them. Answers whether there is such a
+/// projection.
+pub async fn retire(pool: &PgPool, name: &str, by: &str) -> sqlx::Result<bool> {
+    let noted =
+        sqlx::query_file!("src/plugin/sql/retire.sql", name, by).fetch_optional(pool).await?;
+    Ok(noted.is_some())
 }
 
 /// What became of the versions of a plugin, the newest first.
@@ -171,14 +223,11 @@ pub async fn deployments(
         .map(|row| Deployment {
             id: row.id,
             version: row.version,
-            action: match row.action.as_str() {
-                "rollback" => Action::Rollback,
-                "fallback" => Action::Fallback,
-                "remove" => Action::Remove,
-                _ => Action::Deploy,
-            },
+            action: Action::of(&row.action),
             replaced: row.replaced,
             tried: row.tried,
+            trial: row.trial,
+            rebuilt: row.rebuilt,
             error: row.error,
             log_position: row.log_position,
             at: row.at,
@@ -189,21 +238,22 @@ pub async fn deployments(
 }
 
 /// The versions of a plugin that were active or are, the one that came last first.
-pub async fn versions(
-    executor: impl PgExecutor<'_>,
-    plugin: &str,
-) -> sqlx::Result<Vec<KnownVersion>> {
-    let rows = sqlx::query_file!("src/plugin/sql/versions.sql", plugin).fetch_all(executor).await?;
+pub async fn versions(pool: &PgPool, plugin: &str) -> sqlx::Result<Vec<KnownVersion>> {
+    let rows = sqlx::query_file!("src/plugin/sql/versions.sql", plugin).fetch_all(pool).await?;
+    let mut ranges = ranges(pool, plugin).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
             let state = match (row.active, row.state.as_deref(), &row.fell) {
                 (true, Some("failed"), _) => VersionState::Failing,
                 (true, ..) => VersionState::Active,
+                (false, ..) if row.waiting => VersionState::Waiting,
                 (false, _, Some(_)) => VersionState::RolledBack,
                 (false, _, None) => VersionState::Retired,
             };
+            let handled = ranges.extract_if(.., |range| range.version == row.version).collect();
             KnownVersion {
+                handled,
                 version: row.version,
                 state,
                 bytes: row.bytes,

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+use sqlx::PgPool;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -13,6 +16,7 @@ use super::contract::{self, Contract};
 use super::host::State;
 use super::instance::{self, Plugin};
 use super::limits::Limits;
+use super::logs::{self, LogConfig, Sink};
 use super::version::Version;
 use super::{LoadError, describe, inspect, wasi};
 use crate::upcast::Upcasters;
@@ -41,6 +45,8 @@ pub(super) struct Shared {
     pub linker: Linker<State>,
     pub limits: Arc<Limits>,
     pub slots: Semaphore,
+    /// Where the lines of plugins go that are to be kept.
+    pub sink: ArcSwapOption<Sink>,
 }
 
 impl Runtime {
@@ -54,7 +60,8 @@ impl Runtime {
         let slots = Semaphore::new(limits.instances as usize);
         let limits = Arc::new(limits);
         let compiler = Compiler::new(engine.clone(), cache, limits.clone());
-        let shared = Arc::new(Shared { engine, linker, limits, slots });
+        let shared =
+            Arc::new(Shared { engine, linker, limits, slots, sink: ArcSwapOption::empty() });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })
     }
 
@@ -70,6 +77,23 @@ impl Runtime {
     #[must_use]
     pub fn compiling_apart(self) -> Self {
         Self { compiler: self.compiler.apart(), ..self }
+    }
+
+    /// Keeps the last lines of plugins in the database, until cancelled.
+    pub async fn keep_logs(
+        &self,
+        pool: PgPool,
+        config: LogConfig,
+        host: String,
+        stop: CancellationToken,
+    ) {
+        if config.lines == 0 {
+            return stop.cancelled().await;
+        }
+        let (sink, said) = Sink::new(config.level);
+        self.shared.sink.store(Some(Arc::new(sink)));
+        logs::keep(pool, said, host, config.lines, stop).await;
+        self.shared.sink.store(None);
     }
 
     /// The limits of its plugins.

@@ -99,7 +99,8 @@ impl Plugin {
         };
         let name = &self.description.name;
         let positions = format!("{}-{}", first.position, last.position);
-        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits);
+        let sink = self.shared.sink.load().as_deref().cloned();
+        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink);
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let session = Session {
@@ -146,14 +147,14 @@ impl Plugin {
         let limits = self.limits.clone();
         let name = &self.description.name;
         let position = event.position.to_string();
-        let lines = Lines::new(name.as_str().into(), self.version, position, &limits);
+        let lines = Lines::new(name.as_str().into(), self.version, position, &limits, None);
         let seed = World::seed(name, event.position);
         let world = World::new(event.occurred_at.timestamp_micros(), seed);
         let time = limits.batch;
         let state = State::new(limits, time, world, lines, config.clone(), None);
         let mut store = new_store(&self.shared, State { script: Some(script), ..state });
         let events = std::slice::from_ref(event);
-        let outcome = run(&self.pre, &mut store, events, &mut HandleStats::default()).await;
+        let outcome = self.contract.handle(&mut store, events, &mut HandleStats::default()).await;
         let mut state = store.into_data();
         let result = conclude(&mut state, outcome, 1).await;
         state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
@@ -215,7 +216,7 @@ pub(super) async fn describe(
     let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, shared.slots.acquire()).await else {
         return Err(LoadError::Describe("no plugin instance became free in time".to_owned()));
     };
-    let lines = Lines::new("(describe)".into(), version, String::new(), &limits);
+    let lines = Lines::new("(describe)".into(), version, String::new(), &limits, None);
     let world = World::new(0, *version.as_bytes());
     let time = limits.describe;
     let state = State::new(limits, time, world, lines, Arc::default(), None);

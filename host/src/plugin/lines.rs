@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+
 use super::limits::Limits;
+use super::logs::{Said, Sink};
 use super::version::Version;
 
 /// As much of the last that a plugin wrote to stderr as fits a message: there a panic explains
@@ -10,7 +14,8 @@ use super::version::Version;
 const LAST_WORDS: usize = 2048;
 
 /// The severity of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Of no interest but to the author.
     Trace,
@@ -33,7 +38,7 @@ pub enum Stream {
     Err,
 }
 
-/// The lines of one batch, on their way to the host's tracing.
+/// The lines of one batch, on their way to the host's tracing, and to where they are kept.
 pub struct Lines {
     plugin: Arc<str>,
     version: Version,
@@ -41,6 +46,7 @@ pub struct Lines {
     left: u32,
     length: usize,
     dropped: u64,
+    sink: Option<Sink>,
     unfinished: [Vec<u8>; 2],
     stderr: Vec<u8>,
     last_error: Option<String>,
@@ -48,7 +54,13 @@ pub struct Lines {
 
 impl Lines {
     /// None yet.
-    pub fn new(plugin: Arc<str>, version: Version, positions: String, limits: &Limits) -> Self {
+    pub fn new(
+        plugin: Arc<str>,
+        version: Version,
+        positions: String,
+        limits: &Limits,
+        sink: Option<Sink>,
+    ) -> Self {
         Self {
             plugin,
             version,
@@ -56,6 +68,7 @@ impl Lines {
             left: limits.log_lines,
             length: limits.log_line_bytes,
             dropped: 0,
+            sink,
             unfinished: [Vec::new(), Vec::new()],
             stderr: Vec::new(),
             last_error: None,
@@ -72,6 +85,16 @@ impl Lines {
         let message = cut(message, self.length);
         if level == Level::Error {
             self.last_error = Some(cut(message, LAST_WORDS).to_owned());
+        }
+        if let Some(sink) = self.sink.as_ref().filter(|sink| sink.takes(level)) {
+            sink.take(Said {
+                plugin: self.plugin.to_string(),
+                at: Utc::now(),
+                level,
+                version: self.version.to_string(),
+                positions: self.positions.clone(),
+                message: message.to_owned(),
+            });
         }
         macro_rules! event {
             ($level:ident) => {
@@ -161,7 +184,7 @@ mod tests {
 
     fn lines(log_lines: u32, log_line_bytes: usize) -> Lines {
         let limits = Limits { log_lines, log_line_bytes, ..Limits::default() };
-        Lines::new("p".into(), Version::of(b""), "1".to_owned(), &limits)
+        Lines::new("p".into(), Version::of(b""), "1".to_owned(), &limits, None)
     }
 
     #[test]

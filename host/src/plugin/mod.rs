@@ -5,6 +5,7 @@
 
 mod bindings;
 mod compile;
+mod config;
 mod contract;
 mod deployments;
 mod describe;
@@ -16,6 +17,8 @@ mod inspect;
 mod instance;
 mod limits;
 mod lines;
+mod logs;
+mod ranges;
 mod registry;
 mod script;
 mod session;
@@ -29,12 +32,17 @@ mod watch;
 use std::time::Duration;
 
 pub use compile::compile_worker;
+pub use config::{ConfigError, ConfigValue, config, set_config};
 pub use deployments::{
-    Action, Deployment, KnownVersion, Origin, VersionState, deployments, remove, versions,
+    Action, Deployment, KnownVersion, Origin, Outcome, VersionState, deployments, remove, retire,
+    versions,
 };
 pub use engine::Runtime;
 pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
+pub use lines::Level as LogLevel;
+pub use logs::{LogConfig, LogLine, logs};
+pub use ranges::{Range, ranges};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use script::Script;
 pub use settings::{

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::sync::watch;
 
-use super::deployments::{self, Origin};
+use super::config;
+use super::deployments::{self, Outcome};
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
 use crate::db;
@@ -199,9 +200,19 @@ impl Registry {
         &self.sandbox
     }
 
-    /// The settings of a plugin.
-    pub fn config(&self, name: &str) -> PluginConfig {
-        self.configs.get(name).cloned().unwrap_or_default()
+    /// The settings of a plugin: those of this process, and over them those of the database.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn config(&self, name: &str) -> sqlx::Result<PluginConfig> {
+        let own = self.configs.get(name).cloned().unwrap_or_default();
+        let stored = config::config(&self.pool, name).await?;
+        if stored.is_empty() {
+            return Ok(own);
+        }
+        let mut all = (*own).clone();
+        all.extend(stored.into_iter().map(|setting| (setting.key, setting.value)));
+        Ok(Arc::new(all))
     }
 
     /// Remembers a loaded version, so that the next [`Registry::sync`] need not load it again.
@@ -271,7 +282,7 @@ impl Registry {
         );
         self.remember(&plugin);
         let sql = self.sandbox.version(&row.name, &row.version).await?;
-        let (config, settings) = (self.config(&row.name), row.settings.clone());
+        let (config, settings) = (self.config(&row.name).await?, row.settings.clone());
         Ok(Active { plugin, sql, config, generation: row.generation, settings })
     }
 
@@ -304,27 +315,31 @@ impl Registry {
         &self,
         plugin: &Plugin,
         bytes: &[u8],
-        origin: &Origin<'_>,
-        replaced: Option<&str>,
-        tried: usize,
+        outcome: &Outcome<'_>,
+        over: Option<i64>,
+    ) -> anyhow::Result<Option<i64>> {
+        let mut tx = self.pool.begin().await?;
+        let generation = self.activate_in(&mut tx, plugin, bytes, outcome, over).await?;
+        match generation {
+            Some(_) => tx.commit().await?,
+            None => tx.rollback().await?,
+        }
+        Ok(generation)
+    }
+
+    /// The same in a transaction of the caller's, which is to be rolled back where nothing is answered.
+    pub async fn activate_in(
+        &self,
+        conn: &mut PgConnection,
+        plugin: &Plugin,
+        bytes: &[u8],
+        outcome: &Outcome<'_>,
         over: Option<i64>,
     ) -> anyhow::Result<Option<i64>> {
         let (name, version) = (&plugin.description.name, plugin.version.full());
         let new = self.new.get(name).cloned().unwrap_or_default();
-        let mut tx = self.pool.begin().await?;
-        let starts_after = new.start.position(&mut *tx).await?;
-        sqlx::query_file!(
-            "src/plugin/sql/version_store.sql",
-            name,
-            version,
-            bytes,
-            serde_json::to_value(&plugin.description)?,
-            &plugin.imports,
-            origin.by,
-            origin.source
-        )
-        .execute(&mut *tx)
-        .await?;
+        let starts_after = new.start.position(&mut *conn).await?;
+        self.store_version(&mut *conn, plugin, bytes, outcome).await?;
         let row = sqlx::query_file!(
             "src/plugin/sql/activate.sql",
             name,
@@ -339,27 +354,63 @@ impl Registry {
             new.start == Start::All && plugin.description.mode == Mode::Async,
             over
         )
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut *conn)
         .await?;
-        let Some(row) = row else {
-            tx.rollback().await?;
-            return Ok(None);
-        };
-        deployments::note(&mut *tx, name, &version, origin, replaced, tried, None).await?;
-        tx.commit().await?;
+        let Some(row) = row else { return Ok(None) };
+        deployments::note(&mut *conn, name, &version, outcome).await?;
         Ok(Some(row.generation))
     }
 
-    /// Notes that a version was refused, and why.
-    pub async fn note_refusal(
+    /// Stores a version that becomes active when its projection comes to a position: the first one that is
+    /// its own. In a transaction of the caller's, that keeps the checkpoints where they are.
+    pub async fn schedule(
         &self,
+        conn: &mut PgConnection,
         plugin: &Plugin,
-        origin: &Origin<'_>,
-        active: Option<&str>,
-        error: &str,
-    ) -> sqlx::Result<()> {
+        bytes: &[u8],
+        outcome: &Outcome<'_>,
+        position: i64,
+    ) -> anyhow::Result<()> {
         let (name, version) = (&plugin.description.name, plugin.version.full());
-        deployments::note(&self.pool, name, &version, origin, active, 0, Some(error)).await
+        self.store_version(&mut *conn, plugin, bytes, outcome).await?;
+        let origin = serde_json::json!({
+            "by": outcome.origin.by,
+            "source": outcome.origin.source,
+            "tried": outcome.tried,
+            "trial": outcome.trial,
+        });
+        sqlx::query_file!("src/plugin/sql/schedule.sql", name, version, position, origin)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+
+    async fn store_version(
+        &self,
+        executor: impl PgExecutor<'_>,
+        plugin: &Plugin,
+        bytes: &[u8],
+        outcome: &Outcome<'_>,
+    ) -> anyhow::Result<()> {
+        sqlx::query_file!(
+            "src/plugin/sql/version_store.sql",
+            plugin.description.name,
+            plugin.version.full(),
+            bytes,
+            serde_json::to_value(&plugin.description)?,
+            &plugin.imports,
+            outcome.origin.by,
+            outcome.origin.source
+        )
+        .execute(executor)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes that a version was refused, and why.
+    pub async fn note_refusal(&self, plugin: &Plugin, outcome: &Outcome<'_>) -> sqlx::Result<()> {
+        let (name, version) = (&plugin.description.name, plugin.version.full());
+        deployments::note(&self.pool, name, &version, outcome).await
     }
 
     /// A version of a plugin that was active before.
@@ -427,6 +478,7 @@ pub async fn registered(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Regis
                     topics: row.topics.and_then(|topics| serde_json::from_value(topics).ok()),
                     priority: row.priority,
                     starts_after: row.starts_after,
+                    next_at: row.next_at,
                 },
                 paused: row.paused_at.map(|at| Paused {
                     at,

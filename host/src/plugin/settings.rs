@@ -62,6 +62,8 @@ pub struct ProjectionSettings {
     pub priority: i32,
     /// It gets no event at or below this position.
     pub starts_after: i64,
+    /// Catch-up: this event and later ones are for a version that becomes active then.
+    pub next_at: Option<i64>,
 }
 
 impl Default for ProjectionSettings {
@@ -73,6 +75,7 @@ impl Default for ProjectionSettings {
             topics: None,
             priority: 0,
             starts_after: 0,
+            next_at: None,
         }
     }
 }

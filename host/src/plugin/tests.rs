@@ -114,7 +114,7 @@ async fn load(describe: &str, handle: &str) -> Result<Plugin, LoadError> {
 /// Runs `handle` as [`Plugin::handle`] does, but without a database.
 async fn handle(plugin: &Plugin, events: &[Event]) -> Result<(), (FailureKind, String)> {
     let limits = plugin.limits.clone();
-    let lines = Lines::new("probe".into(), plugin.version, String::new(), &limits);
+    let lines = Lines::new("probe".into(), plugin.version, String::new(), &limits, None);
     let (time, world) = (limits.batch, World::new(0, [0; 32]));
     let state = State::new(limits, time, world, lines, Arc::default(), None);
     let mut store = new_store(&plugin.shared, state);

@@ -168,7 +168,7 @@ pub async fn rerun(
         refused(format!("version {version} of `{name}` is not to be had: {error:#}"))
     })?;
     let sql = registry.sandbox().learning(name, version).await?;
-    let config = registry.config(name);
+    let config = registry.config(name).await.map_err(StoreError::from)?;
     let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;
     sql.recorder().begin();
     let events = std::slice::from_ref(&event);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::deploy::{self, DeployError};
+use super::trial;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Plugin, Registry};
@@ -101,14 +102,14 @@ async fn look(
     sql: &Arc<PluginSql>,
     events: i64,
     determinism: bool,
-) -> Result<(deploy::Tried, Option<Vec<Difference>>), DeployError> {
-    let events = deploy::last_events(registry, &plugin.description.event_types, events).await?;
-    let tried = deploy::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
+) -> Result<(trial::Tried, Option<Vec<Difference>>), DeployError> {
+    let events = trial::last_events(registry, &plugin.description.event_types, events).await?;
+    let tried = trial::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
     let failed = tried.left.is_some() || tried.refused.iter().any(|failure| failure.trapped);
     if !determinism || failed {
         return Ok((tried, None));
     }
-    let active = deploy::as_active(registry, plugin.clone(), sql.clone());
+    let active = trial::as_active(registry, plugin.clone(), sql.clone()).await?;
     let [large, small] = BATCHES;
     let large = rows(registry, &active, &events, large).await?;
     let small = rows(registry, &active, &events, small).await?;
@@ -127,7 +128,7 @@ pub(super) async fn rows(
 ) -> Result<Rows, DeployError> {
     let mut tx = Tx::begin(registry.pool(), TIME).await.map_err(StoreError::from)?;
     for events in events.chunks(batch) {
-        let delivery = deploy::try_them(tx, active, events, TIME).await?;
+        let delivery = trial::try_them(tx, active, events, TIME).await?;
         if let Some((_, failure)) = delivery.left {
             let message = format!("in batches of {batch}: {}", failure.message);
             return Err(DeployError::Trial { events: events.len(), message });

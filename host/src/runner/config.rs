@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::canary::Canary;
 use crate::backoff::Backoff;
+use crate::plugin::LogConfig;
 use crate::store::partition::DEFAULT_AHEAD;
 
 /// How the runners work.
@@ -24,6 +26,18 @@ pub struct RunnerConfig {
     pub r#async: AsyncConfig,
     /// Events that a new version of a plugin handles on trial before it becomes the active one.
     pub canary_events: i64,
+    /// It may take so many times as long an event as the active version; 0: as long as it likes.
+    pub canary_slower: f64,
+    /// An event that takes less than this is not slow.
+    #[serde(with = "humantime_serde")]
+    pub canary_floor: Duration,
+    /// It may refuse so large a share of the events more than the active version does, 0 to 1, leaving out
+    /// those that a constraint keeps from being handled twice.
+    pub canary_errors: f64,
+    /// It may run so many times as many statements an event, and ten more; 0: as many as it likes.
+    pub canary_statements: f64,
+    /// Which lines of plugins are kept in the database.
+    pub logs: LogConfig,
     /// The partitions of the log, where it has any.
     pub partitions: PartitionsConfig,
 }
@@ -36,12 +50,28 @@ impl Default for RunnerConfig {
             catch_up: CatchUpConfig::default(),
             r#async: AsyncConfig::default(),
             canary_events: 100,
+            canary_slower: 3.0,
+            canary_floor: Duration::from_millis(20),
+            canary_errors: 0.1,
+            canary_statements: 10.0,
+            logs: LogConfig::default(),
             partitions: PartitionsConfig::default(),
         }
     }
 }
 
 impl RunnerConfig {
+    /// How new versions are tried.
+    pub fn canary(&self) -> Canary {
+        Canary {
+            events: self.canary_events,
+            slower: self.canary_slower,
+            floor: self.canary_floor,
+            errors: self.canary_errors,
+            statements: self.canary_statements,
+        }
+    }
+
     /// Refuses what would make a runner stand still or spin.
     ///
     /// # Errors
@@ -60,6 +90,13 @@ impl RunnerConfig {
             ("runner.async.stop_after", queue.stop_after.into(), 1),
         ] {
             anyhow::ensure!(value >= least, "{name} is {value}, and must be at least {least}");
+        }
+        for (name, times) in [
+            ("runner.canary_slower", self.canary_slower),
+            ("runner.canary_errors", self.canary_errors),
+            ("runner.canary_statements", self.canary_statements),
+        ] {
+            anyhow::ensure!(times >= 0.0, "{name} is {times}, and must be at least 0");
         }
         for (name, time) in [
             ("runner.poll", self.poll),

@@ -4,27 +4,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
-use super::deliver::{Bounds, Delivery, deliver};
-use crate::db::Tx;
-use crate::event::Event;
+use super::canary::{self, Canary, Trial};
+use super::rebuild::{RebuildError, Rebuilt};
+use super::trial::Against;
 use crate::plugin::{
-    self, Action, Active, Deployment, LoadError, Origin, Plugin, ProjectionSettings, Registered,
-    Registry,
+    self, Action, Deployment, LoadError, Origin, Outcome, Plugin, Registered, Registry,
 };
-use crate::projection::{Failure, FailureKind, Mode};
-use crate::sandbox::{PluginSql, SandboxError};
-use crate::store::{self, LogFilter, StoreError};
+use crate::projection::Mode;
+use crate::sandbox::SandboxError;
+use crate::store::{self, StoreError};
 
 /// Who deploys what nobody deploys by name.
 pub(super) const HOST: &str = concat!("eventfabric ", env!("CARGO_PKG_VERSION"));
 
 /// As much of a plugin's history as is looked through.
 const HISTORY: i64 = 1000;
-
-/// After a failure on trial beyond this time, the rest of the events is not tried.
-const TRIAL: Duration = Duration::from_secs(2);
 
 /// A version that became active, or was already.
 #[derive(Debug, Clone)]
@@ -39,8 +33,32 @@ pub struct Deployed {
     pub unchanged: bool,
     /// Events that went well on trial.
     pub tried: usize,
+    /// It is to become active at this position, and is not yet.
+    pub at: Option<i64>,
+    /// How the trial went.
+    pub trial: Option<Trial>,
+    /// How its tables were made, where it has come with new ones.
+    pub rebuilt: Option<Rebuilt>,
     /// How long the whole took.
     pub took: Duration,
+}
+
+impl Deployed {
+    /// A version of which nothing is done yet.
+    pub(super) fn of(plugin: &Plugin, before: Option<&Registered>) -> Self {
+        let version = plugin.version.full();
+        Self {
+            name: plugin.description.name.clone(),
+            unchanged: before.is_some_and(|before| before.version == version),
+            before: before.map(|before| before.version.clone()),
+            version,
+            at: None,
+            tried: 0,
+            trial: None,
+            rebuilt: None,
+            took: Duration::ZERO,
+        }
+    }
 }
 
 /// Why a version did not become active. The one before it goes on.
@@ -89,6 +107,9 @@ pub enum DeployError {
     /// There is no such version, or none to go back to.
     #[error("{0}")]
     Version(String),
+    /// Its new tables were not filled, or did not take the place of the old ones.
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     /// The database failed meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,16 +118,15 @@ pub enum DeployError {
     Registry(#[from] anyhow::Error),
 }
 
-/// Deploys a component. `source` says where it came from, for the registry; it is tried on the last
-/// `canary_events` events of its types.
+/// Deploys a component. `source` says where it came from, for the registry.
 pub async fn deploy(
     registry: &Arc<Registry>,
     bytes: Arc<[u8]>,
     source: &str,
-    canary_events: i64,
+    canary: impl Into<Canary>,
 ) -> Result<Deployed, DeployError> {
     let origin = Origin { action: Action::Deploy, by: HOST, source, reason: None };
-    deploy_from(registry, bytes, &origin, canary_events).await
+    deploy_from(registry, bytes, &origin, &canary.into()).await
 }
 
 /// The same, with who does it.
@@ -114,11 +134,11 @@ pub async fn deploy_from(
     registry: &Arc<Registry>,
     bytes: Arc<[u8]>,
     origin: &Origin<'_>,
-    canary_events: i64,
+    canary: &Canary,
 ) -> Result<Deployed, DeployError> {
     let start = Instant::now();
     let plugin = Arc::new(registry.runtime().load(bytes.clone()).await?);
-    let deployed = deploy_loaded(registry, plugin, bytes, origin, canary_events).await?;
+    let deployed = deploy_loaded(registry, plugin, bytes, origin, canary).await?;
     Ok(Deployed { took: start.elapsed(), ..deployed })
 }
 
@@ -129,21 +149,24 @@ pub(super) async fn deploy_found(
     plugin: Arc<Plugin>,
     bytes: Arc<[u8]>,
     source: &str,
-    canary_events: i64,
+    canary: &Canary,
 ) -> Result<Deployed, DeployError> {
     if let Some(last) = last_activation(registry, &plugin.description.name).await?
-        && last.action != Action::Deploy
+        && (last.action != Action::Deploy || last.rebuilt)
         && last.replaced == Some(plugin.version.full())
     {
         let by = last.by.as_deref().unwrap_or("somebody");
         let why = match &last.error {
+            None if last.action == Action::Deploy => {
+                format!("{by} has replaced this version by one with tables of its own")
+            }
             Some(error) => format!("{by} went back from this version, as it failed: {error}"),
             None => format!("{by} went back from this version at {}", last.at.to_rfc3339()),
         };
         return Err(DeployError::WentBack { why });
     }
     let origin = Origin { action: Action::Deploy, by: HOST, source, reason: None };
-    deploy_loaded(registry, plugin, bytes, &origin, canary_events).await
+    deploy_loaded(registry, plugin, bytes, &origin, canary).await
 }
 
 /// How the active version of a plugin became that.
@@ -165,27 +188,36 @@ pub async fn roll_back(
     name: &str,
     version: Option<&str>,
     by: &str,
-    canary_events: i64,
+    canary: impl Into<Canary>,
 ) -> Result<Deployed, DeployError> {
+    let (active, target) = way_back(registry, name, version).await?;
+    let (plugin, bytes) = registry.stored(name, &target).await?;
+    let source = format!("version {}", active.get(..12).unwrap_or(&active));
+    let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
+    deploy_loaded(registry, plugin, bytes, &origin, &canary.into()).await
+}
+
+/// The active version, and the one that a rollback goes to.
+pub(super) async fn way_back(
+    registry: &Registry,
+    name: &str,
+    version: Option<&str>,
+) -> Result<(String, String), DeployError> {
     registry.sync().await?;
     let registered = registry.snapshot().registered.get(name).cloned();
-    let Some(registered) = registered else {
+    let Some(Registered { version: active, .. }) = registered else {
         return Err(DeployError::Unknown(name.to_owned()));
     };
-    let active = &registered.version;
     let target = match version {
         Some(beginning) => version_of(registry, name, beginning).await?,
-        None => version_before(registry, name, active).await?.ok_or_else(|| {
+        None => version_before(registry, name, &active).await?.ok_or_else(|| {
             DeployError::Version(format!(
                 "`{name}` has no version before the active one; `eventfabric plugin versions {name}` \
                  lists them"
             ))
         })?,
     };
-    let (plugin, bytes) = registry.stored(name, &target).await?;
-    let source = format!("version {}", active.get(..12).unwrap_or(active));
-    let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
-    deploy_loaded(registry, plugin, bytes, &origin, canary_events).await
+    Ok((active, target))
 }
 
 /// The version that the active one has replaced.
@@ -236,42 +268,48 @@ async fn deploy_loaded(
     plugin: Arc<Plugin>,
     bytes: Arc<[u8]>,
     origin: &Origin<'_>,
-    canary_events: i64,
+    canary: &Canary,
 ) -> Result<Deployed, DeployError> {
     let start = Instant::now();
     registry.sync().await?;
     let name = &plugin.description.name;
     let before = registry.snapshot().registered.get(name).cloned();
     let active = before.as_ref().map(|before| &*before.version);
-    let mut deployed = Deployed {
-        name: name.clone(),
-        version: plugin.version.full(),
-        before: active.map(str::to_owned),
-        unchanged: true,
-        tried: 0,
-        took: Duration::ZERO,
-    };
-    if active == Some(&*deployed.version) {
-        deployed.took = start.elapsed();
+    let mut deployed = Deployed::of(&plugin, before.as_ref());
+    if deployed.unchanged {
         return Ok(deployed);
     }
-    match prepare(registry, &plugin, before.as_ref(), canary_events).await {
-        Ok(tried) => deployed.tried = tried,
-        Err(error) => {
-            // A database that is away can't note it either, and it is tried again.
-            let why = error.to_string();
-            if let Err(error) = registry.note_refusal(&plugin, origin, active, &why).await {
-                tracing::debug!(%error, "that a version was refused could not be noted");
-            }
-            return Err(error);
-        }
-    }
+    let trial = prepare(registry, &plugin, before.as_ref(), origin, canary).await?;
+    let report = serde_json::to_value(&trial).ok();
+    let outcome = Outcome {
+        origin,
+        replaced: active,
+        tried: trial.tried,
+        trial: report.as_ref(),
+        rebuilt: false,
+        error: None,
+    };
     registry.remember(&plugin);
-    registry.activate(&plugin, &bytes, origin, active, deployed.tried, None).await?;
+    registry.activate(&plugin, &bytes, &outcome, None).await?;
     tell(registry).await?;
-    deployed.unchanged = false;
+    deployed.tried = trial.tried;
+    deployed.trial = Some(trial);
     deployed.took = start.elapsed();
     Ok(deployed)
+}
+
+/// Notes that a version was refused. A database that is away can't note it either, and it is tried again.
+pub(super) async fn note_refusal(
+    registry: &Registry,
+    plugin: &Plugin,
+    outcome: &Outcome<'_>,
+    error: &DeployError,
+) {
+    let why = error.to_string();
+    let outcome = Outcome { error: Some(&why), ..*outcome };
+    if let Err(error) = registry.note_refusal(plugin, &outcome).await {
+        tracing::debug!(%error, "that a version was refused could not be noted");
+    }
 }
 
 /// This host and the others follow what was activated.
@@ -283,28 +321,56 @@ pub(super) async fn tell(registry: &Registry) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the tables to where a version wants them, and tries it. Answers how many events went well.
-async fn prepare(
+/// Brings the tables to where a version wants them, and tries it. What speaks against it is noted.
+pub(super) async fn prepare(
     registry: &Registry,
     plugin: &Arc<Plugin>,
     before: Option<&Registered>,
-    canary_events: i64,
-) -> Result<usize, DeployError> {
+    origin: &Origin<'_>,
+    canary: &Canary,
+) -> Result<Trial, DeployError> {
+    let (report, error) = match try_out(registry, plugin, before, canary).await {
+        Ok((trial, Ok(()))) => return Ok(trial),
+        Ok((trial, Err(against))) => (serde_json::to_value(trial).ok(), against.into()),
+        Err(error) => (None, error),
+    };
+    let outcome = Outcome {
+        origin,
+        replaced: before.map(|before| &*before.version),
+        tried: 0,
+        trial: report.as_ref(),
+        rebuilt: false,
+        error: None,
+    };
+    note_refusal(registry, plugin, &outcome, &error).await;
+    Err(error)
+}
+
+async fn try_out(
+    registry: &Registry,
+    plugin: &Arc<Plugin>,
+    before: Option<&Registered>,
+    canary: &Canary,
+) -> Result<(Trial, Result<(), Against>), DeployError> {
     same_mode(plugin, before)?;
     // One that has stopped can't be broken any more.
     let active = before.filter(|before| !before.failed).map(|before| &*before.version);
     registry.sandbox().prepare_beside(&plugin.description, active).await?;
     let sandbox = registry.sandbox();
     let sql = sandbox.learning(&plugin.description.name, &plugin.version.full()).await?;
-    let events = last_events(registry, &plugin.description.event_types, canary_events).await?;
-    let tried = on_trial(registry, plugin.clone(), sql, &events).await?;
-    Ok(tried.verdict(&plugin.description.name)?)
+    Ok(canary::run(registry, plugin, sql, canary).await?)
 }
 
 /// Another mode than the active version's.
 pub(super) struct OtherMode {
     now: Mode,
     before: Mode,
+}
+
+impl From<Against> for DeployError {
+    fn from(Against { events, message }: Against) -> Self {
+        Self::Trial { events, message }
+    }
 }
 
 impl From<OtherMode> for DeployError {
@@ -320,129 +386,4 @@ pub(super) fn same_mode(plugin: &Plugin, before: Option<&Registered>) -> Result<
         Some(before) => Err(OtherMode { now, before }),
         None => Ok(()),
     }
-}
-
-/// How a trial went.
-pub(super) struct Tried {
-    /// How many events it was given.
-    pub events: usize,
-    /// The failures of single events.
-    pub refused: Vec<Failure>,
-    /// Events that were not tried to the end, and why.
-    pub left: Option<(usize, Failure)>,
-}
-
-/// What a trial has said against a version.
-pub(super) struct Against {
-    events: usize,
-    message: String,
-}
-
-impl From<Against> for DeployError {
-    fn from(Against { events, message }: Against) -> Self {
-        Self::Trial { events, message }
-    }
-}
-
-impl Tried {
-    /// How many events went well, where nothing speaks against the version itself. That an event is
-    /// refused which was handled before is no surprise.
-    pub(super) fn verdict(self, name: &str) -> Result<usize, Against> {
-        let trial = |message: &str| Against { events: self.events, message: message.to_owned() };
-        if let Some(failure) = self.refused.iter().find(|failure| failure.trapped) {
-            return Err(trial(&failure.message));
-        }
-        let left = match &self.left {
-            Some((_, failure)) if failure.kind == FailureKind::Fatal || failure.trapped => {
-                return Err(trial(&failure.message));
-            }
-            left => left.as_ref().map_or(0, |(left, _)| *left),
-        };
-        if let Some(failure) = self.refused.first() {
-            tracing::info!(
-                plugin = name,
-                refused = self.refused.len(),
-                of = self.events,
-                first = failure.message,
-                "on trial it refused events, as can be when they were handled before; the others \
-                 went well"
-            );
-        }
-        Ok(self.events - self.refused.len() - left)
-    }
-}
-
-/// The last so many events of these types (none: of all).
-pub(super) async fn last_events(
-    registry: &Registry,
-    types: &[String],
-    events: i64,
-) -> Result<Vec<Event>, DeployError> {
-    let row = sqlx::query_file!("src/runner/sql/trial_start.sql", types, events)
-        .fetch_one(registry.pool())
-        .await
-        .map_err(StoreError::from)?;
-    events_after(registry, types, row.first.map_or(0, |first| first - 1), events).await
-}
-
-/// The first so many events of these types (none: of all) after a position.
-pub(super) async fn events_after(
-    registry: &Registry,
-    types: &[String],
-    after: i64,
-    events: i64,
-) -> Result<Vec<Event>, DeployError> {
-    let filter = LogFilter { after, types: types.to_vec(), ..LogFilter::default() };
-    Ok(store::log_page(registry.pool(), &filter, events).await?.events)
-}
-
-/// Lets a version handle events of its types, in a transaction that is rolled back.
-pub(super) async fn on_trial(
-    registry: &Registry,
-    plugin: Arc<Plugin>,
-    sql: Arc<PluginSql>,
-    events: &[Event],
-) -> Result<Tried, DeployError> {
-    let mut tried = Tried { events: events.len(), refused: Vec::new(), left: None };
-    if events.is_empty() {
-        return Ok(tried);
-    }
-    let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;
-    let active = as_active(registry, plugin, sql);
-    let delivery = try_them(tx, &active, events, TRIAL).await?;
-    delivery.tx.rollback().await.map_err(StoreError::from)?;
-    tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
-    tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));
-    Ok(tried)
-}
-
-/// A version as it would be if it were active.
-pub(super) fn as_active(registry: &Registry, plugin: Arc<Plugin>, sql: Arc<PluginSql>) -> Active {
-    let config = registry.config(&plugin.description.name);
-    Active { plugin, sql, config, generation: 0, settings: ProjectionSettings::default() }
-}
-
-/// Hands events to a version, of which single ones may fail. After a failure beyond this time the rest is
-/// left, and so it is once one has trapped.
-pub(super) async fn try_them(
-    tx: Tx,
-    active: &Active,
-    events: &[Event],
-    time: Duration,
-) -> Result<Delivery, DeployError> {
-    let bounds = Bounds {
-        interrupted: u32::MAX,
-        give_way: 0,
-        order: false,
-        turns: true,
-        until_trap: true,
-        time,
-        stop: &CancellationToken::new(),
-    };
-    deliver(tx, active, events, &bounds).await.map_err(|why| {
-        // That says nothing of the version.
-        let plugin = &active.plugin.description.name;
-        tracing::debug!(plugin, ?why, "the trial was interrupted");
-        StoreError::from(sqlx::Error::WorkerCrashed).into()
-    })
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::check::{self, Difference, Rows};
 use super::deploy::{self, DeployError};
+use super::trial;
 use crate::event::Event;
 use crate::plugin::{Plugin, Registry};
 
@@ -77,7 +78,7 @@ pub async fn diff(
     // Of either; and all of them where one takes all.
     let both = [types(&old), types(&new)];
     let types = if both.iter().any(Vec::is_empty) { Vec::new() } else { both.concat() };
-    let events = deploy::last_events(registry, &types, events).await?;
+    let events = trial::last_events(registry, &types, events).await?;
     let (old_statements, old_rows) = run(registry, &old, &events).await?;
     let (new_statements, new_rows) = run(registry, &new, &events).await?;
     Ok(Diff {
@@ -101,7 +102,7 @@ async fn run(
 ) -> Result<(BTreeSet<String>, Rows), DeployError> {
     let _turn = registry.sandbox().scratch_turn(&plugin.description.name).await?;
     let sql = registry.sandbox().prepare_scratch(&plugin.description).await?;
-    let active = deploy::as_active(registry, plugin.clone(), sql.clone());
+    let active = trial::as_active(registry, plugin.clone(), sql.clone()).await?;
     let wanted: Vec<Event> = events.iter().filter(|event| active.takes(event)).cloned().collect();
     let rows = check::rows(registry, &active, &wanted, BATCH).await;
     registry.sandbox().drop_scratch(&plugin.description.name).await?;

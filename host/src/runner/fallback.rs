@@ -4,7 +4,8 @@
 use chrono::{TimeDelta, Utc};
 
 use super::deploy::{self, HOST};
-use crate::plugin::{Action, Active, Origin, Registry};
+use super::trial;
+use crate::plugin::{Action, Active, Origin, Outcome, Registry};
 
 /// How long after its deploy a version is replaced by itself. Later it has shown that it works, and what it
 /// meets is more likely new than a fault of its own.
@@ -48,6 +49,8 @@ async fn fall_back(
     let Some(before) = last.replaced.filter(|_| is_new && last.action == Action::Deploy) else {
         return Ok(None);
     };
+    // The tables are the failed version's own, and not what the one before has made.
+    anyhow::ensure!(!last.rebuilt, "it came with tables of its own");
     let (plugin, bytes) = registry.stored(name, &before).await?;
     if plugin.description.mode != active.plugin.description.mode {
         return Ok(None);
@@ -56,11 +59,11 @@ async fn fall_back(
     registry.sandbox().prepare_beside(&plugin.description, None).await?;
     let types = &plugin.description.event_types;
     let events = match position {
-        Some(position) => deploy::events_after(registry, types, position - 1, 1).await?,
-        None => deploy::last_events(registry, types, EVENTS).await?,
+        Some(position) => trial::events_after(registry, types, position - 1, 1).await?,
+        None => trial::last_events(registry, types, EVENTS).await?,
     };
     let sql = registry.sandbox().version(name, &before).await?;
-    let tried = deploy::on_trial(registry, plugin.clone(), sql, &events).await?;
+    let tried = trial::on_trial(registry, plugin.clone(), sql, &events).await?;
     let single_ones = position.is_some() && !tried.refused.is_empty();
     if tried.events == 0 || single_ones || tried.left.is_some() {
         return Ok(None);
@@ -71,7 +74,15 @@ async fn fall_back(
         Origin { action: Action::Fallback, by: HOST, source: &source, reason: Some(error) };
     registry.remember(&plugin);
     let over = Some(active.generation);
-    let activated = registry.activate(&plugin, &bytes, &origin, Some(&failed), tried, over).await?;
+    let outcome = Outcome {
+        origin: &origin,
+        replaced: Some(&failed),
+        tried,
+        trial: None,
+        rebuilt: false,
+        error: None,
+    };
+    let activated = registry.activate(&plugin, &bytes, &outcome, over).await?;
     if activated.is_none() {
         // Somebody was faster, with this or with something better.
         return Ok(None);

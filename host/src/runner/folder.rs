@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::canary::Canary;
 use super::deploy::{DeployError, Deployed, deploy_found};
 use super::head::RECONNECT;
 use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version};
@@ -27,7 +28,7 @@ pub(super) struct Folder {
     stop: CancellationToken,
     registry: Arc<Registry>,
     found: mpsc::Receiver<Item>,
-    canary_events: i64,
+    canary: Canary,
     /// What could not be deployed because the database was away.
     waiting: BTreeMap<PathBuf, Found>,
     /// Failed attempts at what waits.
@@ -45,7 +46,7 @@ impl Folder {
     pub(super) fn watch(
         dir: PathBuf,
         registry: Arc<Registry>,
-        canary_events: i64,
+        canary: Canary,
         stop: CancellationToken,
     ) -> anyhow::Result<Self> {
         let found = watch(&dir, &stop)?;
@@ -54,7 +55,7 @@ impl Folder {
             stop,
             registry,
             found,
-            canary_events,
+            canary,
             waiting: BTreeMap::new(),
             failures: 0,
             homes: BTreeMap::new(),
@@ -166,9 +167,9 @@ impl Folder {
             return Ok(Outcome::Twin(name, home));
         }
         let (bytes, source) = (found.bytes.clone(), file(&found.path));
-        deploy_found(&self.registry, plugin.into(), bytes, &source, self.canary_events)
+        deploy_found(&self.registry, plugin.into(), bytes, &source, &self.canary)
             .await
-            .map(Outcome::Deployed)
+            .map(|deployed| Outcome::Deployed(Box::new(deployed)))
     }
 
     /// Deploys a file. Answers the plugin with the two files that have it, where it was refused as
@@ -220,7 +221,7 @@ fn watch(dir: &Path, stop: &CancellationToken) -> anyhow::Result<mpsc::Receiver<
 
 /// What became of a file that could be loaded.
 enum Outcome {
-    Deployed(Deployed),
+    Deployed(Box<Deployed>),
     /// Another file has this plugin.
     Twin(String, PathBuf),
 }

@@ -11,6 +11,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::canary::Canary;
 use super::config::RunnerConfig;
 use super::folder::Folder;
 use super::head::{Head, Hints};
@@ -213,8 +214,8 @@ impl Host {
     }
 
     /// On how many of the last events a version is tried before it becomes the active one.
-    pub fn canary_events(&self) -> i64 {
-        self.config.runner.canary_events
+    pub fn canary(&self) -> Canary {
+        self.config.runner.canary()
     }
 
     /// The plugins.
@@ -305,12 +306,8 @@ impl Host {
         supervisor: &mut Supervisor,
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut folder = Folder::watch(
-            dir,
-            self.registry.clone(),
-            self.config.runner.canary_events,
-            stop.clone(),
-        )?;
+        let mut folder =
+            Folder::watch(dir, self.registry.clone(), self.config.runner.canary(), stop.clone())?;
         folder.deploy_what_is_there().await;
         let folder = Arc::new(tokio::sync::Mutex::new(folder));
         supervisor.start("deploy", move || {

@@ -2,7 +2,9 @@
 //! async from the outbox.
 
 mod backfill;
+mod blue_green;
 mod breaker;
+mod canary;
 mod capsule;
 mod catch_up;
 mod check;
@@ -28,6 +30,7 @@ mod rebuild;
 mod reset;
 mod retries;
 mod retry;
+mod scheduled;
 mod stall;
 mod status;
 mod supervisor;
@@ -40,6 +43,10 @@ mod topics;
 mod workbench;
 
 pub use capsule::{Capsule, Ended, Verdict, replay, rerun};
+mod trial;
+
+pub use blue_green::{Tables, deploy_rebuilt, has_tables, retire, roll_back_rebuilt};
+pub use canary::{Canary, Measured, Trial};
 pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy, deploy_from, roll_back};
@@ -51,6 +58,7 @@ pub use host::{Host, HostConfig};
 pub use inline::InlinePlugins;
 pub use rebuild::{RebuildError, RebuildOptions, RebuildProgress, Rebuilt, rebuild};
 pub use reset::{ResetError, reset};
+pub use scheduled::deploy_at;
 pub use stall::Stall;
 pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, statuses};
 pub use tenants::Hosts;

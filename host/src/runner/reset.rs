@@ -35,7 +35,8 @@ pub enum ResetError {
 }
 
 /// Moves the checkpoints of a catch-up projection, of all tenants, and empties its tables where `truncate`
-/// says so, in one transaction. A rebuild that has begun is forgotten. Answers the position after which
+/// says so, in one transaction. A rebuild that has begun is forgotten, and so is which events tables hold that
+/// are kept. Answers the position after which
 /// the projection goes on; never with an event before the one that it was registered to start with.
 ///
 /// # Errors
@@ -59,6 +60,7 @@ pub async fn reset(
     // No host goes on with what it knew before.
     plugin::renew(&mut *tx.conn(), name).await?;
     rebuild::forget(&mut *tx.conn(), name).await?;
+    rebuild::forget_kept(&mut *tx.conn(), name).await?;
     let position = store::reset_checkpoints(tx.conn(), name, place, &tenants).await?;
     if truncate {
         sandbox.empty(tx.conn(), name).await?;

@@ -19,6 +19,7 @@ use super::outbox::OutboxWorker;
 use super::partitions;
 use super::retries::Retries;
 use super::retry::Beside;
+use super::scheduled;
 use super::stall::{Stall, StallWatch};
 use super::supervisor::Supervisor;
 use super::tail::Tail;
@@ -74,6 +75,15 @@ impl Host {
         let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
         supervisor.start("registry", move || {
             follow_registry(registry.clone(), hints.subscribe(), token.clone())
+        });
+
+        let (runtime, pool) = (self.registry.runtime().clone(), self.store.pool().clone());
+        let (config, members, token) =
+            (self.config.runner.logs, shared.members.clone(), stop.clone());
+        supervisor.start("logs of plugins", move || {
+            let (runtime, pool) = (runtime.clone(), pool.clone());
+            let (host, token) = (members.name().to_owned(), token.clone());
+            async move { runtime.keep_logs(pool, config, host, token).await }
         });
 
         let pool = self.store.pool().clone();
@@ -249,7 +259,10 @@ async fn follow_registry(
             () = stop.cancelled() => return,
         };
         match synced {
-            Ok(()) => failing = false,
+            Ok(()) => {
+                failing = false;
+                scheduled::activate_due(&registry).await;
+            }
             Err(error) => {
                 if !failing {
                     tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");

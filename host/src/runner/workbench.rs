@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Bounds, Interrupted, deliver};
-use super::deploy::{self, DeployError};
+use super::deploy::DeployError;
+use super::trial::as_active;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Plugin, PluginConfig, Registry};
@@ -73,7 +74,7 @@ impl<'a> Workbench<'a> {
     ) -> Result<Run<'_>, DeployError> {
         self.registry.sandbox().set_sequences(&self.sequences).await?;
         let mut tx = Tx::begin(self.registry.pool(), TIME).await.map_err(StoreError::from)?;
-        let active = deploy::as_active(self.registry, self.plugin.clone(), self.sql.clone());
+        let active = as_active(self.registry, self.plugin.clone(), self.sql.clone()).await?;
         let active = Active { config, ..active };
         let (mut failed, mut stopped) = (Vec::new(), None);
         let bounds = Bounds {

@@ -181,7 +181,7 @@ pub enum SandboxError {
     /// A migration that ran has another text now.
     #[error(
         "migration {number} ({name}) of `{plugin}` has changed since it was applied; give the change \
-         a number of its own"
+         a number of its own, or have the version make its tables anew from the log (--rebuild)"
     )]
     Changed {
         /// The plugin.
@@ -194,7 +194,8 @@ pub enum SandboxError {
     /// The database has migrations that this version of the plugin does not know.
     #[error(
         "the tables of `{plugin}` are at migration {applied}, and this version of the plugin knows \
-         {known}: it is older than its tables. Deploy a newer version"
+         {known}: it is older than its tables. Deploy a newer version, or have this one make its tables \
+         anew from the log (--rebuild)"
     )]
     Ahead {
         /// The plugin.

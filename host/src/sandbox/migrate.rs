@@ -8,7 +8,7 @@ use super::error::{SandboxError, beginning, while_doing};
 use super::grant::{self, Granted};
 use super::judge::{self, Place, Verdict};
 use super::roles::{self, CALLS, Host, Names, ident};
-use super::{borrowers, rights, single, split, statement};
+use super::{borrowers, rights, shadow, single, split, statement};
 use crate::projection::{Description, Migration};
 
 /// The migrations that were applied, in order, with their numbers and names.
@@ -24,37 +24,74 @@ pub(super) async fn prepare(
     relations: usize,
 ) -> Result<MigrationReport, SandboxError> {
     let context = "applying the migrations of a plugin";
+    let mut tx = conn.begin().await.map_err(while_doing(context))?;
+    let report = migrate(&mut tx, names, description, active, relations).await?;
+    tx.commit().await.map_err(while_doing(context))?;
+    Ok(report)
+}
+
+/// What the migrations of this version make from nothing, as kind and name. Nothing of it stays.
+pub(super) async fn rehearse(
+    conn: &mut PgConnection,
+    names: &Names,
+    description: &Description,
+    relations: usize,
+) -> Result<Vec<String>, SandboxError> {
+    let context = "looking at what the migrations of a plugin make";
+    let mut tx = conn.begin().await.map_err(while_doing(context))?;
+    roles::lock(&mut tx).await?;
+    shadow::remove(&mut tx, names).await.map_err(while_doing(context))?;
+    migrate(&mut tx, names, description, None, relations).await?;
+    let made = sqlx::query_scalar(
+        "SELECT c.relkind::text || ' ' || c.relname
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = $1",
+    )
+    .bind(&names.schema)
+    .fetch_all(&mut *tx)
+    .await
+    .map_err(while_doing(context))?;
+    tx.rollback().await.map_err(while_doing(context))?;
+    Ok(made)
+}
+
+async fn migrate(
+    tx: &mut PgConnection,
+    names: &Names,
+    description: &Description,
+    active: Option<&str>,
+    relations: usize,
+) -> Result<MigrationReport, SandboxError> {
+    let context = "applying the migrations of a plugin";
     for (expected, migration) in (1..).zip(&description.migrations) {
         if migration.number != expected {
             let plugin = names.plugin.clone();
             return Err(SandboxError::Numbers { plugin, expected, found: migration.number });
         }
     }
-    let mut tx = conn.begin().await.map_err(while_doing(context))?;
-    roles::lock(&mut tx).await?;
-    let host = roles::ensure(&mut tx, names).await?;
-    let missing = missing(&mut tx, names, description).await?;
-    let granted = grant::granted(&mut tx, &names.plugin).await.map_err(while_doing(context))?;
+    roles::lock(tx).await?;
+    let host = roles::ensure(tx, names).await?;
+    let missing = missing(tx, names, description).await?;
+    let granted = grant::granted(tx, &names.plugin).await.map_err(while_doing(context))?;
     if missing.is_empty() {
-        mend(&mut tx, names, &granted).await?;
+        mend(tx, names, &granted).await?;
     } else {
-        let used = drop_functions(&mut tx, names, active).await.map_err(while_doing(context))?;
-        let borrowed = borrowers::release(&mut tx, names).await.map_err(while_doing(context))?;
-        let runner = runner(&mut tx, host, names).await.map_err(while_doing(context))?;
+        let used = drop_functions(tx, names, active).await.map_err(while_doing(context))?;
+        let borrowed = borrowers::release(tx, names).await.map_err(while_doing(context))?;
+        let runner = runner(tx, host, names).await.map_err(while_doing(context))?;
         let steps = Steps { names, runner: &runner, limits: LIMITS, relations, known: &[] };
         for migration in missing {
-            apply(&mut tx, &steps, migration).await?;
+            apply(tx, &steps, migration).await?;
         }
-        roles::run(&mut tx, format!("DROP FUNCTION {runner}(text)"))
+        roles::run(tx, format!("DROP FUNCTION {runner}(text)"))
             .await
             .map_err(while_doing(context))?;
-        mend(&mut tx, names, &granted).await?;
+        mend(tx, names, &granted).await?;
         for statement in &used {
-            make_again(&mut tx, host, names, statement).await?;
+            make_again(tx, host, names, statement).await?;
         }
-        borrowers::restore(&mut tx, host, names, &borrowed).await?;
+        borrowers::restore(tx, host, names, &borrowed).await?;
     }
-    tx.commit().await.map_err(while_doing(context))?;
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
 }
 

@@ -55,6 +55,7 @@ pub use read::{Reading, TextRow, TextTable};
 pub use record::{BatchCall, Recorder, Step};
 pub use room::Full;
 pub use scratch::{ScratchTurn, Sequence, whole_table};
+pub use shadow::Made;
 pub use value::Value;
 
 /// The sandbox of a host, for all plugins.
@@ -103,14 +104,12 @@ impl Sandbox {
         active: Option<&str>,
     ) -> Result<MigrationReport, SandboxError> {
         self.refuse_superuser().await?;
-        // What a migration does to its session must not reach another one: the connection leaves
-        // the pool and is closed.
-        let conn = self.control.acquire().await.map_err(while_doing("connecting"))?.detach();
-        match self.migrate_on(conn, names, description, active).await {
+        let most = self.config.of(&names.plugin).max_relations;
+        match self.migrate_on(self.own_session().await?, names, description, active, most).await {
             Err(error) if error.is_denied() => {
                 let fresh = crate::db::new_session(&self.control).await;
                 let conn = fresh.map_err(while_doing("connecting"))?;
-                self.migrate_on(conn, names, description, active).await
+                self.migrate_on(conn, names, description, active, most).await
             }
             done => done,
         }
@@ -122,35 +121,59 @@ impl Sandbox {
         names: &Names,
         description: &Description,
         active: Option<&str>,
+        most: usize,
     ) -> Result<MigrationReport, SandboxError> {
-        let pid: i32 = sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
-            .fetch_one(&mut conn)
-            .await
-            .map_err(while_doing("connecting"))?;
-        let most = self.config.of(&names.plugin).max_relations;
+        let pid = backend(&mut conn).await?;
         let run = migrate::prepare(&mut conn, names, description, active, most);
-        let done = tokio::time::timeout(self.config.migration_timeout, run).await;
-        match done {
-            Ok(done) => {
-                let _ = conn.close().await;
-                done
-            }
-            Err(_) => {
-                // Closing the socket would not stop what the server is doing, nor free its locks.
-                let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
-                    .bind(pid)
-                    .execute(&self.control)
-                    .await;
-                ended.map_err(while_doing("ending a migration that took too long"))?;
-                Err(SandboxError::Sql(SqlError::new(
-                    SqlErrorKind::Limit,
-                    format!(
-                        "the migrations of `{}` took longer than {:?}",
-                        names.plugin, self.config.migration_timeout
-                    ),
-                )))
-            }
+        let done = self.in_time(names, pid, run).await?;
+        let _ = conn.close().await;
+        done
+    }
+
+    /// What the migrations make; nothing of it stays.
+    async fn rehearse(
+        &self,
+        names: &Names,
+        description: &Description,
+    ) -> Result<Vec<String>, SandboxError> {
+        let mut conn = self.own_session().await?;
+        let pid = backend(&mut conn).await?;
+        let most = self.config.of(&names.plugin).max_relations;
+        let run = migrate::rehearse(&mut conn, names, description, most);
+        let done = self.in_time(names, pid, run).await?;
+        let _ = conn.close().await;
+        done
+    }
+
+    /// What a migration does to its session must not reach another one: the connection has left the pool,
+    /// and is closed.
+    async fn own_session(&self) -> Result<PgConnection, SandboxError> {
+        Ok(self.control.acquire().await.map_err(while_doing("connecting"))?.detach())
+    }
+
+    /// Ends what takes too long in the session of this process of the server.
+    async fn in_time<T>(
+        &self,
+        names: &Names,
+        pid: i32,
+        run: impl Future<Output = T>,
+    ) -> Result<T, SandboxError> {
+        if let Ok(done) = tokio::time::timeout(self.config.migration_timeout, run).await {
+            return Ok(done);
         }
+        // Closing the socket would not stop what the server is doing, nor free its locks.
+        let ended = sqlx::query("SELECT pg_catalog.pg_terminate_backend($1)")
+            .bind(pid)
+            .execute(&self.control)
+            .await;
+        ended.map_err(while_doing("ending a migration that took too long"))?;
+        Err(SandboxError::Sql(SqlError::new(
+            SqlErrorKind::Limit,
+            format!(
+                "the migrations of `{}` took longer than {:?}",
+                names.plugin, self.config.migration_timeout
+            ),
+        )))
     }
 
     /// What the plugin of this name may do. It must have been prepared.
@@ -171,9 +194,13 @@ impl Sandbox {
         name: &str,
         version: &str,
     ) -> Result<Arc<PluginSql>, SandboxError> {
-        let mut open = self.clone();
-        open.config = SandboxConfig { strict: false, ..self.config.of(name) };
-        open.version(name, version).await
+        self.open_minded(name).version(name, version).await
+    }
+
+    /// The same that learns whatever this plugin uses.
+    fn open_minded(&self, name: &str) -> Self {
+        let config = SandboxConfig { strict: false, ..self.config.of(name) };
+        Self { control: self.control.clone(), config }
     }
 
     async fn load(
@@ -220,4 +247,11 @@ impl Sandbox {
         .map_err(while_doing("looking for a plugin's schema"))?;
         if known { Ok(names) } else { Err(SandboxError::Unknown(plugin.to_owned())) }
     }
+}
+
+async fn backend(conn: &mut PgConnection) -> Result<i32, SandboxError> {
+    sqlx::query_scalar("SELECT pg_catalog.pg_backend_pid()")
+        .fetch_one(conn)
+        .await
+        .map_err(while_doing("connecting"))
 }

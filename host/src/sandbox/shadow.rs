@@ -35,20 +35,52 @@ impl Sandbox {
     }
 
     /// Makes the shadow, where it is not there, by all migrations of the plugin. Answers what the plugin
-    /// may do there, in this version. Refuses when the live tables could not be replaced in the end.
+    /// may do there, in this version; one that takes the place of another one learns its statements there.
+    /// Refuses when the live tables could not be replaced in the end.
     pub async fn prepare_shadow(
         &self,
         description: &Description,
         version: &str,
+        live_made: &Made,
     ) -> Result<Arc<PluginSql>, SandboxError> {
         let live = self.known(&description.name).await?;
         let shadow = live.shadow();
         self.migrate(&shadow, description, None).await?;
         let mut conn =
             self.control.acquire().await.map_err(while_doing("looking at a plugin's tables"))?;
-        check(&mut conn, &live, &shadow).await?;
+        check(&mut conn, &live, &shadow, live_made).await?;
         drop(conn);
-        self.load(shadow, Some(version.to_owned())).await
+        let loading = match live_made {
+            Made::ByTheSame => self.clone(),
+            Made::By(_) => self.open_minded(&description.name),
+        };
+        loading.load(shadow, Some(version.to_owned())).await
+    }
+
+    /// What the live tables are made of by this version of the plugin, for who replaces them by those of
+    /// another one.
+    pub async fn made_by(&self, description: &Description) -> Result<Made, SandboxError> {
+        let scratch = self.names(&description.name).await?.scratch();
+        Ok(Made::By(self.rehearse(&scratch, description).await?))
+    }
+
+    /// Makes the tables that were kept the shadow, in the place of any other one.
+    pub async fn revive(&self, conn: &mut PgConnection, plugin: &str) -> Result<(), SandboxError> {
+        let context = "taking up tables that were kept";
+        let live = self.known(plugin).await?;
+        let (old, shadow) = (live.old(), live.shadow());
+        roles::lock(conn).await?;
+        let host = roles::host(conn).await.map_err(while_doing(context))?;
+        remove(conn, &shadow).await.map_err(while_doing(context))?;
+        roles::ensure_roles(conn, host, &shadow).await?;
+        rename_schema(conn, &old, &shadow).await.map_err(while_doing(context))?;
+        hand_over(conn, &old, &shadow).await.map_err(while_doing(context))
+    }
+
+    /// Drops the tables that were kept. Answers whether there were any.
+    pub async fn drop_old(&self, plugin: &str) -> Result<bool, SandboxError> {
+        let old = self.names(plugin).await?.old();
+        self.drop_schema(&old).await
     }
 
     /// Drops the shadow and everything in it.
@@ -88,6 +120,7 @@ impl Sandbox {
         &self,
         conn: &mut PgConnection,
         plugin: &str,
+        live_made: &Made,
         keep_old: bool,
         patience: Duration,
     ) -> Result<(), SandboxError> {
@@ -95,7 +128,7 @@ impl Sandbox {
         let live = self.known(plugin).await?;
         let shadow = live.shadow();
         roles::lock_within(conn, patience).await.map_err(while_doing(context))?;
-        check(conn, &live, &shadow).await?;
+        check(conn, &live, &shadow, live_made).await?;
         // All at once and not for long: a reader that has one of them and wants another would wait
         // for this transaction, and this one for the reader.
         let tables = relations(conn, &live, "rpv").await.map_err(while_doing(context))?;
@@ -149,10 +182,47 @@ impl Sandbox {
     }
 }
 
-/// Refuses when something would be lost with the live tables, or when they are of another version.
-async fn check(conn: &mut PgConnection, live: &Names, shadow: &Names) -> Result<(), SandboxError> {
+/// Whose migrations made the live tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// The same as those of the shadow.
+    ByTheSame,
+    /// Those of another version: what they make from nothing, as kind and name.
+    By(Vec<String>),
+}
+
+/// Refuses when something would be lost with the live tables, or when they are of another version and must
+/// not be.
+async fn check(
+    conn: &mut PgConnection,
+    live: &Names,
+    shadow: &Names,
+    live_made: &Made,
+) -> Result<(), SandboxError> {
     let context = "comparing a plugin's tables with those of a rebuild";
-    let differ: bool = sqlx::query_scalar(
+    let made = match live_made {
+        Made::ByTheSame if differ(conn, live, shadow).await.map_err(while_doing(context))? => {
+            return Err(SandboxError::NewerTables(live.plugin.clone()));
+        }
+        Made::ByTheSame => &[],
+        Made::By(made) => made.as_slice(),
+    };
+    let things: Vec<String> = sqlx::query_scalar(include_str!("sql/losses.sql"))
+        .bind(&live.schema)
+        .bind(&shadow.schema)
+        .bind(made)
+        .fetch_all(conn)
+        .await
+        .map_err(while_doing(context))?;
+    if things.is_empty() {
+        return Ok(());
+    }
+    Err(SandboxError::Replace { plugin: live.plugin.clone(), things })
+}
+
+/// Whether two schemas were made by different migrations.
+async fn differ(conn: &mut PgConnection, live: &Names, shadow: &Names) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
         "SELECT EXISTS (
              SELECT FROM (SELECT number AS n, sha256 AS a FROM eventfabric.plugin_migrations
                           WHERE schema_name = $1) live
@@ -162,22 +232,8 @@ async fn check(conn: &mut PgConnection, live: &Names, shadow: &Names) -> Result<
     )
     .bind(&live.schema)
     .bind(&shadow.schema)
-    .fetch_one(&mut *conn)
+    .fetch_one(conn)
     .await
-    .map_err(while_doing(context))?;
-    if differ {
-        return Err(SandboxError::NewerTables(live.plugin.clone()));
-    }
-    let things: Vec<String> = sqlx::query_scalar(include_str!("sql/losses.sql"))
-        .bind(&live.schema)
-        .bind(&shadow.schema)
-        .fetch_all(conn)
-        .await
-        .map_err(while_doing(context))?;
-    if things.is_empty() {
-        return Ok(());
-    }
-    Err(SandboxError::Replace { plugin: live.plugin.clone(), things })
 }
 
 /// The relations of these kinds, quoted, with their schema.
@@ -301,7 +357,7 @@ async fn hand_over(conn: &mut PgConnection, from: &Names, to: &Names) -> sqlx::R
 }
 
 /// Drops a schema with its functions, and forgets it.
-async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
+pub(super) async fn remove(conn: &mut PgConnection, names: &Names) -> sqlx::Result<bool> {
     let known: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM eventfabric.plugin_schemas
                         WHERE schema_name = $1 AND plugin_name = $2)",

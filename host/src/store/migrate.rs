@@ -52,6 +52,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "024_churn",
     "025_grants",
     "027_deployments",
+    "029_rebuilt_versions",
+    "030_plugin_config_and_logs",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

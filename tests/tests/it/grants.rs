@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eventfabric::db::Tx;
 use eventfabric::sandbox::{
-    Grant, PluginSql, Sandbox, SandboxConfig, SandboxError, SqlError, SqlErrorKind, Value,
+    Grant, Made, PluginSql, Sandbox, SandboxConfig, SandboxError, SqlError, SqlErrorKind, Value,
 };
 use eventfabric_tests::{TestDb, database, description};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgPool};
@@ -208,7 +208,10 @@ async fn what_is_nobodys_to_give_is_refused_with_a_reason() {
         "CREATE PROCEDURE public.work() LANGUAGE sql AS 'SELECT 1'; CREATE SEQUENCE public.turns",
     )
     .await;
-    w.sandbox.prepare_shadow(&description("carriers", &[CARRIERS]), "v1").await.unwrap();
+    w.sandbox
+        .prepare_shadow(&description("carriers", &[CARRIERS]), "v1", &Made::ByTheSame)
+        .await
+        .unwrap();
     for (grant, words) in [
         ("read:eventfabric.events", "the host's"),
         ("read:eventfabric.plugin_grants", "the host's"),
@@ -353,10 +356,13 @@ async fn a_rebuilt_lender_is_read_in_its_new_tables_even_by_who_waits_for_them()
     w.activate("v1").await;
     for keep_old in [true, false] {
         let carriers = description("carriers", &[CARRIERS]);
-        w.sandbox.prepare_shadow(&carriers, "c1").await.unwrap();
+        w.sandbox.prepare_shadow(&carriers, "c1", &Made::ByTheSame).await.unwrap();
         w.run("INSERT INTO carriers__rebuild.carriers VALUES ('DY', 'Norwegian Air', 1)").await;
         let mut swap = Tx::begin(&w.pool, Duration::from_secs(10)).await.unwrap();
-        w.sandbox.replace(swap.conn(), "carriers", keep_old, Duration::from_secs(1)).await.unwrap();
+        w.sandbox
+            .replace(swap.conn(), "carriers", &Made::ByTheSame, keep_old, Duration::from_secs(1))
+            .await
+            .unwrap();
         // In the middle of its batch, and has to wait for the tables.
         let (pool, sql) = (w.pool.clone(), w.sql.clone());
         let waits = tokio::spawn(async move { ask(&pool, &sql, JOIN, "DY").await });
@@ -391,7 +397,7 @@ async fn a_borrower_is_rebuilt_with_its_grants() {
     let insert = "INSERT INTO owners SELECT name FROM public.airports RETURNING name";
     assert_eq!(ask(&w.pool, &w.sql, insert, "").await, text("Gardermoen"));
     let before = w.rights().await;
-    let shadow = w.sandbox.prepare_shadow(&owners, "v1").await.unwrap();
+    let shadow = w.sandbox.prepare_shadow(&owners, "v1", &Made::ByTheSame).await.unwrap();
     assert_eq!(ask(&w.pool, &shadow, insert, "").await, text("Gardermoen"));
     // What is taken away meanwhile is taken away from both.
     w.remove(&grants).await.unwrap();
@@ -408,7 +414,10 @@ async fn a_borrower_is_rebuilt_with_its_grants() {
     };
     assert_eq!(answer, text("Gardermoen"));
     let mut swap = Tx::begin(&w.pool, Duration::from_secs(10)).await.unwrap();
-    w.sandbox.replace(swap.conn(), "owners", true, Duration::from_secs(1)).await.unwrap();
+    w.sandbox
+        .replace(swap.conn(), "owners", &Made::ByTheSame, true, Duration::from_secs(1))
+        .await
+        .unwrap();
     swap.commit().await.unwrap();
     let other = w.other().await;
     assert_eq!(ask(&w.pool, &other, insert, "").await, text("Gardermoen"));

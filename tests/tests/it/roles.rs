@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eventfabric::db::Tx;
-use eventfabric::sandbox::{Inexact, Sandbox, SandboxConfig, SandboxError, Value, inexact};
+use eventfabric::sandbox::{Inexact, Made, Sandbox, SandboxConfig, SandboxError, Value, inexact};
 use eventfabric::store::migrate::migrate;
 use eventfabric_tests::{bare_database, description};
 use sqlx::postgres::PgConnectOptions;
@@ -150,10 +150,13 @@ async fn a_host_that_may_make_no_roles_does_it_all_with_those_that_were_made_for
     };
     assert_eq!(use_it(&*sandbox.version("ledger", "v1").await.unwrap()).await, Ok(1));
     for keep_old in [true, false, true] {
-        let shadow = sandbox.prepare_shadow(&ledger, "v1").await.unwrap();
+        let shadow = sandbox.prepare_shadow(&ledger, "v1", &Made::ByTheSame).await.unwrap();
         assert_eq!(use_it(&shadow).await, Ok(1));
         let mut swap = Tx::begin(&pool, Duration::from_secs(10)).await.unwrap();
-        sandbox.replace(swap.conn(), "ledger", keep_old, Duration::from_secs(1)).await.unwrap();
+        sandbox
+            .replace(swap.conn(), "ledger", &Made::ByTheSame, keep_old, Duration::from_secs(1))
+            .await
+            .unwrap();
         swap.commit().await.unwrap();
         let sql = sandbox.version("ledger", "v1").await.unwrap();
         let mut tx = Tx::begin(&pool, Duration::from_secs(10)).await.unwrap();

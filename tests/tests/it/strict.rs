@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use eventfabric::db::Tx;
-use eventfabric::sandbox::{PluginSql, Sandbox, SandboxConfig, SqlError, SqlErrorKind};
+use eventfabric::sandbox::{Made, PluginSql, Sandbox, SandboxConfig, SqlError, SqlErrorKind};
 use eventfabric_tests::description;
 use sqlx::Executor as _;
 
@@ -43,7 +43,7 @@ async fn a_version_uses_what_it_used_on_trial_and_what_an_operator_adds() {
     strict.prepare(&ledger).await.unwrap();
     let sql = strict.version("ledger", "v1").await.unwrap();
     assert_eq!(f.runs(&sql, COUNT).await, Ok(1));
-    let shadow = strict.prepare_shadow(&ledger, "v1").await.unwrap();
+    let shadow = strict.prepare_shadow(&ledger, "v1", &Made::ByTheSame).await.unwrap();
     assert_eq!(f.runs(&shadow, COUNT).await, Ok(1));
     assert_eq!(f.runs(&shadow, CLEAR).await.unwrap_err().kind, SqlErrorKind::Denied);
     f.pool

@@ -13,7 +13,7 @@ WITH activated AS (
     ON CONFLICT (projection_name) DO UPDATE
         SET mode = excluded.mode, active_sha256 = excluded.active_sha256,
             generation = p.generation + 1, state = 'running', last_error = NULL,
-            activated_at = now()
+            activated_at = now(), next_sha256 = NULL, next_at = NULL, next_origin = NULL
         WHERE $11::bigint IS NULL OR p.generation = $11
     -- Zero where the row was inserted rather than updated.
     RETURNING generation, xmax = 0 AS is_new

@@ -3,11 +3,20 @@
 WITH checkpoints AS (
     DELETE FROM eventfabric.projection_checkpoints WHERE projection_name = $1
 ),
+ranges AS (
+    DELETE FROM eventfabric.projection_ranges WHERE projection_name = $1
+),
 shards AS (
     DELETE FROM eventfabric.projection_shards WHERE projection_name = $1
 ),
 backfills AS (
     DELETE FROM eventfabric.projection_backfills WHERE projection_name = $1
+),
+config AS (
+    DELETE FROM eventfabric.plugin_config WHERE plugin_name = $1
+),
+logs AS (
+    DELETE FROM eventfabric.plugin_logs WHERE plugin_name = $1
 ),
 grants AS (
     DELETE FROM eventfabric.plugin_grants WHERE plugin_name = $1

@@ -107,15 +107,23 @@ impl CatchUp {
                     epoch += 1;
                 }
                 known = (active.generation, head.position, failed);
-                let begins = |tenant: &str, last| match tenants.get(tenant) {
-                    Some(state) => state.pause(last),
-                    None => Tenant::default().pause(last),
+                // What is beyond is for the version that waits for it.
+                let end = active.settings.next_at.map_or(i64::MAX, |next| next - 1);
+                let begins = |tenant: &str, last: i64| match tenants.get(tenant) {
+                    Some(state) => state.pause(last.min(end)),
+                    None => Tenant::default().pause(last.min(end)),
                 };
                 match turns.next(&head.tenants, begins) {
                     Ok(tenant) if free => {
                         let state = tenants.remove(&tenant).unwrap_or_default();
                         turns.begins(&tenant, state.stopped.is_some());
-                        let batch = this.batch(active.clone(), tenant, state, head.position, epoch);
+                        let batch = this.batch(
+                            active.clone(),
+                            tenant,
+                            state,
+                            head.position.min(end),
+                            epoch,
+                        );
                         running.push(batch.boxed());
                         continue;
                     }

@@ -1,5 +1,6 @@
 //! Why a rebuild has ended before its time.
 
+use crate::runner::canary::Trial;
 use crate::sandbox::SandboxError;
 use crate::store::{StoreError, describe};
 
@@ -36,6 +37,18 @@ pub enum RebuildError {
     /// The tables can't be made, or can't be replaced.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// The version fails on real events before it has begun.
+    #[error(
+        "on trial with {events} events of the log it failed: {message}; the trial was rolled back"
+    )]
+    Trial {
+        /// How many events it was given.
+        events: usize,
+        /// What happened.
+        message: String,
+        /// What was measured.
+        trial: Box<Trial>,
+    },
     /// The plugin refuses an event.
     #[error("it failed at position {position} ({event}): {message}")]
     Event {
@@ -49,6 +62,9 @@ pub enum RebuildError {
     /// The plugin is wrong, whatever the event.
     #[error("the plugin is wrong: {0}")]
     Plugin(String),
+    /// The version could not be made the active one.
+    #[error("its version could not be made the active one: {0}")]
+    Activate(String),
     /// The projection is not what it was at the beginning.
     #[error("{0} meanwhile: the rebuild begins anew the next time")]
     Changed(&'static str),

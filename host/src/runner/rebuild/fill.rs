@@ -137,13 +137,13 @@ impl Filler {
             return Ok(Step::Done(0));
         }
         let until = live.bound.min(at.saturating_add(WINDOW));
-        let types = &self.target.active.plugin.description.event_types;
+        let types = &self.target.types;
         let page = rebuild::page(&mut *tx.conn(), &self.shard, at, until, types, limit).await?;
         let upto = page.events.last().filter(|_| page.full).map_or(until, |last| last.position);
         let positions: Vec<i64> = page.events.iter().map(|event| event.position).collect();
         // After the events: what is not open then was handled by then.
         let open = self.target.still_open(&mut *tx.conn(), &positions).await?;
-        let keeps_order = self.target.active.settings.stream_order;
+        let keeps_order = self.target.filler.settings.stream_order;
         let blocked = if keeps_order && !positions.is_empty() {
             let events: Vec<&Event> = page.events.iter().collect();
             rebuild::blocked_streams(tx.conn(), &self.shard.projection, &events).await?
@@ -173,7 +173,8 @@ impl Filler {
         Ok(if upto < live.bound { Step::More(events) } else { Step::Done(events) })
     }
 
-    /// Of the events that the projection wants: those that it has handled, and the others.
+    /// Of the events that concern the rebuild: those for the shadow that the projection has handled, and those
+    /// that it has not.
     fn sort_out(
         &self,
         events: Vec<Event>,
@@ -182,12 +183,12 @@ impl Filler {
         let (mut yes, mut no) = (Vec::new(), Vec::new());
         for event in events {
             let event = with_topic(event, &self.target.topics);
-            if !self.target.active.wants(&event) {
+            if !self.target.concerns(&event) {
                 continue;
             }
             if !handled(&event) {
                 no.push(event);
-            } else if event.dismissed_at.is_none() {
+            } else if event.dismissed_at.is_none() && self.target.lacks(&event) {
                 yes.push(event);
             }
         }
@@ -195,7 +196,7 @@ impl Filler {
     }
 
     async fn begin(&self) -> Result<Tx, RebuildError> {
-        let time = self.target.active.plugin.limits().batch.max(Duration::from_secs(60));
+        let time = self.target.filler.plugin.limits().batch.max(Duration::from_secs(60));
         Ok(Tx::begin(&self.target.pool, time).await?)
     }
 

@@ -9,8 +9,9 @@ mod fill;
 mod live;
 mod place;
 mod progress;
+mod successor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::{self, Tx};
 use crate::event::Event;
-use crate::plugin::{Active, MAX_SHARDS, ProjectionSettings, Registry, Start, check_shards};
-use crate::projection::{Failure, FailureKind, Mode};
-use crate::sandbox::PluginSql;
+use crate::plugin::{
+    Active, MAX_SHARDS, Plugin, ProjectionSettings, Registry, Start, check_shards,
+};
+use crate::projection::{Description, Failure, FailureKind, Mode};
+use crate::runner::blue_green::Tables;
+use crate::runner::canary::Trial;
+use crate::sandbox::Made;
 use crate::store::partition;
 use crate::store::rebuild::{self, Rebuild, Shard};
 use crate::store::{SafeHead, notify_plugins};
@@ -34,6 +39,7 @@ use place::Place;
 
 pub use error::RebuildError;
 pub use progress::RebuildProgress;
+pub(super) use successor::{Successor, by, has_tables_of};
 
 /// How long to wait for a lock while others are held that somebody may be waiting for: less than the
 /// time after which the server looks for a deadlock.
@@ -85,23 +91,35 @@ pub struct Rebuilt {
     pub resumed: bool,
     /// How long it took this time, in seconds.
     pub seconds: f64,
+    /// How long the writers were held off at the end, in milliseconds.
+    pub held_ms: f64,
 }
 
 /// What is filled, and by what.
 struct Target {
     pool: PgPool,
-    active: Arc<Active>,
-    /// The plugin's way to the shadow.
-    sql: Arc<PluginSql>,
+    /// What fills the shadow.
+    filler: Active,
+    /// The active version, where the tables that it has made are kept: what they lack is noted, too.
+    kept: Option<Arc<Active>>,
+    /// Types of events that one of them wants; none: all.
+    types: Vec<String>,
+    /// Events that the shadow holds already.
+    beyond: HashSet<i64>,
     topics: BTreeMap<String, String>,
     batch: i64,
 }
 
 /// A rebuild at work.
-struct Work {
-    registry: Arc<Registry>,
+struct Work<'a> {
+    registry: &'a Registry,
     target: Arc<Target>,
     rebuild: Rebuild,
+    successor: Option<&'a Successor<'a>>,
+    /// The version that was active at the beginning, and what its migrations make.
+    live: String,
+    live_made: Made,
+    trial: Option<Trial>,
     keep_old: bool,
     progress: watch::Sender<RebuildProgress>,
     stop: CancellationToken,
@@ -120,6 +138,17 @@ pub async fn rebuild(
     progress: &watch::Sender<RebuildProgress>,
     stop: &CancellationToken,
 ) -> Result<Rebuilt, RebuildError> {
+    let tables = Tables { options, progress, stop };
+    Ok(run(registry, name, None, &tables).await?.0)
+}
+
+async fn run(
+    registry: &Registry,
+    name: &str,
+    successor: Option<&Successor<'_>>,
+    tables: &Tables<'_>,
+) -> Result<(Rebuilt, Option<Trial>), RebuildError> {
+    let Tables { options, progress, stop } = *tables;
     let start = Instant::now();
     if let Some(Err(error)) = options.shards.map(check_shards) {
         return Err(RebuildError::Value(error.to_string()));
@@ -136,42 +165,94 @@ pub async fn rebuild(
     if rebuild::is_backfilled(&pool, name).await? {
         return Err(RebuildError::Backfilled(name.to_owned()));
     }
-    let (found, resumed) = begin(registry, &active, options).await?;
-    let (description, version) = (&active.plugin.description, active.plugin.version.full());
-    let sql = registry.sandbox().prepare_shadow(description, &version).await?;
+    let plugin = successor.map_or(&active.plugin, |successor| successor.plugin).clone();
+    let live_made = match successor {
+        Some(_) => registry.sandbox().made_by(&active.plugin.description).await?,
+        None => Made::ByTheSame,
+    };
+    let kept = successor.filter(|_| options.keep_old).map(|_| active.clone());
+    let also = also(kept.as_deref());
+    if successor.is_some() {
+        successor::revive(registry, &plugin, &also, options).await?;
+    }
+    let wants = wants(&plugin.description.mode, &active.settings, &options.topics, &also);
+    let (found, resumed) = begin(registry, &plugin, wants, options).await?;
+    let (description, version) = (&plugin.description, plugin.version.full());
+    let sql = registry.sandbox().prepare_shadow(description, &version, &live_made).await?;
+    let mut trial = None;
+    if let Some(successor) = successor.filter(|_| !resumed) {
+        trial = Some(successor::try_out(registry, successor, &sql).await?);
+    }
     let shards = rebuild::shards(&pool, name).await?;
     progress.send_replace(RebuildProgress::begin(resumed, found.starts_after, &shards));
-    let (topics, batch) = (options.topics.clone(), options.batch.max(1));
+    let filler = Active {
+        plugin: plugin.clone(),
+        sql,
+        config: active.config.clone(),
+        generation: active.generation,
+        settings: active.settings.clone(),
+    };
+    let mut types = description.event_types.clone();
+    if let Some(kept) = &kept {
+        types = successor::either(types, &kept.plugin.description.event_types);
+    }
+    let target = Target {
+        pool: pool.clone(),
+        filler,
+        kept,
+        types,
+        beyond: found.beyond.iter().copied().collect(),
+        topics: options.topics.clone(),
+        batch: options.batch.max(1),
+    };
     let work = Work {
-        registry: registry.clone(),
-        target: Arc::new(Target { pool: pool.clone(), active, sql, topics, batch }),
+        registry,
+        target: Arc::new(target),
         rebuild: found.clone(),
+        successor,
+        live: active.plugin.version.full(),
+        live_made,
+        trial: trial.clone(),
         keep_old: options.keep_old,
         progress: progress.clone(),
         stop: stop.clone(),
     };
-    if let Err(error) = work.run().await {
-        let noted = rebuild::note_error(&pool, name, found.id, &error.text()).await;
-        if let Err(error) = noted {
-            tracing::debug!(projection = name, %error, "why its rebuild ended is not noted");
+    let held = match work.run().await {
+        Ok(held) => held,
+        Err(error) => {
+            let noted = rebuild::note_error(&pool, name, found.id, &error.text()).await;
+            if let Err(error) = noted {
+                tracing::debug!(projection = name, %error, "why its rebuild ended is not noted");
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
+    };
     if let Err(error) = notify_plugins(&pool).await {
         tracing::debug!(%error, "the hosts will find the rebuilt tables by polling");
     }
-    Ok(Rebuilt {
+    let rebuilt = Rebuilt {
         projection: name.to_owned(),
         version: found.version,
         events: progress.borrow().events,
         shards: found.shards,
         resumed,
         seconds: start.elapsed().as_secs_f64(),
-    })
+        held_ms: held.as_secs_f64() * 1000.0,
+    };
+    Ok((rebuilt, trial))
+}
+
+/// In how many parts to read the log.
+fn parts(pool: &PgPool, options: &RebuildOptions) -> i32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    // A part at work has a connection, and some are for other things.
+    let room = pool.options().get_max_connections().saturating_sub(4).max(1);
+    let most = MAX_SHARDS.min(i32::try_from(room).unwrap_or(MAX_SHARDS));
+    options.shards.unwrap_or_else(|| i32::try_from(cores).unwrap_or(1).min(most))
 }
 
 /// A session that is the only one to rebuild a projection, as long as this lives.
-async fn claim(pool: &PgPool, name: &str) -> Result<PgConnection, RebuildError> {
+pub(super) async fn claim(pool: &PgPool, name: &str) -> Result<PgConnection, RebuildError> {
     // Out of the pool: given back, it would keep the claim.
     let mut conn = pool.acquire().await?.detach();
     let start = Instant::now();
@@ -188,14 +269,14 @@ async fn claim(pool: &PgPool, name: &str) -> Result<PgConnection, RebuildError> 
 /// was found.
 async fn begin(
     registry: &Registry,
-    active: &Active,
+    plugin: &Plugin,
+    wants: Value,
     options: &RebuildOptions,
 ) -> Result<(Rebuild, bool), RebuildError> {
     let (pool, sandbox) = (registry.pool(), registry.sandbox());
-    let description = &active.plugin.description;
-    let (name, version) = (&description.name, active.plugin.version.full());
+    let description = &plugin.description;
+    let (name, version) = (&description.name, plugin.version.full());
     let starts_after = options.from.position(pool).await?;
-    let wants = wants(&description.mode, &active.settings, &options.topics);
     let earlier = rebuild::find(pool, name).await?;
     if let Some(earlier) = earlier {
         let same = earlier.version == version
@@ -221,41 +302,56 @@ async fn begin(
     // In this order: what is recorded is there, whenever this ends.
     rebuild::forget(pool, name).await?;
     sandbox.drop_shadow(name).await?;
-    sandbox.prepare_shadow(description, &version).await?;
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
-    // A part at work has a connection, and some are for other things.
-    let room = pool.options().get_max_connections().saturating_sub(4).max(1);
-    let most = MAX_SHARDS.min(i32::try_from(room).unwrap_or(MAX_SHARDS));
-    let shards = options.shards.unwrap_or_else(|| i32::try_from(cores).unwrap_or(1).min(most));
+    let shards = parts(pool, options);
     let begun = rebuild::begin(pool, name, &version, starts_after, &wants, shards).await?;
     Ok((begun, false))
 }
 
-/// What decides which events a projection gets, beside its plugin.
-fn wants(mode: &Mode, settings: &ProjectionSettings, topics: &BTreeMap<String, String>) -> Value {
-    match mode {
+/// What decides which events a projection gets, beside its plugin, and which ones are noted.
+fn wants(
+    mode: &Mode,
+    settings: &ProjectionSettings,
+    topics: &BTreeMap<String, String>,
+    also: &Value,
+) -> Value {
+    let mut wants = match mode {
         Mode::Async => json!({
             "starts_after": settings.starts_after, "topics": settings.topics, "of": topics,
         }),
         Mode::CatchUp | Mode::Inline => json!({"starts_after": settings.starts_after}),
+    };
+    if let (Some(wants), Some(also)) = (wants.as_object_mut(), also.as_object()) {
+        wants.extend(also.clone());
     }
+    wants
 }
 
-impl Work {
+/// What is noted for the tables that are kept: whatever their version wants, and they lack.
+fn also(kept: Option<&Active>) -> Value {
+    kept.map_or_else(
+        || json!({}),
+        |kept| {
+            let Description { event_types, topics, .. } = &kept.plugin.description;
+            json!({"also": {"types": event_types, "topics": topics}})
+        },
+    )
+}
+
+impl Work<'_> {
     fn name(&self) -> &str {
-        &self.target.active.plugin.description.name
+        &self.target.filler.plugin.description.name
     }
 
     /// Passes over what has come meanwhile, each shorter than the one before, until the rest is so small
     /// that the writers can wait for it.
-    async fn run(&self) -> Result<(), RebuildError> {
-        let (pool, active) = (&self.target.pool, &self.target.active);
+    async fn run(&self) -> Result<Duration, RebuildError> {
+        let (pool, filler) = (&self.target.pool, &self.target.filler);
         let mut head = SafeHead::default();
         let (mut rest, mut patience) = (BRIEFLY, BRIEFLY);
         let (mut analyzed, mut denied) = (false, false);
         loop {
             let begun = Instant::now();
-            let live = Live::look(pool, active, &mut head, &self.stop).await?;
+            let live = Live::look(pool, filler, &mut head, &self.stop).await?;
             rebuild::note_target(pool, self.name(), self.rebuild.id, live.bound).await?;
             self.progress.send_modify(|progress| {
                 progress.target = live.bound;
@@ -275,7 +371,7 @@ impl Work {
             }
             self.progress.send_modify(|progress| progress.replacing = true);
             let by = match self.place(&mut head, patience).await {
-                Ok(Place::Taken) => return Ok(()),
+                Ok(Place::Taken(held)) => return Ok(held),
                 Err(error) if error.is_denied() && !denied => {
                     // Not to be believed before a new session is denied it, too.
                     denied = true;
@@ -337,8 +433,8 @@ impl Target {
         events: &[Event],
     ) -> Result<Result<Tx, (Box<Event>, Failure)>, RebuildError> {
         let Some(first) = events.first() else { return Ok(Ok(tx)) };
-        let plugin = &self.active.plugin;
-        let (tx, result) = plugin.handle(tx, &self.sql, events, &self.active.config).await;
+        let Active { plugin, sql, config, .. } = &self.filler;
+        let (tx, result) = plugin.handle(tx, sql, events, config).await;
         let failure = match (tx, result) {
             (Some(tx), Ok(_)) => return Ok(Ok(tx)),
             (None, Ok(_)) => Failure::new(FailureKind::Retry, "the connection was lost"),
@@ -353,13 +449,23 @@ impl Target {
         Ok(Err((Box::new(event.clone()), failure)))
     }
 
+    /// Whether the event is for the shadow, and not in it already.
+    fn lacks(&self, event: &Event) -> bool {
+        self.filler.wants(event) && !self.beyond.contains(&event.position)
+    }
+
+    /// Whether the event is for the shadow, or for the tables that are kept.
+    fn concerns(&self, event: &Event) -> bool {
+        self.lacks(event) || self.kept.as_ref().is_some_and(|kept| kept.wants(event))
+    }
+
     /// Those of the positions that the projection has not handled, though it has come past them.
     async fn still_open(
         &self,
         executor: impl PgExecutor<'_>,
         positions: &[i64],
     ) -> Result<Vec<i64>, RebuildError> {
-        let description = &self.active.plugin.description;
+        let description = &self.filler.plugin.description;
         if positions.is_empty() || description.mode == Mode::Inline {
             return Ok(Vec::new());
         }

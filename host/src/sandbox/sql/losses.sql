@@ -1,6 +1,6 @@
--- What would be lost if a plugin's schema were replaced by another one, made by the same migrations:
--- what the migrations did not make, and what lives elsewhere and depends on it. Binds: schema, its
--- shadow.
+-- What would be lost if a plugin's schema were replaced by another one: what the migrations did not make,
+-- and what lives elsewhere and depends on it. Binds: schema, its shadow, what the migrations of the schema
+-- make where they are not those of the shadow, as kind and name.
 WITH home AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1),
      shadow AS (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $2),
      rel AS (
@@ -12,6 +12,7 @@ SELECT CASE rel.relkind WHEN 'i' THEN 'the index ' WHEN 'I' THEN 'the index '
                         ELSE 'the table ' END || rel.relname || ', which its migrations did not make'
 FROM rel
 WHERE rel.relkind <> 'c'
+  AND rel.relkind::text || ' ' || rel.relname <> ALL ($3::text[])
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_class s JOIN shadow ON shadow.oid = s.relnamespace
                   WHERE s.relname = rel.relname AND s.relkind = rel.relkind)
 UNION ALL

@@ -3,6 +3,7 @@
 //! sandbox's; here are positions.
 
 mod hold;
+mod kept;
 mod open;
 
 use serde_json::Value;
@@ -17,6 +18,7 @@ pub use hold::{
     Held, LivePosition, hold, hold_deliveries, hold_log, hold_positions, hold_retries,
     keep_positions, live_positions,
 };
+pub use kept::{forget_kept, keep, kept, note_ranges, revive};
 pub use open::{Open, blocked_streams, made_up, note_open, open_events, still_open};
 
 /// Whether an async projection is still on its way through the events that were there before it.
@@ -38,6 +40,8 @@ pub struct Rebuild {
     pub wants: Value,
     /// In how many parts the log is read.
     pub shards: i32,
+    /// Events beyond the beginning that the shadow holds already.
+    pub beyond: Vec<i64>,
 }
 
 /// One part of a rebuild.
@@ -100,7 +104,7 @@ pub async fn begin(
     .fetch_one(executor)
     .await?;
     let (version, wants) = (version.to_owned(), wants.clone());
-    Ok(Rebuild { id: row.rebuild_id, version, starts_after, wants, shards })
+    Ok(Rebuild { id: row.rebuild_id, version, starts_after, wants, shards, beyond: Vec::new() })
 }
 
 /// Forgets a rebuild.

@@ -4,6 +4,7 @@
 mod appending;
 mod changing;
 mod operation;
+mod plugins;
 mod reading;
 mod refused;
 mod subscribing;

@@ -2,6 +2,7 @@
 //! exactly. The hostile guests write a row for each event under its position as key, so that an event
 //! that is handled twice is an error, and one that is left out is missing.
 
+mod blue_green;
 mod exact;
 mod failing;
 mod interrupted;
