@@ -81,7 +81,7 @@ pub(super) async fn run(context: &Context, command: Config) -> anyhow::Result<()
                         setting.key.clone(),
                         setting.value.clone(),
                         setting.from.to_owned(),
-                        setting.set_at.map_or_else(String::new, |at| at.to_rfc3339()),
+                        setting.set_at.map_or_else(String::new, output::time),
                         setting.set_by.clone().unwrap_or_default(),
                     ]
                 });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::connect::Context;
@@ -197,7 +197,7 @@ fn list(letters: &[DeadLetter], json: bool) -> anyhow::Result<()> {
             letter.event_type.clone().unwrap_or_else(|| "(gone)".to_owned()),
             letter.error_class.clone().unwrap_or_default(),
             letter.attempts.to_string(),
-            time(letter.dead_lettered_at),
+            output::time(letter.dead_lettered_at),
             letter.error.clone().unwrap_or_default(),
         ]
     })
@@ -209,14 +209,14 @@ fn show(letter: &DeadLetter, event: Option<&Event>, json: bool) -> anyhow::Resul
     }
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let projection = letter.projection.clone().unwrap_or_else(|| "(all)".to_owned());
-    let first = letter.first_failed_at.map(time).unwrap_or_else(|| "-".to_owned());
+    let first = letter.first_failed_at.map(output::time).unwrap_or_else(|| "-".to_owned());
     let mut lines = vec![
         ("letter", letter.id.to_string()),
         ("projection", projection),
         ("plugin version", or_none(&letter.plugin_version)),
         ("attempts", letter.attempts.to_string()),
         ("first failure", first),
-        ("given up", time(letter.dead_lettered_at)),
+        ("given up", output::time(letter.dead_lettered_at)),
         ("class", or_none(&letter.error_class)),
         ("SQLSTATE", or_none(&letter.sqlstate)),
         ("error", or_none(&letter.error)),
@@ -233,11 +233,11 @@ fn show(letter: &DeadLetter, event: Option<&Event>, json: bool) -> anyhow::Resul
                 ("version", event.version.to_string()),
                 ("event id", event.id.to_string()),
                 ("type", format!("{} (schema {})", event.event_type, event.schema_version)),
-                ("occurred", time(event.occurred_at)),
+                ("occurred", output::time(event.occurred_at)),
                 ("payload", serde_json::to_string_pretty(&payload)?),
             ]);
             if let Some(at) = event.dismissed_at {
-                lines.push(("dismissed", time(at)));
+                lines.push(("dismissed", output::time(at)));
             }
         }
         None => lines.push(("event", "it is no longer in the log".to_owned())),
@@ -247,8 +247,4 @@ fn show(letter: &DeadLetter, event: Option<&Event>, json: bool) -> anyhow::Resul
         output::line(&format!("{name:<16}{value}"))?;
     }
     Ok(())
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -109,7 +109,7 @@ pub(super) async fn show(name: String, mut progress: watch::Receiver<RebuildProg
                 tracing::info!(
                     projection = name,
                     events = now.events,
-                    "going on where an earlier rebuild was interrupted"
+                    "going on with tables that were filled before"
                 );
             }
             (Instant::now(), now.events)

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-
 use super::connect::Context;
 use super::output;
 use crate::runner::{Health, ProjectionHealth, health};
@@ -99,7 +97,7 @@ fn print_log(log: &Statistics) -> anyhow::Result<()> {
 }
 
 fn print_backlog(backlog: &Backlog) -> anyhow::Result<()> {
-    let oldest = backlog.oldest_at.as_ref().map(time);
+    let oldest = backlog.oldest_at.map(output::time);
     output::line(&match oldest {
         Some(oldest) => format!("{} rows in the outbox, the oldest of {oldest}", backlog.rows),
         None => "0 rows in the outbox".to_owned(),
@@ -111,7 +109,7 @@ fn print_backlog(backlog: &Backlog) -> anyhow::Result<()> {
                 of.topic.clone().unwrap_or_else(|| "(none)".to_owned()),
                 of.rows.to_string(),
                 of.claimed.to_string(),
-                time(&of.oldest_at),
+                output::time(of.oldest_at),
             ]
         })?;
     }
@@ -122,8 +120,8 @@ fn print_backlog(backlog: &Backlog) -> anyhow::Result<()> {
                 of.projection.clone().unwrap_or_else(|| "(all)".to_owned()),
                 of.retries.to_string(),
                 of.dead_letters.to_string(),
-                of.first_failed_at.as_ref().map(time).unwrap_or_default(),
-                of.next_attempt_at.as_ref().map(time).unwrap_or_default(),
+                of.first_failed_at.map(output::time).unwrap_or_default(),
+                of.next_attempt_at.map(output::time).unwrap_or_default(),
             ]
         })?;
     }
@@ -135,10 +133,6 @@ fn tally(of: &Tally) -> Vec<String> {
         of.events.to_string(),
         of.dismissed.to_string(),
         of.last_position.map(|position| position.to_string()).unwrap_or_default(),
-        of.last_occurred_at.as_ref().map(time).unwrap_or_default(),
+        of.last_occurred_at.map(output::time).unwrap_or_default(),
     ]
-}
-
-fn time(time: &DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chrono::SecondsFormat;
 
 use super::connect::Context;
 use super::projections::{short, tell};
@@ -198,10 +197,6 @@ fn lines(diff: &Diff) -> String {
     text
 }
 
-fn time(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 fn or_none(text: Option<&String>) -> String {
     text.cloned().unwrap_or_else(|| "-".to_owned())
 }
@@ -216,7 +211,7 @@ pub(super) async fn versions(context: &Context, command: Past) -> anyhow::Result
         vec![
             short(&known.version),
             known.state.as_str().to_owned(),
-            time(known.deployed_at),
+            output::time(known.deployed_at),
             or_none(known.deployed_by.as_ref()),
             or_none(known.source.as_ref()),
             known.bytes.to_string(),
@@ -246,7 +241,7 @@ pub(super) async fn history(context: &Context, command: Past) -> anyhow::Result<
             (Action::Config, _) => "changed a setting",
         };
         vec![
-            time(deployment.at),
+            output::time(deployment.at),
             what.to_owned(),
             short(&deployment.version),
             deployment
