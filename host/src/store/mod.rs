@@ -27,7 +27,7 @@ pub mod seal;
 mod snapshot;
 mod statistics;
 mod tenant;
-#[cfg(test)]
+#[cfg(all(test, feature = "runtime"))]
 pub(crate) mod tests;
 mod wake;
 

@@ -99,7 +99,7 @@ async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
         laid.push(milliseconds(start.elapsed()));
     }
     running.stop().await?;
-    let slowest = vec![percentile(&handed, 0.99), percentile(&laid, 0.99)];
+    let slowest = [percentile(&handed, 0.99), percentile(&laid, 0.99)];
     Ok(vec![
         Row::new("hot reload", "handed to the host, to active", "ms", handed),
         Row::new("hot reload", "the same, 99th percentile", "ms", vec![slowest[0]]),
