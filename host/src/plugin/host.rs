@@ -122,6 +122,14 @@ impl State {
         Ok(())
     }
 
+    /// The script that answers in the place of a database, where there is one; its calls count, too.
+    fn script(&mut self) -> Result<Option<&mut Script>, Stop> {
+        if self.script.is_some() {
+            self.count_call()?;
+        }
+        Ok(self.script.as_mut())
+    }
+
     /// Counts a call of SQL, and takes the session for it: `Ok(Err(…))` is an error of the plugin
     /// to be told to it.
     fn begin_sql(
@@ -258,10 +266,7 @@ impl sql::HostTx for State {
     ) -> wasmtime::Result<Result<u64, sql::SqlError>> {
         let bytes = statement.len() + params.iter().map(bindings::size).sum::<usize>();
         let params: Vec<Value> = bindings::convert(params);
-        if self.script.is_some() {
-            self.count_call()?;
-        }
-        let answer = match &mut self.script {
+        let answer = match self.script()? {
             Some(script) => script.execute(&statement, &params)?,
             None => {
                 let given = self.recorded(&params);
@@ -281,10 +286,7 @@ impl sql::HostTx for State {
     ) -> wasmtime::Result<Result<sql::RowSet, sql::SqlError>> {
         let bytes = statement.len() + params.iter().map(bindings::size).sum::<usize>();
         let params: Vec<Value> = bindings::convert(params);
-        if self.script.is_some() {
-            self.count_call()?;
-        }
-        let answer = match &mut self.script {
+        let answer = match self.script()? {
             Some(script) => script.query(&statement, &params)?,
             None => {
                 let given = self.recorded(&params);
@@ -306,10 +308,7 @@ impl sql::HostTx for State {
         let bytes = statements.iter().map(String::len).sum::<usize>()
             + values.map(bindings::size).sum::<usize>();
         let calls: Vec<Call> = bindings::convert(calls);
-        if self.script.is_some() {
-            self.count_call()?;
-        }
-        let answer = match &mut self.script {
+        let answer = match self.script()? {
             Some(script) => script.batch(&BatchCall::all(&statements, &calls))?,
             None => {
                 let given = match self.is_recording() {

@@ -24,7 +24,7 @@ mod script;
 mod session;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod version;
 mod wasi;
 mod watch;

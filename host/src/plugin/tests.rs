@@ -90,7 +90,8 @@ fn limits() -> Limits {
     }
 }
 
-fn event(position: i64) -> Event {
+/// An event that says nothing.
+pub fn event(position: i64) -> Event {
     Event {
         position,
         id: uuid::Uuid::from_u128(7),

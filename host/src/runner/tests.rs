@@ -4,34 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde_json::value::RawValue;
-
 use crate::db::{self, Tx};
-use crate::event::{Event, StreamId};
+use crate::plugin::tests::event;
 use crate::plugin::{Limits, Runtime};
 use crate::projection::FailureKind;
 use crate::sandbox::{Sandbox, SandboxConfig};
 use crate::store::tests::TestDatabase;
 
 const TIME: Duration = Duration::from_secs(30);
-
-fn event(position: i64) -> Event {
-    Event {
-        position,
-        id: uuid::Uuid::from_u128(7),
-        stream: StreamId::new("Account", "42"),
-        version: 1,
-        event_type: "Opened".to_owned(),
-        schema_version: 1,
-        payload: RawValue::from_string("{}".to_owned()).unwrap(),
-        occurred_at: DateTime::<Utc>::UNIX_EPOCH,
-        correlation_id: None,
-        causation_id: None,
-        dismissed_at: None,
-        topic: None,
-    }
-}
 
 /// The component that was built of a guest.
 fn guest(name: &str) -> Arc<[u8]> {
