@@ -11,6 +11,7 @@ pub mod log;
 mod migration;
 mod projection;
 mod row;
+mod table;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod time;
@@ -32,6 +33,7 @@ pub use migration::{migration_file, migration_number};
 pub use projection::export;
 pub use projection::{Description, Mode, Projection, handle};
 pub use row::{FromRow, FromValue, Row};
+pub use table::Table;
 pub use time::{Date, TimeError, Timestamptz};
 pub use tx::{Backend, Tx};
 pub use upcast::{Payload, Upcasters};
@@ -41,7 +43,7 @@ pub use value::{ArrayItem, Json, Numeric, Other, ToValue, Uuid, Value};
 pub mod prelude {
     pub use crate::{
         Date, Description, Error, Event, FailureKind, FromRow, Json, Mode, Numeric, Projection,
-        Result, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log,
+        Result, Table, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log,
         migrations, params,
     };
     pub use serde::Deserialize;

@@ -4,12 +4,15 @@ use std::cell::{Cell, RefCell};
 
 use crate::{
     BatchError, Call, Error, Event, FromRow, FromValue, Result, Row, RowSet, SqlError, Value,
+    table::{Tables, Unmergeable},
 };
 
 /// Calls after which the queue is written out, so that it stays small.
 const MAX_CALLS: usize = 1_000;
 /// Bytes of text and binary parameters after which the queue is written out.
 const MAX_BYTES: usize = 1 << 20;
+/// Merged rows after which they are put into the queue.
+const MAX_ROWS: usize = 10_000;
 
 /// What carries out statements: the host in a component, a double in native tests
 /// (see [`testing`](crate::testing)). The methods are those of the contract's `tx`.
@@ -72,6 +75,7 @@ impl Backend for crate::RawTx {
 pub struct Tx<'a> {
     backend: &'a dyn Backend,
     queue: RefCell<Queue>,
+    tables: RefCell<Tables>,
     blamed: Cell<Option<u32>>,
     failed: RefCell<Option<Error>>,
 }
@@ -92,6 +96,7 @@ impl<'a> Tx<'a> {
         Self {
             backend,
             queue: RefCell::default(),
+            tables: RefCell::default(),
             blamed: Cell::new(None),
             failed: RefCell::new(None),
         }
@@ -104,8 +109,11 @@ impl<'a> Tx<'a> {
     /// Where the queue was full and a statement in it failed.
     pub fn run(&self, statement: &str, params: Vec<Value>) -> Result<()> {
         self.usable()?;
+        if self.tables.borrow().are_named_in(statement) {
+            self.queue_rows()?;
+        }
         let full = self.queue.borrow_mut().push(statement, params, self.blamed.get());
-        if full { self.flush() } else { Ok(()) }
+        if full { self.send() } else { Ok(()) }
     }
 
     /// Runs a statement at once and tells how many rows it wrote or, where it returns rows, how
@@ -160,12 +168,40 @@ impl<'a> Tx<'a> {
         Ok(self.query_one::<(T,)>(statement, params)?.0)
     }
 
-    /// Writes out what is queued.
+    /// Writes out what is queued, and the rows of each [`Table`](crate::Table).
     ///
     /// # Errors
     /// What a queued statement failed with, naming the event that it was queued for.
     pub fn flush(&self) -> Result<()> {
         self.usable()?;
+        self.queue_rows()?;
+        self.send()
+    }
+
+    /// Changes what is to be written to tables. What can't be merged is queued, and the change
+    /// done anew.
+    pub(crate) fn merge(
+        &self,
+        mut change: impl FnMut(&mut Tables, Option<u32>) -> Result<(), Unmergeable>,
+    ) -> Result<()> {
+        self.usable()?;
+        while change(&mut self.tables.borrow_mut(), self.blamed.get()).is_err() {
+            self.queue_rows()?;
+        }
+        if self.tables.borrow().rows() >= MAX_ROWS { self.queue_rows() } else { Ok(()) }
+    }
+
+    fn queue_rows(&self) -> Result<()> {
+        for (statement, params, event) in self.tables.take().into_calls() {
+            let full = self.queue.borrow_mut().push(&statement, params, event);
+            if full {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&self) -> Result<()> {
         let queue = self.queue.take();
         if queue.calls.is_empty() {
             return Ok(());
