@@ -10,7 +10,7 @@ use crate::run::{cargo, command, output, root, run, target_dir};
 const TARGET: &str = "wasm32-wasip2";
 
 /// Folders whose packages are guests.
-const FOLDERS: [&str; 2] = ["plugins", "tests/guests"];
+const FOLDERS: [&str; 3] = ["plugins", "sdk/rust/conformance", "tests/guests"];
 
 /// Builds all of them with the profile `plugin`.
 pub fn build() -> anyhow::Result<()> {

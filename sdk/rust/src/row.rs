@@ -189,6 +189,15 @@ exactly! {
     Vec<Option<f64>>: Value::Float64Array(it) => it;
     Vec<Option<String>>: Value::TextArray(it) => it;
     Vec<Option<Vec<u8>>>: Value::BytesArray(it) => it;
+    Vec<Option<Uuid>>: Value::UuidArray(it) => wrapped(it, Uuid);
+    Vec<Option<Numeric>>: Value::NumericArray(it) => wrapped(it, Numeric);
+    Vec<Option<Json>>: Value::JsonArray(it) => wrapped(it, Json);
+    Vec<Option<Timestamptz>>: Value::TimestamptzArray(it) => wrapped(it, Timestamptz);
+    Vec<Option<Date>>: Value::DateArray(it) => wrapped(it, Date);
+}
+
+fn wrapped<A, B>(items: Vec<Option<A>>, wrap: fn(A) -> B) -> Vec<Option<B>> {
+    items.into_iter().map(|item| item.map(wrap)).collect()
 }
 
 macro_rules! without_nulls {
@@ -204,7 +213,21 @@ macro_rules! without_nulls {
     )*};
 }
 
-without_nulls!(bool, i16, i32, i64, f32, f64, String, Vec<u8>);
+without_nulls!(
+    bool,
+    i16,
+    i32,
+    i64,
+    f32,
+    f64,
+    String,
+    Vec<u8>,
+    Uuid,
+    Numeric,
+    Json,
+    Timestamptz,
+    Date
+);
 
 #[cfg(test)]
 mod tests {
