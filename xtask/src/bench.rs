@@ -1,12 +1,14 @@
 //! Measurements. What they print is compared within one run only.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 
 use crate::plugins;
-use crate::run::{cargo, command, run, target_dir, testdb};
+use crate::run::{cargo, command, root, run, target_dir, testdb};
 
 /// The guests that are measured.
-const GUESTS: [&str; 3] = ["bench_async", "bench_catch_up", "bench_inline"];
+const GUESTS: [&str; 4] = ["bench_async", "bench_catch_up", "bench_inline", "carriers"];
 
 /// Builds the benchmark with optimisation, and runs it on a durable server of its own.
 pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
@@ -26,7 +28,27 @@ pub fn bench(arguments: &[String]) -> anyhow::Result<()> {
     if whole {
         durable.arg("--program").arg(target_dir().join("release/eventfabric"));
     }
+    for (language, file) in languages()? {
+        durable.arg("--language").arg(format!("{language}={}", file.display()));
+    }
     run(durable.args(arguments))
+}
+
+/// The plugin `carriers` in Rust, and in those other languages in which it was built.
+fn languages() -> anyhow::Result<Vec<(String, PathBuf)>> {
+    let mut others = Vec::new();
+    for folder in std::fs::read_dir(root().join("plugins"))? {
+        let folder = folder?;
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let Some(language) = name.strip_prefix("carriers-") else { continue };
+        let Ok(built) = std::fs::read_dir(folder.path().join("build")) else { continue };
+        let mut files = built.flatten().map(|file| file.path());
+        let component = files.find(|it| it.extension().is_some_and(|it| it == "wasm"));
+        others.extend(component.map(|file| (language.to_owned(), file)));
+    }
+    others.sort();
+    let rust = ("rust".to_owned(), plugins::file("carriers"));
+    Ok(std::iter::once(rust).chain(others).collect())
 }
 
 /// A measurement of the store alone, in `host/benches`: it compiles in a minute.

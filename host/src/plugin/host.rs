@@ -359,7 +359,8 @@ impl config::Host for State {
 
 /// Memory and tables of an instance, counted while they grow.
 pub struct Space {
-    memory: usize,
+    /// Bytes of linear memory so far.
+    pub memory: usize,
     memory_limit: usize,
     table_limit: usize,
     /// What the instance was refused: the likely reason of a trap that follows.

@@ -52,6 +52,8 @@ pub struct HandleStats {
     pub host_calls: u64,
     /// Statements, each call of a batch counted.
     pub statements: u64,
+    /// Bytes of linear memory at the end.
+    pub memory: usize,
 }
 
 impl Plugin {
@@ -124,6 +126,7 @@ impl Plugin {
         let result = conclude(&mut state, outcome, events.len()).await;
         state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
         stats.host_calls = state.host_calls;
+        stats.memory = state.space.memory;
         let Some(session) = state.session else { return (None, result.map(|()| stats)) };
         stats.sql = session.time;
         stats.statements = session.statements;

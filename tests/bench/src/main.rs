@@ -14,6 +14,7 @@ mod guest;
 mod host;
 mod idle;
 mod inline;
+mod languages;
 mod latency;
 mod limit;
 mod native;
@@ -52,6 +53,9 @@ struct Arguments {
     /// The eventfabric program, for what only its commands do
     #[arg(long, hide = true)]
     program: Option<PathBuf>,
+    /// The plugin `carriers` in a language; the first is the one that the others are measured by
+    #[arg(long, hide = true, value_name = "LANGUAGE=FILE")]
+    language: Vec<languages::Language>,
 }
 
 /// The lines of the table.
@@ -89,6 +93,8 @@ enum Line {
     Sandbox,
     /// Beside a projection that uses up all that it may, again and again
     Neighbours,
+    /// One plugin in every language
+    Languages,
 }
 
 /// What every line is given.
@@ -96,6 +102,7 @@ struct Bench {
     place: Place,
     guests: PathBuf,
     program: Option<PathBuf>,
+    languages: Vec<languages::Language>,
     quick: bool,
 }
 
@@ -129,6 +136,7 @@ impl Bench {
             Line::Idle => idle::measure(self).await,
             Line::Sandbox => sandbox::measure(self).await,
             Line::Neighbours => neighbours::measure(self).await,
+            Line::Languages => languages::measure(self).await,
         }
     }
 }
@@ -140,6 +148,7 @@ async fn main() -> anyhow::Result<()> {
         place: Place::find().await?,
         guests: arguments.guests,
         program: arguments.program,
+        languages: arguments.language,
         quick: arguments.quick,
     };
     println!("{}, {} cores", bench.place.version, cores());
