@@ -100,6 +100,10 @@ pub(super) enum Command {
     Tenants(super::tenants::Tenants),
     /// Wait for the projections
     Wait(Wait),
+    /// Print what a shell needs to complete these commands
+    Completions(super::completions::Completions),
+    /// Write the manual pages of these commands
+    Manual(super::completions::Manual),
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ mod args;
 mod attack;
 mod build;
 mod changes;
+mod completions;
 mod config;
 mod connect;
 mod counted;
@@ -97,6 +98,8 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
+        Command::Completions(command) => completions::completions(&command),
+        Command::Manual(command) => completions::manual(&command),
     };
     context.close().await;
     result

@@ -7,6 +7,7 @@ mod embedded;
 mod http;
 mod import;
 mod interrupted;
+mod packaged;
 mod querying;
 mod reading;
 mod snapshots;
