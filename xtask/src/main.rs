@@ -1,5 +1,5 @@
-//! The project's own tasks: `cargo xtask api-test | bank | bench | demo | fuzz | plugins | prepare | soak |
-//! test | torture`.
+//! The project's own tasks: `cargo xtask api-test | bank | bench | demo | dist | fuzz | plugins | prepare |
+//! soak | test | torture`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -10,6 +10,7 @@ mod api_test;
 mod bank;
 mod bench;
 mod demo;
+mod dist;
 mod fuzz;
 mod plugins;
 mod prepare;
@@ -50,6 +51,8 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
+    /// Make a package of the program, with completions, manual pages, systemd unit and licences
+    Dist,
     /// Give the host what nobody would write by hand: statements, values, components, lines, requests
     Fuzz {
         /// Passed on, for example `--seconds 3600 --only statements,ordinary`
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Task::Bench { of_store: Some(name), .. } => bench::of_store(&name),
         Task::Bench { of_store: None, arguments } => bench::bench(&arguments),
         Task::Demo { release } => demo::demo(release),
+        Task::Dist => dist::dist(),
         Task::Fuzz { arguments } => fuzz::fuzz(&arguments),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
