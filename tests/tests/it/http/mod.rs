@@ -3,6 +3,7 @@
 
 mod appending;
 mod changing;
+mod monitoring;
 mod operation;
 mod plugins;
 mod reading;
