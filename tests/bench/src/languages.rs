@@ -60,7 +60,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         named.map(|(language, rates)| Row::new(&case, &language.name, "events/s", rates)).collect();
     if let Some((first, others)) = bench.languages.split_first() {
         for language in others {
-            compare(&mut rows, &language.name, &first.name, Some(1.0 / 3.0));
+            compare(&mut rows, &language.name, &first.name, Some(0.33));
         }
     }
     table.append(&mut rows);
