@@ -83,6 +83,54 @@ impl Description {
     }
 }
 
+/// What a parameter of a query may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ParameterType {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of 64 bits.
+    Int64,
+    /// A number.
+    Float64,
+    /// A decimal number, exact.
+    Numeric,
+    /// Text.
+    Text,
+    /// A UUID.
+    Uuid,
+    /// A moment.
+    Timestamptz,
+    /// A day.
+    Date,
+}
+
+/// A parameter of a query.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Unique in its query.
+    pub name: String,
+    /// For people.
+    pub text: String,
+    /// What it may be.
+    pub r#type: ParameterType,
+    /// There is no answer without it.
+    pub required: bool,
+}
+
+/// A query that a plugin answers, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Query {
+    /// Unique in its plugin.
+    pub name: String,
+    /// For people.
+    pub text: String,
+    /// In the order in which they are listed.
+    pub parameters: Vec<Parameter>,
+    /// The answer is about one tenant alone.
+    pub per_tenant: bool,
+}
+
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

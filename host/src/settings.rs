@@ -36,6 +36,8 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Connections for appends and runners, at most.
     pub max_connections: u32,
+    /// Connections for queries that plugins answer, at most.
+    pub query_connections: u32,
     /// Appends that arrive together share transactions.
     pub group_commit: bool,
     /// What an append may take as a whole, its inline plugins included.
@@ -73,6 +75,7 @@ impl Default for Settings {
             plugins: None,
             cache_dir: default_cache_dir(),
             max_connections: HostConfig::default().max_connections,
+            query_connections: HostConfig::default().query_connections,
             group_commit: HostConfig::default().group_commit,
             append_timeout: HostConfig::default().append_timeout,
             seal_key: None,
@@ -133,6 +136,7 @@ impl Settings {
             cache_dir: self.cache_dir.clone(),
             compile_apart: true,
             max_connections: self.max_connections,
+            query_connections: self.query_connections,
             group_commit: self.group_commit,
             append_timeout: self.append_timeout,
             seal: self.seal_key.clone(),

@@ -23,7 +23,7 @@ pub(super) async fn run(context: &Context, command: args::Append) -> anyhow::Res
     let payload = RawValue::from_string(payload.trim().to_owned())
         .map_err(|error| exit::bad_input(format!("--payload is not JSON: {error}")))?;
     let topic = command.topic.or_else(|| context.settings.topics.get(&command.aggregate).cloned());
-    let host = context.host_of(&command.tenant, Mode::Inline).await?;
+    let host = context.host_of(&command.tenant, Some(Mode::Inline)).await?;
     let stream = StreamId::new(command.aggregate, command.id).in_tenant(command.tenant);
     let event = NewEvent {
         id: command.event_id,

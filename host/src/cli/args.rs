@@ -347,6 +347,8 @@ pub(super) enum PluginCommand {
         #[arg(required = true)]
         sql: Vec<String>,
     },
+    /// Ask a query that a plugin answers, as `GET /v1/query/PLUGIN/QUERY` does
+    Query(super::answers::Ask),
     /// Let a plugin use what is not its own, or no longer; without --add and --remove, what it may use
     Grants(super::grants::Grants),
 }

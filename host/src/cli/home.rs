@@ -29,13 +29,13 @@ impl Context {
         }
     }
 
-    /// A host on that database, with its active plugins of one mode.
-    pub(super) async fn host_of(&self, tenant: &str, mode: Mode) -> anyhow::Result<Host> {
+    /// A host on that database, with its active plugins or those of one mode.
+    pub(super) async fn host_of(&self, tenant: &str, only: Option<Mode>) -> anyhow::Result<Host> {
         match self.own_database(Some(tenant)).await? {
-            None => self.host(Some(mode)).await,
+            None => self.host(only).await,
             Some(own) => {
                 answers(Some(tenant), &db::pool(own.options(), 1)).await?;
-                Host::open(own.options(), self.settings.host(), Some(mode)).await
+                Host::open(own.options(), self.settings.host(), only).await
             }
         }
     }

@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, command: args::Import) -> anyhow::Res
     let source = command.source.clone().unwrap_or_else(|| source_name(&command.file));
     let count = Count::default();
     let (reader, size) = open(&command.file, &count).await?;
-    let host = context.host_of(&command.tenant, Mode::Inline).await?;
+    let host = context.host_of(&command.tenant, Some(Mode::Inline)).await?;
     let mut import = Import {
         store: host.store(),
         progress: Progress::new(size, count),

@@ -34,6 +34,7 @@ pub(super) async fn run(context: &Context, file: &Path, json: bool) -> anyhow::R
             "bytes": size,
             "description": description,
             "imports": plugin.imports,
+            "queries": plugin.queries(),
             "compile_ms": plugin.compile_time.as_millis() as u64,
         }));
     }
@@ -63,5 +64,7 @@ pub(super) async fn run(context: &Context, file: &Path, json: bool) -> anyhow::R
         .map(|step| format!("{} {}", step.number, step.name))
         .collect();
     rows.push(("migrations", migrations.join("\n")));
+    let queries = plugin.queries().iter().map(|query| query.name.as_str());
+    rows.push(("queries", queries.collect::<Vec<_>>().join("\n")));
     output::table(&["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod answers;
 mod append;
 mod args;
 mod attack;

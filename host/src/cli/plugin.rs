@@ -3,7 +3,7 @@
 use super::args::{self, PluginCommand};
 use super::connect::Context;
 use super::{
-    build, config, deploy, grants, inspect, logs, output, projections, replay, scaffold, scenario,
+    answers, build, config, deploy, grants, inspect, logs, output, projections, replay, scaffold, scenario,
     versions,
 };
 
@@ -32,6 +32,7 @@ pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Res
             context.pool().await?;
             output::text(&context.sandbox().await?.roles_script(&names).await?)
         }
+        PluginCommand::Query(command) => answers::run(context, command).await,
         PluginCommand::Grants(command) => grants::run(context, command).await,
     }
 }

@@ -53,6 +53,35 @@ impl FromRequestParts<Api> for Tenant {
     }
 }
 
+/// Whether the caller may see what is of some tenants, and no more.
+pub(super) struct Confined(pub(super) bool);
+
+impl FromRequestParts<Api> for Confined {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        Ok(Self(caller(parts)?.tenants().is_some()))
+    }
+}
+
+/// The plugin and the query that the path names.
+pub(super) struct QueryName {
+    pub(super) plugin: String,
+    pub(super) query: String,
+}
+
+impl FromRequestParts<Api> for QueryName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let mut names = names(parts).await?;
+        let [plugin, query] = ["name", "query"].map(|key| names.remove(key).unwrap_or_default());
+        check_name("name", &plugin)?;
+        check_name("query", &query)?;
+        Ok(Self { plugin, query })
+    }
+}
+
 /// A caller that may see what concerns all tenants.
 pub(super) struct Operator;
 

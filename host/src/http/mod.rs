@@ -25,6 +25,7 @@ mod plugins;
 mod problem;
 mod projection_changes;
 mod projections;
+mod queries;
 mod reader;
 mod responses;
 mod router;

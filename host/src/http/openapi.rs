@@ -33,6 +33,7 @@ const SCHEME: &str = "token";
     tags(
         (name = "streams", description = "The events of one aggregate"),
         (name = "log", description = "All events of a tenant, in the order of their positions"),
+        (name = "queries", description = "What plugins answer from their tables"),
         (name = "operation", description = "How the host and its projections stand"),
     ),
 )]

@@ -41,6 +41,11 @@ impl Params {
         pairs.collect::<Result<_, _>>().map(Self)
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> &[(String, String)] {
+        &self.0
+    }
+
     /// Refuses a parameter that is not one of these.
     pub(super) fn only(&self, names: &[&str]) -> Result<(), Problem> {
         match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {

@@ -51,6 +51,12 @@ pub(super) enum Code {
     ProjectionNotFound,
     /// There is no such dead letter.
     DeadLetterNotFound,
+    /// The plugin answers no such query.
+    QueryNotFound,
+    /// The plugin says that the query makes no sense with these parameters.
+    QueryRefused,
+    /// The plugin could not answer: it was stopped, or its SQL is wrong.
+    QueryFailed,
     /// The mode or the state of the projection does not allow this.
     ProjectionState,
     /// The stream is at `actual`, and not as `expected`.
@@ -99,6 +105,9 @@ impl Code {
             Self::ProjectionNotFound => "There is no such projection",
             Self::ProjectionState => "The projection does not allow this",
             Self::DeadLetterNotFound => "There is no such dead letter",
+            Self::QueryNotFound => "There is no such query",
+            Self::QueryRefused => "The plugin refuses the query",
+            Self::QueryFailed => "The plugin could not answer",
             Self::ExpectedVersionConflict => "The stream is not at the expected version",
             Self::DuplicateEvent => "An event id is taken",
             Self::IdempotencyKeyReused => "The idempotency key was used for another append",
@@ -122,7 +131,8 @@ impl Code {
             | Self::UnknownTenant
             | Self::StreamNotFound
             | Self::ProjectionNotFound
-            | Self::DeadLetterNotFound => StatusCode::NOT_FOUND,
+            | Self::DeadLetterNotFound
+            | Self::QueryNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReceiveTimeOut => StatusCode::REQUEST_TIMEOUT,
             Self::EventsDetached
@@ -134,6 +144,7 @@ impl Code {
             Self::InvalidBody
             | Self::IdempotencyKeyReused
             | Self::InvalidEvent
+            | Self::QueryRefused
             | Self::RefusedByProjection => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Overloaded
             | Self::TenantNotServed
@@ -141,7 +152,7 @@ impl Code {
             | Self::Busy
             | Self::TimeOut
             | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-            Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::QueryFailed | Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -46,6 +46,11 @@ const BODY: &[(u16, &str)] = &[
 const STREAM: &[(u16, &str)] =
     &[(409, "Events that were asked for are in a partition that was taken out of the log")];
 
+const QUERY: &[(u16, &str)] = &[
+    (422, "The plugin says that the query makes no sense with these parameters"),
+    (500, "The plugin was stopped, or its SQL is wrong"),
+];
+
 const APPEND: &[(u16, &str)] = &[
     (409, "The stream is not at `expected_version`, or an event id is taken"),
     (412, "The stream is not as `If-Match` or `If-None-Match` has it"),
@@ -58,6 +63,8 @@ const CHANGE: &[(u16, &str)] =
 pub(super) struct ReadProblems;
 /// The problems of reading one stream.
 pub(super) struct StreamProblems;
+/// The problems of a query.
+pub(super) struct QueryProblems;
 /// The problems of a subscription.
 pub(super) type SubscribeProblems = ReadProblems;
 /// The problems of an operation with a body.
@@ -70,6 +77,12 @@ pub(super) struct AppendProblems;
 impl IntoResponses for ReadProblems {
     fn responses() -> BTreeMap<String, RefOr<Documented>> {
         documented(&[ALWAYS])
+    }
+}
+
+impl IntoResponses for QueryProblems {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        documented(&[ALWAYS, QUERY])
     }
 }
 

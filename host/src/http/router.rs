@@ -17,7 +17,7 @@ use super::state::Api;
 use super::tokens::Scope;
 use super::{
     append, auth, dead_letters, health, log, metrics, plugin_changes, plugin_logs, plugin_versions,
-    plugins, projection_changes, projections, streams, subscribe, tenants,
+    plugins, projection_changes, projections, queries, streams, subscribe, tenants,
 };
 
 /// What each scope allows under `/v1`.
@@ -26,7 +26,9 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
     let read = OpenApiRouter::new()
         .routes(routes!(streams::read_stream))
         .routes(routes!(log::read_log))
-        .routes(routes!(subscribe::subscribe));
+        .routes(routes!(subscribe::subscribe))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::ask));
     let admin = OpenApiRouter::new()
         .routes(routes!(projections::list))
         .routes(routes!(projections::get))
@@ -54,7 +56,8 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
 
 /// Whether a path concerns one tenant, and so has an address with the tenant in it, too.
 pub(super) fn is_of_a_tenant(path: &str) -> bool {
-    ["/v1/streams", "/v1/events", "/v1/dead-letters"].iter().any(|prefix| path.starts_with(prefix))
+    let prefixes = ["/v1/streams", "/v1/events", "/v1/dead-letters", "/v1/query"];
+    prefixes.iter().any(|prefix| path.starts_with(prefix))
 }
 
 fn numbers() -> OpenApiRouter<Api> {

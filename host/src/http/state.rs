@@ -66,11 +66,16 @@ pub(super) struct Home {
     pub(super) head: watch::Receiver<Head>,
     /// The greatest position of that log that was answered to an append.
     appended: Arc<AtomicI64>,
-    /// Keeps a database of the tenant's own open.
-    _lease: Option<Arc<TenantLease<Hosts>>>,
+    /// The host of a database of the tenant's own, which it keeps open.
+    own: Option<Arc<TenantLease<Hosts>>>,
 }
 
 impl Home {
+    /// The host that has the plugins of that database.
+    pub(super) fn host<'a>(&'a self, api: &'a Api) -> &'a Host {
+        self.own.as_ref().map_or(&*api.host, |lease| lease)
+    }
+
     /// Notes what was appended, so that who reads the log next finds it there.
     pub(super) fn note_appended(&self, position: i64) {
         self.appended.fetch_max(position, Ordering::Relaxed);
@@ -160,7 +165,7 @@ impl Api {
             store: store.clone(),
             head: self.host.head(),
             appended: self.appended.clone(),
-            _lease: None,
+            own: None,
         })
     }
 
@@ -195,7 +200,7 @@ impl Api {
             store: host.store().clone(),
             head: host.head(),
             appended,
-            _lease: Some(Arc::new(host)),
+            own: Some(Arc::new(host)),
         }))
     }
 

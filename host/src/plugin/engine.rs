@@ -18,7 +18,7 @@ use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::logs::{self, LogConfig, Sink};
 use super::version::Version;
-use super::{LoadError, describe, inspect, wasi};
+use super::{LoadError, describe, inspect, queries, wasi};
 use crate::upcast::Upcasters;
 
 /// How often plugins are looked at: whether their time is over, or others wait for the thread.
@@ -112,18 +112,24 @@ impl Runtime {
         let inspected = tokio::task::spawn_blocking(move || {
             Ok((inspect::inspect(&looked_at)?, Version::of(&looked_at)))
         });
-        let (imports, version) = inspected
+        let (inspected, version) = inspected
             .await
             .map_err(|error| LoadError::Compile(format!("it cannot be read: {error}")))??;
         let started = Instant::now();
         let component = self.compiler.component(version, bytes).await?;
         let compile_time = started.elapsed();
         // A function of the right name but of another type is noticed here.
-        let contract = (self.shared.linker.instantiate_pre(&component))
-            .and_then(|pre| Contract::new(inspect::contract(&imports), pre))
-            .map_err(|error| LoadError::Contract(format!("{error:#}")))?;
+        let misfit = |error| LoadError::Contract(format!("{error:#}"));
+        let pre = self.shared.linker.instantiate_pre(&component).map_err(misfit)?;
+        let imports = inspected.imports;
+        let contract =
+            Contract::new(inspect::contract(&imports), pre.clone()).map_err(misfit)?;
         let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
+        let reads = match inspected.queries {
+            true => Some(queries::Served::new(&self.shared, pre, version).await?),
+            false => None,
+        };
         let limits = Arc::new(self.shared.limits.of(&description.name));
         let (shared, upcasters) = (self.shared.clone(), self.upcasters.clone());
         Ok(Plugin {
@@ -132,6 +138,7 @@ impl Runtime {
             imports,
             compile_time,
             contract,
+            reads,
             limits,
             shared,
             upcasters,

@@ -13,7 +13,9 @@ use super::lines::{Level, Lines};
 use super::script::Script;
 use super::session::{Session, limit_error};
 use super::wasi::World;
-use crate::sandbox::{BatchCall, BatchError, Call, Full, RowSet, SqlError, Step, Value};
+use crate::sandbox::{
+    BatchCall, BatchError, Call, Full, RowSet, SqlError, SqlErrorKind, Step, Value,
+};
 
 /// Entries of the table of WASI's streams and timers.
 const HANDLES: usize = 10_000;
@@ -137,6 +139,7 @@ impl State {
         statements: usize,
         bytes: usize,
         text: &str,
+        writes: bool,
     ) -> Result<Result<&mut Session, SqlError>, Stop> {
         self.count_call()?;
         let session = self.session.as_mut().ok_or(Stop::NoTransaction)?;
@@ -144,6 +147,13 @@ impl State {
         session.statements += statements as u64;
         session.bytes = session.bytes.saturating_add(bytes);
         let limits = &self.limits;
+        if writes && session.reads_only {
+            tx.doom();
+            let error = SqlError::new(SqlErrorKind::Denied, "a query only reads")
+                .with_hint("run a SELECT by `query`");
+            session.note(text, &error);
+            return Ok(Err(error));
+        }
         let exceeded = if session.statements > limits.statements {
             format!("a batch may run {} statements (`limits.statements`)", limits.statements)
         } else if session.bytes > limits.parameter_bytes {
@@ -192,7 +202,7 @@ impl State {
         bytes: usize,
     ) -> Result<Result<u64, SqlError>, Stop> {
         let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
-        let session = match self.begin_sql(1, bytes, statement)? {
+        let session = match self.begin_sql(1, bytes, statement, true)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),
         };
@@ -216,13 +226,19 @@ impl State {
         bytes: usize,
     ) -> Result<Result<RowSet, SqlError>, Stop> {
         let (deadline, time) = (self.deadline, self.time);
-        let session = match self.begin_sql(1, bytes, statement)? {
+        let session = match self.begin_sql(1, bytes, statement, false)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),
         };
         let mut tx = session.tx.take().ok_or(Stop::Lost)?;
         let (sql, pid) = (session.sql.clone(), tx.backend_pid());
-        let work = sql.query(&mut tx, statement, params);
+        let reads_only = session.reads_only;
+        let work = async {
+            match reads_only {
+                true => sql.select(&mut tx, statement, params).await,
+                false => sql.query(&mut tx, statement, params).await,
+            }
+        };
         let ended = session.until(deadline, pid, work).await;
         let result = session.take_back(tx, ended, time)?;
         Ok(result.inspect_err(|error| session.fail(statement, error)))
@@ -240,7 +256,7 @@ impl State {
             statements.get(index as usize).map_or("", String::as_str)
         };
         let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
-        let session = match self.begin_sql(calls.len(), bytes, text(0))? {
+        let session = match self.begin_sql(calls.len(), bytes, text(0), true)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(BatchError { call: 0, error })),
         };

@@ -38,8 +38,22 @@ const CONTRACT: &[&str] = &[
 /// Functions that a component of the world `projection` exports.
 const EXPORTS: &[&str] = &["describe", "handle"];
 
-/// Checks the bytes against the world `projection`, and returns the names of the imports.
-pub fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
+/// What a plugin exports that answers queries.
+const QUERIES: &str = "eventfabric:query/queries";
+
+/// The version of the package `eventfabric:query` that this host speaks.
+const QUERY_VERSION: &str = "0.1.0";
+
+/// What a component is.
+pub struct Inspected {
+    /// The names of its imports.
+    pub imports: Vec<String>,
+    /// It answers queries.
+    pub queries: bool,
+}
+
+/// Checks the bytes against the world `projection` and its extensions.
+pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
     check_header(bytes)?;
     let damaged = |error: wasmparser::BinaryReaderError| LoadError::NotAComponent {
         what: format!("it is damaged or cut off: {error}"),
@@ -78,7 +92,15 @@ pub fn inspect(bytes: &[u8]) -> Result<Vec<String>, LoadError> {
             return Err(LoadError::MissingExport { name: export });
         }
     }
-    Ok(imports)
+    let mut queries = false;
+    for export in &exports {
+        let (name, version) = export.split_once('@').unwrap_or((export, ""));
+        if name == QUERIES && version != QUERY_VERSION {
+            return Err(LoadError::Extension { name: export.clone(), known: QUERY_VERSION });
+        }
+        queries |= name == QUERIES;
+    }
+    Ok(Inspected { imports, queries })
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
@@ -156,7 +178,7 @@ mod tests {
     use super::*;
 
     fn refusal(bytes: &[u8]) -> String {
-        inspect(bytes).unwrap_err().to_string()
+        inspect(bytes).err().unwrap().to_string()
     }
 
     #[test]
@@ -201,5 +223,25 @@ mod tests {
             let refusal = refusal(&wat::parse_str(wat).unwrap());
             assert!(refusal.contains(import), "{refusal}");
         }
+    }
+
+    #[test]
+    fn an_extension_of_another_version_is_refused_by_name() {
+        let component = |version: &str| {
+            let text = format!(
+                r#"(component
+                    (core module $m (func (export "f")))
+                    (core instance $i (instantiate $m))
+                    (func $f (canon lift (core func $i "f")))
+                    (instance $q)
+                    (export "describe" (func $f))
+                    (export "handle" (func $f))
+                    (export "eventfabric:query/queries@{version}" (instance $q)))"#
+            );
+            wat::parse_str(text).unwrap()
+        };
+        assert!(inspect(&component("0.1.0")).unwrap().queries);
+        let refusal = refusal(&component("0.2.0"));
+        assert!(refusal.contains("eventfabric:query/queries@0.2.0"), "{refusal}");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::SemaphorePermit;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::contract::{Contract, Outcome};
@@ -12,6 +13,7 @@ use super::engine::Shared;
 use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
+use super::queries::Served;
 use super::script::Script;
 use super::session::Session;
 use super::version::Version;
@@ -34,6 +36,8 @@ pub struct Plugin {
     /// How long the compiler took, or the cache.
     pub compile_time: Duration,
     pub(super) contract: Contract,
+    /// The queries that it answers.
+    pub(super) reads: Option<Served>,
     pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) upcasters: Upcasters,
@@ -105,15 +109,7 @@ impl Plugin {
         let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink);
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
-        let session = Session {
-            tx: Some(tx),
-            sql: sql.clone(),
-            statements: 0,
-            rows_written: 0,
-            bytes: 0,
-            time: Duration::ZERO,
-            trouble: None,
-        };
+        let session = Session::new(tx, sql.clone());
         // A batch has its time from its start; who can't wait has it from now.
         let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
         let time = most.saturating_sub(waited);
@@ -215,20 +211,36 @@ pub(super) async fn describe(
     contract: &Contract,
     version: Version,
 ) -> Result<Description, LoadError> {
+    let (_slot, mut store) = describing(shared, version).await?;
+    let outcome = contract.describe(&mut store).await;
+    described(store, outcome)
+}
+
+/// A store for what a plugin is asked without a transaction, and the permit to use it.
+pub(super) async fn describing(
+    shared: &Shared,
+    version: Version,
+) -> Result<(SemaphorePermit<'_>, Store<State>), LoadError> {
     let limits = shared.limits.clone();
-    let Ok(Ok(_slot)) = tokio::time::timeout(limits.batch, shared.slots.acquire()).await else {
+    let Ok(Ok(slot)) = tokio::time::timeout(limits.batch, shared.slots.acquire()).await else {
         return Err(LoadError::Describe("no plugin instance became free in time".to_owned()));
     };
     let lines = Lines::new("(describe)".into(), version, String::new(), &limits, None);
     let world = World::new(0, *version.as_bytes());
     let time = limits.describe;
     let state = State::new(limits, time, world, lines, Arc::default(), None);
-    let mut store = new_store(shared, state);
-    let outcome = contract.describe(&mut store).await;
+    Ok((slot, new_store(shared, state)))
+}
+
+/// What came of it.
+pub(super) fn described<T>(
+    store: Store<State>,
+    outcome: wasmtime::Result<T>,
+) -> Result<T, LoadError> {
     let state = store.into_data();
     state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
     match outcome {
-        Ok(description) => Ok(description),
+        Ok(described) => Ok(described),
         Err(error) => Err(LoadError::Describe(failure::stopped(&state, &error).message)),
     }
 }

@@ -38,6 +38,10 @@ pub struct Limits {
     /// Time for `describe`, the start of the instance included.
     #[serde(deserialize_with = "duration")]
     pub describe: Duration,
+    /// Time for the answer to a query: waiting for a connection and an instance, the plugin's own work
+    /// and its SQL.
+    #[serde(deserialize_with = "duration")]
+    pub query: Duration,
     /// Calls of the host's functions in a batch, whichever.
     pub host_calls: u64,
     /// Statements in a batch; each call of an `execute-batch` is one.
@@ -67,6 +71,9 @@ pub struct PluginLimits {
     /// See [`Limits::batch`].
     #[serde(deserialize_with = "some_duration")]
     pub batch: Option<Duration>,
+    /// See [`Limits::query`].
+    #[serde(deserialize_with = "some_duration")]
+    pub query: Option<Duration>,
     /// See [`Limits::host_calls`].
     pub host_calls: Option<u64>,
     /// See [`Limits::statements`].
@@ -94,6 +101,7 @@ impl Limits {
         set(&mut limits.parameter_bytes, own.parameter_bytes);
         set(&mut limits.log_line_bytes, own.log_line_bytes);
         limits.batch = own.batch.unwrap_or(limits.batch);
+        limits.query = own.query.unwrap_or(limits.query);
         limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
         limits.statements = own.statements.unwrap_or(limits.statements);
         limits.rows_written = own.rows_written.unwrap_or(limits.rows_written);
@@ -134,6 +142,7 @@ impl Default for Limits {
             instances: 64,
             batch: Duration::from_secs(10),
             describe: Duration::from_secs(2),
+            query: Duration::from_secs(5),
             host_calls: 100_000,
             statements: 100_000,
             rows_written: 1_000_000,
@@ -181,6 +190,7 @@ mod tests {
         assert_eq!(limits.stack_bytes, 524_288);
         assert_eq!(limits.batch, Duration::from_secs(10));
         assert_eq!(limits.describe, Duration::from_secs(2));
+        assert_eq!(limits.query, Duration::from_secs(5));
         assert_eq!((limits.log_lines, limits.log_line_bytes), (1000, 4096));
     }
 

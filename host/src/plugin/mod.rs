@@ -18,6 +18,7 @@ mod instance;
 mod limits;
 mod lines;
 mod logs;
+mod queries;
 mod ranges;
 mod registry;
 mod script;
@@ -42,6 +43,7 @@ pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
 pub use logs::{LogConfig, LogLine, logs};
+pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
 pub use script::Script;
@@ -85,6 +87,17 @@ pub enum LoadError {
         /// The function.
         name: &'static str,
     },
+    /// It has an extension of the contract in a version that this host does not speak.
+    #[error(
+        "the plugin exports {name}, and this host speaks version {known} of it: build with that, or \
+         take another host"
+    )]
+    Extension {
+        /// The export.
+        name: String,
+        /// The version that is known.
+        known: &'static str,
+    },
     /// A function has another type than in the contract.
     #[error("the plugin does not fit the contract eventfabric:projection@0.1.0: {0}")]
     Contract(String),
@@ -120,6 +133,9 @@ pub enum LoadError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A query that it describes makes no sense.
+    #[error("the plugin's queries are wrong: {0}")]
+    InvalidQuery(String),
     /// Its description makes no sense.
     #[error("the plugin's description is wrong: {0}")]
     InvalidDescription(String),

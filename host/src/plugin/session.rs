@@ -57,9 +57,25 @@ pub struct Session {
     pub time: Duration,
     /// The first statement that failed.
     pub trouble: Option<Trouble>,
+    /// It answers a query: nothing is written.
+    pub reads_only: bool,
 }
 
 impl Session {
+    /// Lends a transaction.
+    pub fn new(tx: Tx, sql: Arc<PluginSql>) -> Self {
+        Self {
+            tx: Some(tx),
+            sql,
+            statements: 0,
+            rows_written: 0,
+            bytes: 0,
+            time: Duration::ZERO,
+            trouble: None,
+            reads_only: false,
+        }
+    }
+
     /// Remembers the first statement that failed.
     pub fn note(&mut self, statement: &str, error: &SqlError) {
         if self.trouble.is_none() {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,8 @@ pub struct HostConfig {
     pub compile_apart: bool,
     /// Connections for appends and runners, at most.
     pub max_connections: u32,
+    /// Connections for queries that plugins answer, at most. Opened when they are needed.
+    pub query_connections: u32,
     /// Appends that arrive together share transactions, see
     /// [`EventStore::with_group_commit`](crate::store::EventStore::with_group_commit).
     pub group_commit: bool,
@@ -75,6 +78,7 @@ impl Default for HostConfig {
             cache_dir: None,
             compile_apart: false,
             max_connections: 20,
+            query_connections: 4,
             group_commit: true,
             append_timeout: APPEND_TIMEOUT,
             seal: None,
@@ -86,7 +90,7 @@ impl Default for HostConfig {
 impl HostConfig {
     /// Connections that a host opens, at most.
     pub fn connections(&self) -> u32 {
-        self.max_connections + CONTROL_CONNECTIONS
+        self.max_connections + CONTROL_CONNECTIONS + self.query_connections
     }
 
     /// The engine that these settings ask for.
@@ -115,6 +119,8 @@ pub(super) const LEAST_CONNECTIONS: u32 = 5;
 pub struct Host {
     pub(super) store: EventStore,
     pub(super) registry: Arc<Registry>,
+    /// Readers take nothing from the runners.
+    pub(super) queries: PgPool,
     pub(super) config: HostConfig,
     pub(super) shared: Shared,
     pub(super) health: Arc<TaskHealth>,
@@ -156,6 +162,7 @@ impl Host {
              the log take some of their own",
             config.max_connections
         );
+        anyhow::ensure!(config.query_connections > 0, "query_connections must be at least 1");
         // A host that stands still in the middle of a batch keeps its locks until the server ends its
         // session: no later than it would have ended the batch itself.
         let longest = config.limits.plugin.values().filter_map(|own| own.batch);
@@ -163,7 +170,8 @@ impl Host {
         let lease = (longest + LEASE_GRACE).as_millis().to_string();
         let options = options.options([("idle_in_transaction_session_timeout", lease)]);
         let pool = db::pool(options.clone(), config.max_connections);
-        let control = db::pool(options, CONTROL_CONNECTIONS);
+        let control = db::pool(options.clone(), CONTROL_CONNECTIONS);
+        let queries = db::pool(options, config.query_connections);
         let status = migrate::check(&pool).await?;
         anyhow::ensure!(
             status.pending.is_empty(),
@@ -201,6 +209,7 @@ impl Host {
         Ok(Self {
             store,
             registry,
+            queries,
             config,
             shared,
             health: Arc::default(),
@@ -225,7 +234,11 @@ impl Host {
 
     /// Closes its connections.
     pub async fn close(&self) {
-        tokio::join!(db::close(self.store.pool()), self.registry.sandbox().close());
+        tokio::join!(
+            db::close(self.store.pool()),
+            db::close(&self.queries),
+            self.registry.sandbox().close()
+        );
     }
 
     /// The end of the log, which moves while [`Host::run`] runs.

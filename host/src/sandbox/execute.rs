@@ -149,6 +149,26 @@ impl PluginSql {
         done.map_err(|error| self.doom(tx, statement, error))
     }
 
+    /// The same for a statement that can change or lock nothing; any other one is denied.
+    pub async fn select(
+        &self,
+        tx: &mut Tx,
+        statement: &str,
+        params: Vec<Value>,
+    ) -> Result<RowSet, SqlError> {
+        guard(tx)?;
+        let prepared = self.prepared(statement).await;
+        if let Err(error) = prepared.and_then(|prepared| prepared.only_reads()) {
+            return Err(self.doom(tx, statement, error));
+        }
+        self.query(tx, statement, params).await
+    }
+
+    /// Rows and bytes that one answer may have.
+    pub fn most(&self) -> (usize, usize) {
+        (self.config.max_rows, self.config.max_result_bytes)
+    }
+
     /// Runs many statements in order, in few round trips, and tells for each what
     /// [`PluginSql::execute`] tells. When one fails, none has an effect, and the transaction is
     /// doomed.

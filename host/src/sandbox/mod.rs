@@ -16,6 +16,7 @@ mod error;
 mod exact;
 mod execute;
 mod grant;
+mod json;
 mod judge;
 mod learn;
 mod limits;

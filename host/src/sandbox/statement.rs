@@ -83,6 +83,14 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Denies what could change or lock anything.
+    pub fn only_reads(&self) -> Result<(), SqlError> {
+        if self.select {
+            return Ok(());
+        }
+        Err(denied("a query only reads: this statement writes, or locks rows"))
+    }
+
     /// Whether what is stored of a statement says the same. (Who has used it stands there, too.)
     pub fn is_described_by(&self, stored: &serde_json::Value) -> bool {
         let mine = serde_json::to_value(self).unwrap_or_default();

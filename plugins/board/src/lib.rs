@@ -3,6 +3,8 @@
 //! An inline projection runs in the transaction of the append, so what it reads and writes must be
 //! little: one upsert an event, by key. A flight is named by its scheduled departure, carrier,
 //! number and origin. (The number alone comes back the next day, and some twice a day.)
+//!
+//! Passengers read it at `/v1/query/board/departures?origin=JFK`.
 
 use eventfabric_sdk::prelude::*;
 
@@ -72,7 +74,44 @@ impl Projection for Board {
     }
 }
 
-export_projection!(Board);
+const DEPARTURES: &str = "
+    SELECT scheduled, carrier, flight, dest, status, dep_delay
+    FROM board
+    WHERE origin = $1
+      AND ($2::text IS NULL OR carrier = $2)
+      AND ($3::timestamptz IS NULL OR scheduled >= $3)
+    ORDER BY scheduled, carrier, flight
+    LIMIT $4";
+
+/// What a passenger asks.
+#[derive(Debug, Params)]
+pub struct Departures {
+    /// The airport, such as JFK
+    origin: String,
+    /// Only flights of this carrier, such as UA
+    carrier: Option<String>,
+    /// Only flights from this time on, by the timetable
+    from: Option<Timestamptz>,
+    /// How many, 20 if not said and 1,000 at most
+    limit: Option<i64>,
+}
+
+fn departures(tx: &Tx, params: Departures) -> Result<RowSet> {
+    let Departures { origin, carrier, from, limit } = params;
+    let limit = limit.unwrap_or(20);
+    if !(1..=1000).contains(&limit) {
+        return Err(Error::poison("limit: it is from 1 to 1,000"));
+    }
+    tx.row_set(DEPARTURES, params![origin, carrier, from, limit])
+}
+
+impl Queries for Board {
+    fn queries() -> Vec<Query> {
+        vec![Query::new("departures", departures).text("The flights of an airport, by the timetable")]
+    }
+}
+
+export_projection!(Board, queries);
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +148,16 @@ mod tests {
         );
         assert_eq!(calls[1][6..9], params!["arrived", None::<i32>, 11]);
         assert_eq!(db.round_trips(), 1);
+    }
+
+    #[test]
+    fn a_limit_that_makes_no_sense_is_refused() {
+        let db = RecordingTx::new();
+        let given = [("origin", Value::Text("JFK".into())), ("limit", Value::Int64(0))];
+        let failure = testing::query::<Board>(&db, "departures", given).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Poison);
+        assert!(failure.message.starts_with("limit:"), "{}", failure.message);
+        assert_eq!(db.round_trips(), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use board::Board;
 use eventfabric_sdk::{
-    RawEvent,
+    RawEvent, Value,
     testing::{self, PgTx, event},
 };
 
@@ -31,4 +31,22 @@ fn a_flight_keeps_its_row_and_what_is_known_of_it() {
         ),
         [("arrived".into(), Some(2), Some(11), 3), ("cancelled".into(), None, None, 2)]
     );
+}
+
+#[test]
+fn departures_are_in_the_order_of_the_timetable() {
+    let Some(db) = PgTx::from_env::<Board>() else { return };
+    let days = [3, 1, 2].map(|day| flight("FlightDeparted", day, ""));
+    testing::run::<Board>(&db, days).unwrap();
+    let origin = ("origin", Value::Text("EWR".into()));
+    let ask = |more: &[(&'static str, Value)]| {
+        let given = [origin.clone()].into_iter().chain(more.iter().cloned());
+        let set = testing::query::<Board>(&db, "departures", given).unwrap();
+        assert_eq!(set.columns[0], "scheduled");
+        set.rows.into_iter().map(|mut row| row.remove(0)).collect::<Vec<_>>()
+    };
+    let day = |day: i64| Value::Timestamptz((1_356_998_400 + (day - 1) * 86_400 + 36_900) * 1_000_000);
+    assert_eq!(ask(&[]), [day(1), day(2), day(3)]);
+    assert_eq!(ask(&[("from", day(2)), ("limit", Value::Int64(1))]), [day(2)]);
+    assert_eq!(ask(&[("carrier", Value::Text("AA".into()))]), []);
 }

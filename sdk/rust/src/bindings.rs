@@ -15,3 +15,22 @@ wit_bindgen::generate!({
     default_bindings_module: "::eventfabric_sdk::bindings",
     additional_derives: [PartialEq],
 });
+
+/// The same of `wit/query/query.wit`, for plugins that answer queries.
+pub mod query {
+    wit_bindgen::generate!({
+        inline: "
+            package eventfabric:sdk;
+            world queries { export eventfabric:query/queries@0.1.0; }
+        ",
+        path: ["../../wit", "../../wit/query"],
+        world: "eventfabric:sdk/queries",
+        with: {
+            "eventfabric:projection/types@0.1.0": super::eventfabric::projection::types,
+            "eventfabric:projection/sql@0.1.0": super::eventfabric::projection::sql,
+        },
+        pub_export_macro: true,
+        default_bindings_module: "::eventfabric_sdk::bindings::query",
+        additional_derives: [PartialEq],
+    });
+}

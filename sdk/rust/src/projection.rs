@@ -182,10 +182,11 @@ pub mod export {
 }
 
 /// Exports a projection from its component. Natively it does nothing, so that the same crate can
-/// be tested.
+/// be tested. One that answers [`Queries`](crate::Queries) says so.
 ///
 /// ```ignore
 /// export_projection!(Accounts);
+/// export_projection!(Accounts, queries);
 /// ```
 #[macro_export]
 macro_rules! export_projection {
@@ -209,6 +210,32 @@ macro_rules! export_projection {
             }
 
     $crate::bindings::export!(Component with_types_in $crate::bindings);
+        };
+    };
+    ($projection:ty, queries) => {
+        $crate::export_projection!($projection);
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            use $crate::bindings::query::exports::eventfabric::query::queries;
+
+            struct Component;
+
+            impl queries::Guest for Component {
+                fn describe_queries() -> ::std::vec::Vec<queries::QueryDescription> {
+                    $crate::describe_queries::<$projection>()
+                }
+
+                fn query(
+                    tx: &$crate::RawTx,
+                    request: $crate::Request,
+                ) -> ::std::result::Result<$crate::RowSet, $crate::Failure> {
+                    $crate::export::report_panics();
+                    $crate::query::<$projection>(tx, request)
+                }
+            }
+
+    $crate::bindings::query::export!(Component with_types_in $crate::bindings::query);
         };
     };
 }

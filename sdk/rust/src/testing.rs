@@ -38,7 +38,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use serde_json::{Map, Value as JsonValue};
 
 use crate::{
-    Backend, Failure, Projection, RawEvent, RowSet, SqlError, SqlErrorKind, Timestamptz, Value,
+    Backend, Failure, Projection, Queries, RawEvent, Request, RowSet, SqlError, SqlErrorKind,
+    Timestamptz, Value,
 };
 
 #[cfg(feature = "testing-postgres")]
@@ -125,6 +126,20 @@ pub fn run<P: Projection>(
         }
     }
     crate::handle::<P>(backend, events)
+}
+
+/// Asks a plugin a query for the tenant `default`, as the host does.
+///
+/// # Errors
+/// What the host would get.
+pub fn query<P: Queries>(
+    backend: &dyn Backend,
+    name: &str,
+    parameters: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Result<RowSet, Failure> {
+    let parameters = parameters.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    let request = Request { name: name.into(), tenant: "default".into(), parameters };
+    crate::query::<P>(backend, request)
 }
 
 /// An SQL error for [`RecordingTx::fail`].

@@ -132,7 +132,7 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// As [`execute`](Self::execute), and where the rows do not fit `T`.
     pub fn query<T: FromRow>(&self, statement: &str, params: Vec<Value>) -> Result<Vec<T>> {
-        self.rows(statement, &params)?.into_iter().map(T::from_row).collect()
+        self.rows(statement, params)?.into_iter().map(T::from_row).collect()
     }
 
     /// The one row of a query.
@@ -153,7 +153,7 @@ impl<'a> Tx<'a> {
         statement: &str,
         params: Vec<Value>,
     ) -> Result<Option<T>> {
-        let mut rows = self.rows(statement, &params)?;
+        let mut rows = self.rows(statement, params)?;
         match rows.len() {
             0 | 1 => rows.pop().map(T::from_row).transpose(),
             n => Err(Error::fatal(format_args!("{n} rows where one is expected: {statement}"))),
@@ -245,10 +245,18 @@ impl<'a> Tx<'a> {
         }
     }
 
-    fn rows(&self, statement: &str, params: &[Value]) -> Result<Vec<Row>> {
+    /// Runs a statement and returns its rows as they are, for the answer to a
+    /// [`Query`](crate::Query).
+    ///
+    /// # Errors
+    /// As [`execute`](Self::execute).
+    pub fn row_set(&self, statement: &str, params: Vec<Value>) -> Result<RowSet> {
         self.flush()?;
-        let set = self.backend.query(statement, params);
-        Ok(Row::all(set.map_err(|error| self.fail(error, statement))?))
+        self.backend.query(statement, &params).map_err(|error| self.fail(error, statement))
+    }
+
+    fn rows(&self, statement: &str, params: Vec<Value>) -> Result<Vec<Row>> {
+        Ok(Row::all(self.row_set(statement, params)?))
     }
 
     fn usable(&self) -> Result<()> {

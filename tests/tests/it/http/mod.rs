@@ -6,6 +6,7 @@ mod changing;
 mod monitoring;
 mod operation;
 mod plugins;
+mod queries;
 mod reading;
 mod refused;
 mod subscribing;
