@@ -126,10 +126,7 @@ impl Tx {
 
     /// The same for statements that only read, and of which each sees what was committed when it began:
     /// tables that are changed for others meanwhile are never found empty.
-    pub async fn begin_answering(
-        pool: &PgPool,
-        statement_timeout: Duration,
-    ) -> sqlx::Result<Self> {
+    pub async fn begin_answering(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
         let begin = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan";
         Self::begin_with(pool, begin, statement_timeout).await
     }

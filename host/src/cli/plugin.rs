@@ -3,8 +3,8 @@
 use super::args::{self, PluginCommand};
 use super::connect::Context;
 use super::{
-    answers, build, config, deploy, grants, inspect, logs, output, projections, replay, scaffold, scenario,
-    versions,
+    answers, build, config, deploy, grants, inspect, logs, output, projections, replay, scaffold,
+    scenario, versions,
 };
 
 pub(super) async fn run(context: &Context, command: args::Plugin) -> anyhow::Result<()> {

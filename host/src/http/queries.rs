@@ -137,7 +137,8 @@ pub(super) async fn ask(
         parameters: params.all(),
     };
     let answer = tenant.0.host(&api).query(request).await.map_err(of_query)?;
-    let rows = answer.to_json().and_then(|json| RawValue::from_string(json).map_err(|e| e.to_string()));
+    let rows =
+        answer.to_json().and_then(|json| RawValue::from_string(json).map_err(|e| e.to_string()));
     let rows = rows.map_err(|why| Problem::new(Code::QueryFailed, why))?;
     Ok(json(&AnswerBody { columns: answer.columns, rows }))
 }

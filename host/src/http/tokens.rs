@@ -17,7 +17,7 @@ const LEAST_LENGTH: usize = 16;
 pub enum Scope {
     /// To append events.
     Append,
-    /// To read streams and the log, and to subscribe.
+    /// To read streams and the log, to subscribe, and to ask plugins.
     Read,
     /// To see projections, plugins and dead letters, and to requeue.
     Admin,

@@ -122,8 +122,7 @@ impl Runtime {
         let misfit = |error| LoadError::Contract(format!("{error:#}"));
         let pre = self.shared.linker.instantiate_pre(&component).map_err(misfit)?;
         let imports = inspected.imports;
-        let contract =
-            Contract::new(inspect::contract(&imports), pre.clone()).map_err(misfit)?;
+        let contract = Contract::new(inspect::contract(&imports), pre.clone()).map_err(misfit)?;
         let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
         let reads = match inspected.queries {

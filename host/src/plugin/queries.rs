@@ -122,6 +122,8 @@ impl Plugin {
         let session = Session { reads_only: true, ..Session::new(tx, sql.clone()) };
         let limits = self.limits.clone();
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
+        // A failure names the limit, of which the wait for a connection has had a part.
+        let state = State { time: self.limits.query, ..state };
         let mut store = new_store(&self.shared, state);
         let request = wit::Request {
             name: ask.query.clone(),

@@ -117,19 +117,25 @@ impl Host {
     }
 }
 
-/// Runs it, and once more where something was in the way: tables that have changed their places, a
-/// connection that was lost.
+/// How often a query is begun anew within its time. Tables that change their places can be in the way
+/// of it twice: as tables, and as the functions that read them.
+const ATTEMPTS: u32 = 5;
+
+/// Runs it, and again where the database was in the way.
 async fn answer(pool: &PgPool, active: &Active, ask: &Ask) -> Result<RowSet, QueryError> {
     let deadline = Instant::now() + active.plugin.limits().query;
-    let failure = match attempt(pool, active, ask, deadline).await? {
-        Err(failure) if failure.kind == FailureKind::Retry && Instant::now() < deadline => {
-            attempt(pool, active, ask, deadline).await?
+    let mut attempts = 1;
+    let failure = loop {
+        let failure = match attempt(pool, active, ask, deadline).await? {
+            Ok(rows) => return Ok(rows),
+            Err(failure) => failure,
+        };
+        let by_the_database = failure.sqlstate.is_some() || failure.connection_lost;
+        let again = failure.kind == FailureKind::Retry && by_the_database;
+        if !again || attempts == ATTEMPTS || Instant::now() >= deadline {
+            break failure;
         }
-        answer => answer,
-    };
-    let failure = match failure {
-        Ok(rows) => return Ok(rows),
-        Err(failure) => failure,
+        attempts += 1;
     };
     let plugin = &active.plugin.description.name;
     match failure.kind {
@@ -158,8 +164,7 @@ async fn attempt(
         )));
     };
     let tx = begun?;
-    let (tx, answer) =
-        active.plugin.query(tx, &active.sql, ask, &active.config, left()).await;
+    let (tx, answer) = active.plugin.query(tx, &active.sql, ask, &active.config, left()).await;
     if let Some(tx) = tx
         && let Err(error) = tx.rollback().await
     {

@@ -161,7 +161,11 @@ impl PluginSql {
         if let Err(error) = prepared.and_then(|prepared| prepared.only_reads()) {
             return Err(self.doom(tx, statement, error));
         }
-        self.query(tx, statement, params).await
+        self.query(tx, statement, params).await.map_err(|error| match error.sqlstate.as_str() {
+            // A table that was replaced in this very moment can't be opened any more.
+            "XX000" => SqlError { kind: SqlErrorKind::Retryable, ..error },
+            _ => error,
+        })
     }
 
     /// Rows and bytes that one answer may have.

@@ -93,7 +93,10 @@ mod tests {
         assert_eq!(json(Value::Bytes(vec![0, 255])), r#""\\x00ff""#);
         assert_eq!(json(Value::Timestamptz(-1)), r#""1969-12-31T23:59:59.999999Z""#);
         assert_eq!(json(Value::Timestamptz(0)), r#""1970-01-01T00:00:00Z""#);
-        assert_eq!(json(Value::Timestamptz(253_402_300_800_000_000)), r#""10000-01-01 00:00:00.000000+00""#);
+        assert_eq!(
+            json(Value::Timestamptz(253_402_300_800_000_000)),
+            r#""10000-01-01 00:00:00.000000+00""#
+        );
         assert_eq!(json(Value::Date(-1)), r#""1969-12-31""#);
         assert_eq!(json(Value::Date(-800_000)), r#""0222-09-05 BC""#);
         assert!(json_of(&Value::Date(i32::MIN)).is_err());

@@ -107,7 +107,10 @@ fn departures(tx: &Tx, params: Departures) -> Result<RowSet> {
 
 impl Queries for Board {
     fn queries() -> Vec<Query> {
-        vec![Query::new("departures", departures).text("The flights of an airport, by the timetable")]
+        vec![
+            Query::new("departures", departures)
+                .text("The flights of an airport, by the timetable"),
+        ]
     }
 }
 

@@ -45,7 +45,8 @@ fn departures_are_in_the_order_of_the_timetable() {
         assert_eq!(set.columns[0], "scheduled");
         set.rows.into_iter().map(|mut row| row.remove(0)).collect::<Vec<_>>()
     };
-    let day = |day: i64| Value::Timestamptz((1_356_998_400 + (day - 1) * 86_400 + 36_900) * 1_000_000);
+    let day =
+        |day: i64| Value::Timestamptz((1_356_998_400 + (day - 1) * 86_400 + 36_900) * 1_000_000);
     assert_eq!(ask(&[]), [day(1), day(2), day(3)]);
     assert_eq!(ask(&[("from", day(2)), ("limit", Value::Int64(1))]), [day(2)]);
     assert_eq!(ask(&[("carrier", Value::Text("AA".into()))]), []);

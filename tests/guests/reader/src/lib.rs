@@ -9,10 +9,11 @@ impl Projection for Reader {
     type Event = serde::de::IgnoredAny;
 
     fn describe() -> Description {
-        Description::new("reader")
-            .mode(Mode::Inline)
-            .events(["Counted"])
-            .migration(1, "create seen", "CREATE TABLE seen (position bigint PRIMARY KEY, tenant text)")
+        Description::new("reader").mode(Mode::Inline).events(["Counted"]).migration(
+            1,
+            "create seen",
+            "CREATE TABLE seen (position bigint PRIMARY KEY, tenant text)",
+        )
     }
 
     fn handle(tx: &Tx, event: &Event<Self::Event>) -> Result<()> {
@@ -72,7 +73,8 @@ impl Queries for Reader {
             tx.row_set(sql, params![tenant])
         };
         let sql = |tx: &Tx, Sql { sql }: Sql| tx.row_set(&sql, params![]);
-        let execute = |tx: &Tx, Sql { sql }: Sql| Ok(one(Value::Int64(tx.execute(&sql, params![])? as i64)));
+        let execute =
+            |tx: &Tx, Sql { sql }: Sql| Ok(one(Value::Int64(tx.execute(&sql, params![])? as i64)));
         let queued = |tx: &Tx, Sql { sql }: Sql| {
             tx.run(&sql, params![])?;
             Ok(one(Value::Null))

@@ -1,5 +1,6 @@
 //! The program itself, as a process: what it prints, and with which exit code it ends.
 
+mod answers;
 mod append;
 mod compiling;
 mod dlq;
