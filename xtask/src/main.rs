@@ -1,5 +1,5 @@
 //! The project's own tasks: `cargo xtask api-test | bank | bench | demo | dist | fuzz | plugins | prepare |
-//! soak | test | torture`.
+//! sdks | soak | test | torture | ui | ui-test`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -18,6 +18,7 @@ mod run;
 mod soak;
 mod test;
 mod torture;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -85,6 +86,18 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Build the dashboard, host/ui, into host/ui/dist
+    Ui {
+        /// Change nothing; fail when host/ui/dist is not what the sources give
+        #[arg(long)]
+        check: bool,
+    },
+    /// Try the dashboard in a browser, on a host of its own with data
+    UiTest {
+        /// Take pictures of its pages instead, into this folder
+        #[arg(long, value_name = "FOLDER")]
+        shots: Option<std::path::PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -101,6 +114,8 @@ fn main() -> ExitCode {
         Task::Soak { arguments } => soak::soak(&arguments),
         Task::Test { arguments } => test::test(&arguments),
         Task::Torture { arguments } => torture::torture(&arguments),
+        Task::Ui { check } => ui::ui(check),
+        Task::UiTest { shots } => ui::ui_test(shots.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,14 +1,9 @@
 //! `eventfabric doctor`
 
-use std::time::Duration;
-
 use super::connect::Context;
 use super::exit::{Exit, FAILED};
 use super::output;
-use crate::runner::doctor::{Checked, Patient, Severity, examine};
-
-/// A transaction that is open for longer holds up the safe head or vacuum.
-const OPEN: Duration = Duration::from_secs(300);
+use crate::runner::doctor::{Checked, OPEN, Patient, Severity, examine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Doctor {

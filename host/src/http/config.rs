@@ -8,7 +8,7 @@ use super::limits::HttpLimits;
 use super::tokens::TokenConfig;
 
 /// The settings of the HTTP API.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Where to listen, such as `127.0.0.1:8080`; without it there is no API.
@@ -22,8 +22,24 @@ pub struct HttpConfig {
     pub tenants: Vec<String>,
     /// Any name of a tenant may be appended to.
     pub new_tenants: bool,
+    /// The dashboard is at `/ui`.
+    pub ui: bool,
     /// What a client may ask for.
     pub limits: HttpLimits,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            allow_anonymous: false,
+            tokens: Vec::new(),
+            tenants: Vec::new(),
+            new_tenants: false,
+            ui: true,
+            limits: HttpLimits::default(),
+        }
+    }
 }
 
 impl HttpConfig {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use chrono::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +13,7 @@ use super::metrics;
 use super::responses::json;
 use super::state::Api;
 use crate::runner::{Health, Stall, health};
+use crate::store;
 
 /// How often it is looked how the delivery stands, at most.
 const LOOK: Duration = Duration::from_secs(5);
@@ -68,6 +70,16 @@ pub(super) async fn healthz() -> Response {
     ),
 )]
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
+    let mut reasons = reasons(&api).await;
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let ready = reasons.is_empty();
+    // Nothing that stands in the way of the others.
+    reasons.extend(api.apart.reason());
+    (status, json(&Readiness { ready, reasons })).into_response()
+}
+
+/// What stands still, and why.
+pub(super) async fn reasons(api: &Api) -> Vec<String> {
     let mut reasons = Vec::new();
     if api.stop.is_cancelled() {
         reasons.push("the host is being stopped".to_owned());
@@ -100,14 +112,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     reasons.extend(
         stalls.iter().filter(|stall| !stall.paused && !failed(&stall.what)).map(Stall::to_string),
     );
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let ready = reasons.is_empty();
-    // Nothing that stands in the way of the others.
-    reasons.extend(api.apart.reason());
-    (status, json(&Readiness { ready, reasons })).into_response()
+    reasons
 }
 
-/// Looks how the delivery stands from time to time, for the metrics, until the host stops.
+/// Looks how the delivery stands from time to time, for the metrics and the history, until the host stops.
 pub(super) async fn watch(api: Api) {
     let mut gauges = metrics::Delivery::default();
     let mut before: Option<Health> = None;
@@ -124,6 +132,13 @@ pub(super) async fn watch(api: Api) {
                     None => health,
                 };
                 gauges.show(&health);
+                match store::appends_so_far(api.host.store().pool()).await {
+                    Ok(appends) => {
+                        let end = api.host.head().borrow().position;
+                        api.history.note(Utc::now(), appends, end, health.clone());
+                    }
+                    Err(error) => tracing::debug!(%error, "the appends are not counted"),
+                }
                 before = Some(health);
             }
             Err(error) => tracing::debug!(%error, "it is not known how the delivery stands"),

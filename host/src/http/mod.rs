@@ -12,14 +12,19 @@ mod dead_letters;
 mod event_body;
 mod expected;
 mod extract;
+mod find;
 mod health;
+mod history;
 mod limits;
 mod log;
 mod metrics;
 mod openapi;
+mod overview;
 mod params;
 mod plugin_changes;
+mod plugin_details;
 mod plugin_logs;
+mod plugin_rows;
 mod plugin_versions;
 mod plugins;
 mod problem;
@@ -36,6 +41,7 @@ mod streams;
 mod subscribe;
 mod tenants;
 mod tokens;
+mod ui;
 
 use axum::http::HeaderValue;
 

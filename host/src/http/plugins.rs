@@ -34,7 +34,7 @@ pub(super) struct PluginBody {
 }
 
 impl PluginBody {
-    fn new(registered: &Registered, active: Option<&Active>) -> Self {
+    pub(super) fn new(registered: &Registered, active: Option<&Active>) -> Self {
         let description = active.map(|active| &active.plugin.description);
         Self {
             name: registered.name.clone(),

@@ -16,8 +16,9 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
-    append, auth, dead_letters, health, log, metrics, plugin_changes, plugin_logs, plugin_versions,
-    plugins, projection_changes, projections, queries, streams, subscribe, tenants,
+    append, auth, dead_letters, find, health, log, metrics, overview, plugin_changes,
+    plugin_details, plugin_logs, plugin_rows, plugin_versions, plugins, projection_changes,
+    projections, queries, streams, subscribe, tenants, ui,
 };
 
 /// What each scope allows under `/v1`.
@@ -28,8 +29,14 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(log::read_log))
         .routes(routes!(subscribe::subscribe))
         .routes(routes!(queries::list))
-        .routes(routes!(queries::ask));
+        .routes(routes!(queries::ask))
+        .routes(routes!(find::events))
+        .routes(routes!(find::streams))
+        .routes(routes!(find::stream));
     let admin = OpenApiRouter::new()
+        .routes(routes!(overview::overview))
+        .routes(routes!(overview::history))
+        .routes(routes!(overview::doctor))
         .routes(routes!(projections::list))
         .routes(routes!(projections::get))
         .routes(routes!(projection_changes::pause))
@@ -37,6 +44,8 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(projection_changes::reset))
         .routes(routes!(projection_changes::rebuild))
         .routes(routes!(plugins::list, plugin_changes::deploy))
+        .routes(routes!(plugin_details::get))
+        .routes(routes!(plugin_rows::rows))
         .routes(routes!(plugin_changes::config, plugin_changes::set_config))
         .routes(routes!(plugin_changes::pause))
         .routes(routes!(plugin_changes::resume))
@@ -90,6 +99,7 @@ pub(super) fn router(api: Api) -> Router {
         .layer(middleware::from_fn_with_state(api.clone(), within_limits))
         .merge(numbers)
         .merge(health)
+        .merge(ui::routes(api.ui))
         .route_layer(middleware::from_fn(metrics::count))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document_of(&api.limits)))
         .layer(CatchPanicLayer::custom(panicked))

@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::HttpConfig;
+use super::history::History;
 use super::limits::HttpLimits;
+use super::overview::LastExamination;
 use super::problem::{Code, Problem};
 use super::tenants::Apart;
 use super::tokens::Tokens;
@@ -17,6 +19,9 @@ use crate::event::{DEFAULT_TENANT, TenantId};
 use crate::runner::{Head, Host, Hosts};
 use crate::store::{self, EventStore};
 use crate::tenancy::{TenantError, TenantLease, Tenants};
+
+/// Queries of operators at a time: they use connections that the host needs for its own errands.
+const READINGS: usize = 2;
 
 /// Tenants that are remembered to exist.
 const KNOWN_TENANTS: usize = 10_000;
@@ -45,6 +50,14 @@ pub(super) struct Shared {
     pub(super) apart: Apart,
     /// For each of them that was asked for, the same.
     appended_there: Mutex<HashMap<TenantId, Arc<AtomicI64>>>,
+    /// The last hour.
+    pub(super) history: History,
+    /// What the doctor has found the last time.
+    pub(super) examined: LastExamination,
+    /// Permits for queries of operators.
+    pub(super) readings: Arc<Semaphore>,
+    /// The dashboard is served.
+    pub(super) ui: bool,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -112,6 +125,10 @@ impl Api {
             tenants: OnceLock::new(),
             apart: Apart::default(),
             appended_there: Mutex::default(),
+            history: History::default(),
+            examined: LastExamination::default(),
+            readings: Arc::new(Semaphore::new(READINGS)),
+            ui: config.ui,
             limits,
             stop,
             tasks: TaskTracker::new(),

@@ -34,6 +34,7 @@ mod shadow;
 mod single;
 mod split;
 mod statement;
+mod tables;
 mod tree;
 mod value;
 mod wire;
@@ -57,6 +58,7 @@ pub use record::{BatchCall, Recorder, Step};
 pub use room::Full;
 pub use scratch::{ScratchTurn, Sequence, whole_table};
 pub use shadow::Made;
+pub use tables::TableInfo;
 pub use value::Value;
 
 /// The sandbox of a host, for all plugins.

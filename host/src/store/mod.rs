@@ -9,6 +9,7 @@ mod confined;
 mod dead_letter;
 mod dismissal;
 mod error;
+mod hosts;
 mod inline;
 mod load;
 pub mod migrate;
@@ -26,6 +27,7 @@ mod safe_head;
 pub mod seal;
 mod snapshot;
 mod statistics;
+mod streams;
 mod tenant;
 #[cfg(all(test, feature = "runtime"))]
 pub(crate) mod tests;
@@ -52,6 +54,7 @@ pub use dead_letter::{
 };
 pub use dismissal::{Dismissal, DismissalFilter, EventRef, InvalidEventRef};
 pub use error::{StoreError, describe};
+pub use hosts::{HostInfo, hosts};
 pub use inline::{Epoch, Inline, InlineFailure};
 pub use order::{await_turn, blocked, hold, release, take_order_turn};
 pub use outbox::{
@@ -73,6 +76,7 @@ pub use statistics::{
     AggregateStatistics, Backlog, ProjectionBacklog, Statistics, Tally, TopicBacklog,
     TypeStatistics,
 };
+pub use streams::{StreamInfo, appends_so_far, stream_kinds, streams_of};
 pub use tenant::{tenant_exists, tenants};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 

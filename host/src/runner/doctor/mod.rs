@@ -12,6 +12,8 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use sqlx::PgPool;
 
+use super::host::Host;
+
 /// What is looked at.
 pub struct Patient {
     /// A migrated database, or one that is to be.
@@ -24,6 +26,22 @@ pub struct Patient {
     pub open: Duration,
     /// After this time the claim of another program's worker counts as dead.
     pub foreign_lease: Duration,
+}
+
+/// A transaction that is open for longer holds up the safe head or vacuum.
+pub const OPEN: Duration = Duration::from_secs(300);
+
+impl Host {
+    /// This host's database, to be looked at.
+    pub fn patient(&self) -> Patient {
+        Patient {
+            pool: self.store.pool().clone(),
+            connections: self.config.connections(),
+            stall: self.config.runner.stall,
+            open: OPEN,
+            foreign_lease: self.config.runner.r#async.foreign_lease,
+        }
+    }
 }
 
 /// How much it matters.

@@ -4,6 +4,7 @@
 mod appending;
 mod changing;
 mod monitoring;
+mod looking;
 mod operation;
 mod plugins;
 mod queries;
@@ -12,6 +13,7 @@ mod refused;
 mod subscribing;
 mod tenants;
 mod tokens;
+mod ui;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
