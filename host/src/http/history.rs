@@ -22,6 +22,8 @@ struct Mark {
     behind: i64,
     lag: f64,
     position: Option<i64>,
+    /// It is fed by the outbox.
+    of_outbox: bool,
 }
 
 /// How everything stood at a time.
@@ -81,6 +83,7 @@ impl History {
             behind: projection.behind,
             lag: projection.lag_seconds.unwrap_or_default(),
             position: projection.position,
+            of_outbox: projection.mode == "async",
         });
         let look = Look {
             at,
@@ -137,7 +140,8 @@ impl History {
             if let Some((earlier, position)) = before {
                 let moved = match (position, mark.position) {
                     (Some(before), Some(now)) => now - before,
-                    _ => look.counted[2] - earlier.counted[2],
+                    _ if mark.of_outbox => look.counted[2] - earlier.counted[2],
+                    _ => 0,
                 };
                 lines.at.push(look.at);
                 lines.behind.push(mark.behind);

@@ -12,6 +12,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChang
 export function Chart({ title, at, series, show }: { title: string; at: number[]; series: Series[]; show: (value: number) => string }) {
     const box = useRef<HTMLDivElement>(null);
     const plot = useRef<uPlot>();
+    const drawn = useRef(series);
+    drawn.current = series;
     const [theme, setTheme] = useState(0);
     useEffect(() => { const draw = () => setTheme((n) => n + 1); themed.add(draw); return () => void themed.delete(draw); }, []);
     const names = series.map((one) => one.label).join();
@@ -24,9 +26,9 @@ export function Chart({ title, at, series, show }: { title: string; at: number[]
         const made = new uPlot({
             width: box.current!.clientWidth || 300, height: HEIGHT, legend: { show: false },
             cursor: { y: false, points: { size: 5 } }, padding: [6, 6, 0, 0],
-            scales: { y: { range: (_u, _min, max) => [0, Math.max(max * 1.1, 1)] } },
-            axes: [{ ...axis, size: 22, space: 70, values: (_u, all) => all.map((s) => { const d = new Date(s * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}`; }) },
-                { ...axis, size: 46, space: 28, values: (_u, all) => all.map((value) => show(value)) }],
+            scales: { y: { range: () => [0, Math.max(1, ...drawn.current.map((one) => one.values.reduce((a, b) => Math.max(a, b), 0))) * 1.08] } },
+            axes: [{ ...axis, size: 22, space: 74, values: (_u, all, _axis, _space, step) => all.map((s) => { const d = new Date(s * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}${step < 60 ? `:${two(d.getSeconds())}` : ""}`; }) },
+                { ...axis, size: 54, space: 28, values: (_u, all) => all.map((value) => show(value)) }],
             series: [{}, ...series.map((one) => ({ label: one.label, stroke: color(`--line${one.tone}`), width: 1.5, points: { show: false } }))],
         }, [at, ...series.map((one) => one.values)], box.current!);
         plot.current = made;

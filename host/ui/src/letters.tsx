@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, query } from "./api";
-import { Ago, confirm, Empty, Fact, Json, num, Panel, short, Time, Trouble, useLoad } from "./parts";
+import { Ago, Clamp, confirm, Empty, Fact, Json, num, Panel, short, Sql, Time, Trouble, useLoad } from "./parts";
 import type { Event } from "./streams";
 
 type Letter = {
@@ -56,10 +56,10 @@ export function LettersPage({ given }: { given: URLSearchParams }) {
         <Panel title="Dead letters" aside={<div class="actions">{ids.length > 0 ? <><span>{num(ids.length)} chosen</span><button type="button" class="main" onClick={() => requeue(ids)}>Requeue</button><button type="button" class="danger" onClick={() => purge(ids)}>Purge</button></>
             : <><button type="button" disabled={!rows.length} onClick={() => requeue()}>Requeue all found</button><button type="button" class="danger" disabled={!rows.length} onClick={() => purge()}>Purge all found</button></>}</div>}>
             {list.data && rows.length === 0 ? <Empty>There are none. Every event was handled, or waits for its turn.</Empty> : <div class="scroll"><table><thead><tr><th><input type="checkbox" aria-label="Choose all on this page" checked={all} onChange={() => choose(all ? new Set() : new Set(rows.map((one) => one.id)))} /></th>
-                <th>Given up</th><th>Projection</th><th>Class</th><th>Event</th><th class="n wide">Position</th><th class="n wide">Attempts</th><th>Error</th></tr></thead>
+                <th>Given up</th><th>Projection</th><th class="wide">Class</th><th class="wide">Event</th><th class="n wide">Position</th><th class="n wide">Attempts</th><th>Error</th></tr></thead>
                 <tbody>{rows.map((one) => <tr key={one.id} class={open === one.id ? "open" : ""}><td><input type="checkbox" aria-label={`Choose dead letter ${one.id}`} checked={chosen.has(one.id)} onChange={() => { const next = new Set(chosen); next.has(one.id) ? next.delete(one.id) : next.add(one.id); choose(next); }} /></td>
-                    <td><button type="button" class="link" aria-expanded={open === one.id} onClick={() => setOpen(open === one.id ? null : one.id)}><Ago at={one.dead_lettered_at} /></button></td><td>{one.projection ?? "–"}</td><td><span class="state bad">{one.error_class ?? "unknown"}</span></td>
-                    <td>{one.event_type ?? "–"}</td><td class="n wide">{num(one.position)}</td><td class="n wide">{one.attempts}</td><td class="text">{one.error}</td></tr>)}</tbody></table></div>}
+                    <td><button type="button" class="link" aria-expanded={open === one.id} onClick={() => setOpen(open === one.id ? null : one.id)}><Ago at={one.dead_lettered_at} /></button></td><td>{one.projection ?? "–"}</td><td class="wide"><span class="state bad">{one.error_class ?? "unknown"}</span></td>
+                    <td class="wide">{one.event_type ?? "–"}</td><td class="n wide">{num(one.position)}</td><td class="n wide">{one.attempts}</td><td><Clamp>{one.error ?? ""}</Clamp></td></tr>)}</tbody></table></div>}
             {(before.length > 1 || list.data?.before) && <nav class="pages" aria-label="Pages"><button type="button" disabled={before.length < 2} onClick={() => setBefore(before.slice(0, -1))}>Newer</button><button type="button" disabled={!list.data?.before} onClick={() => setBefore([...before, list.data!.before!])}>Older</button></nav>}
         </Panel>
         {open !== null && <Opened id={open} requeue={() => requeue([open])} purge={() => purge([open])} />}
@@ -74,6 +74,6 @@ function Opened({ id, requeue, purge }: { id: number; requeue: () => void; purge
         <div class="three">
             <div><h3>Event</h3>{event ? <><p><a href={`#/streams/${encodeURIComponent(event.aggregate)}/${encodeURIComponent(event.id)}?v=${event.version}`}>{event.aggregate}/{event.id}</a> version {event.version} · <a href={`#/graph/${event.event_id}`}>causes and effects</a></p><Json of={event.payload} /></> : <Empty>It is no longer in the log.</Empty>}</div>
             <div><h3>Error</h3><p class="error">{letter.error ?? "It does not say."}</p><dl class="facts plain"><Fact name="Projection">{letter.projection ? <a href={`#/projections/${encodeURIComponent(letter.projection)}`}>{letter.projection}</a> : "–"}</Fact><Fact name="Version">{short(letter.plugin_version)}</Fact><Fact name="Attempts">{letter.attempts}</Fact>{letter.first_failed_at && <Fact name="First failed"><Time at={letter.first_failed_at} /></Fact>}<Fact name="Given up"><Time at={letter.dead_lettered_at} /></Fact>{letter.sqlstate && <Fact name="SQLSTATE"><code>{letter.sqlstate}</code></Fact>}</dl></div>
-            <div><h3>SQL</h3>{letter.failed_sql ? <pre class="sql" tabIndex={0}>{letter.failed_sql}</pre> : <Empty>No statement failed.</Empty>}</div>
+            <div><h3>SQL</h3>{letter.failed_sql ? <Sql of={letter.failed_sql} /> : <Empty>No statement failed.</Empty>}</div>
         </div></Panel>;
 }

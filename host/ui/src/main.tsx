@@ -118,6 +118,8 @@ function Shell() {
         addEventListener("keydown", pressed);
         return () => removeEventListener("keydown", pressed);
     }, []);
+    const { parts: [now] } = route();
+    useEffect(() => document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [now]);
     const link = getLink();
     if (link.state === "locked") return <Login why={link.why} />;
     const { parts: [page] } = route();

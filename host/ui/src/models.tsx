@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, seg } from "./api";
-import { bytes, Empty, num, Panel, Trouble, useLoad, usePage } from "./parts";
+import { bytes, Clamp, Empty, num, Panel, Trouble, useLoad, usePage } from "./parts";
 
 type Table = { name: string; is_view: boolean; about_rows: number | null; bytes: number; columns: string[] };
 type Rows = { columns: string[]; rows: (string | null)[][]; more: boolean };
@@ -31,7 +31,7 @@ function Model({ plugin }: { plugin: string }) {
     const rows = useLoad<Rows>(asked && `${asked.turn}`, (signal) => api(`/v1/plugins/${seg(plugin)}/rows`, { body: { sql: asked!.sql, limit: asked!.limit }, signal }));
     const run = () => { setTable(null); ask({ sql: text, limit: 1000, turn: Date.now() }); };
     return <>
-        <Panel title={<>Tables of {plugin}</>}><Trouble error={details.error} /><div class="scroll"><table><thead><tr><th>Table</th><th class="n">About rows</th><th class="n">Size</th><th class="wide">Columns</th></tr></thead><tbody>{(details.data?.tables ?? []).map((one) => <tr key={one.name} class={table?.name === one.name ? "open" : ""}><td><button type="button" class="link" onClick={() => open(one, 0)}>{one.name}</button>{one.is_view && <span class="faint"> view</span>}</td><td class="n">{one.about_rows === null ? "–" : num(one.about_rows)}</td><td class="n">{one.is_view ? "–" : bytes(one.bytes)}</td><td class="wide faint text">{one.columns.join(", ")}</td></tr>)}</tbody></table></div>{details.data?.tables.length === 0 && <Empty>It has no tables.</Empty>}</Panel>
+        <Panel title={<>Tables of {plugin}</>}><Trouble error={details.error} /><div class="scroll"><table><thead><tr><th>Table</th><th class="n">About rows</th><th class="n">Size</th><th class="wide">Columns</th></tr></thead><tbody>{(details.data?.tables ?? []).map((one) => <tr key={one.name} class={table?.name === one.name ? "open" : ""}><td><button type="button" class="link" onClick={() => open(one, 0)}>{one.name}</button>{one.is_view && <span class="faint"> view</span>}</td><td class="n">{one.about_rows === null ? "–" : num(one.about_rows)}</td><td class="n">{one.is_view ? "–" : bytes(one.bytes)}</td><td class="wide"><Clamp class="faint">{one.columns.join(", ")}</Clamp></td></tr>)}</tbody></table></div>{details.data?.tables.length === 0 && <Empty>It has no tables.</Empty>}</Panel>
         <Panel title="SQL" aside={<span class="faint">one SELECT over its tables, read-only, 1,000 rows and 8 s at most</span>}>
             <form onSubmit={(event) => { event.preventDefault(); run(); }}><textarea rows={3} spellcheck={false} aria-label={`A SELECT over the tables of ${plugin}`} value={text} onInput={(event) => setText(event.currentTarget.value)} onKeyDown={(event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); run(); } }} />
                 <menu><button type="submit" class="main" disabled={!text.trim()}>Run <kbd>Ctrl Enter</kbd></button></menu></form></Panel>
@@ -45,5 +45,6 @@ function Model({ plugin }: { plugin: string }) {
 
 function Answer({ of }: { of: Rows }) {
     const page = usePage(of.rows, PAGE);
-    return <Panel title={<>{num(of.rows.length)} {of.rows.length === 1 ? "row" : "rows"}{of.more && " of more"}</>}><div class="scroll"><table class="cells"><thead><tr>{of.columns.map((one, at) => <th key={at}>{one}</th>)}</tr></thead><tbody>{page.rows.map((row, at) => <tr key={at}>{row.map((cell, column) => <td key={column} class={cell !== null && /^-?[\d.]+$/.test(cell) ? "n" : ""}>{cell === null ? <span class="faint">∅</span> : cell.length > 300 ? <span title={cell.slice(0, 4000)}>{cell.slice(0, 300)}…</span> : cell}</td>)}</tr>)}</tbody></table></div>{page.controls}</Panel>;
+    const numeric = of.columns.map((_one, at) => of.rows.some((row) => row[at] !== null) && of.rows.every((row) => row[at] === null || /^-?\d+(\.\d+)?$/.test(row[at]!)));
+    return <Panel title={<>{num(of.rows.length)} {of.rows.length === 1 ? "row" : "rows"}{of.more && " of more"}</>}><div class="scroll"><table class="cells"><thead><tr>{of.columns.map((one, at) => <th key={at} class={numeric[at] ? "n" : ""}>{one}</th>)}</tr></thead><tbody>{page.rows.map((row, at) => <tr key={at}>{row.map((cell, column) => <td key={column} class={numeric[column] ? "n" : ""}>{cell === null ? <span class="faint">∅</span> : cell.length > 300 ? <span title={cell.slice(0, 4000)}>{cell.slice(0, 300)}…</span> : cell}</td>)}</tr>)}</tbody></table></div>{page.controls}</Panel>;
 }

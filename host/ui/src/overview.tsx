@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { api, Problem } from "./api";
 import { Chart } from "./chart";
-import { Ago, Empty, Fact, Loaded, num, Panel, rate, span, Spark, State, Trouble, useLoad, usePage } from "./parts";
+import { Ago, Empty, Fact, Loaded, num, Panel, rate, span, Spark, State, Trouble, useLoad, usePage, Words } from "./parts";
 
 export type Standing = { name: string; mode: string; state: string; reason: string | null; position: number | null; behind: number; lag_seconds: number | null; rate: number | null; retries: number; dead_letters: number };
 export type Overview = {
@@ -33,8 +33,8 @@ function Wrong({ overview, doctor }: { overview: Overview; doctor: Loaded<Examin
     const paused = overview.projections.filter((one) => one.state === "paused");
     const item = (key: string, tone: string, word: string, place: string, what: string, advice?: string) => {
         const name = about(place, names) ?? about(what, names);
-        return <li key={key} class={tone}><State of={word} /><div><p><b>{name ? <a href={`#/projections/${name}`}>{place}</a> : place}</b>: {what}</p>
-            {advice && <p class="cure"><span>What to do</span> {advice}</p>}
+        return <li key={key} class={tone}><State of={word} /><div><p><b>{name ? <a href={`#/projections/${name}`}>{place}</a> : place}</b>: <Words of={what} /></p>
+            {advice && <p class="cure"><span>What to do</span> <Words of={advice} /></p>}
             {place === "dead letters" || what.includes("given up") || what.includes("dead letter") ? <p><a href={`#/letters${name ? `?projection=${name}` : ""}`}>See the dead letters</a></p> : null}</div></li>;
     };
     const fine = !bare.length && !urgent.length && overview.ready;
@@ -62,7 +62,7 @@ export function Projections({ all, history }: { all: Standing[]; history?: Histo
         {all.length === 0 ? <Empty>No plugin is deployed. <a href="#/plugins">Drop one here</a>, or: <code>eventfabric plugin deploy FILE.wasm</code></Empty> :
             <div class="scroll"><table><thead><tr><th>Projection</th><th>State</th><th class="wide">Mode</th><th class="n">Behind</th><th class="n">Lag</th><th class="n wide">A second</th><th class="n">Dead</th><th class="n wide">Retries</th><th class="wide">Behind, last hour</th></tr></thead>
                 <tbody>{rows.map((one) => <tr key={one.name}><td><a href={`#/projections/${one.name}`}>{one.name}</a></td>
-                    <td><State of={one.state} title={one.reason ?? undefined} /></td><td class="wide">{one.mode}</td>
+                    <td><State of={one.state} title={one.reason ?? undefined} /></td><td class="wide nw">{one.mode}</td>
                     <td class={`n ${one.behind ? "warnish" : ""}`}>{num(one.behind)}</td><td class="n">{one.behind ? span(one.lag_seconds) : "–"}</td><td class="n wide">{one.mode === "inline" ? "–" : rate(one.rate)}</td>
                     <td class="n">{one.dead_letters ? <a class="badish" href={`#/letters?projection=${one.name}`}>{num(one.dead_letters)}</a> : 0}</td><td class="n wide">{num(one.retries)}</td>
                     <td class="wide"><Spark values={history?.behind[one.name] ?? []} label={`events ${one.name} was behind`} /></td></tr>)}</tbody></table></div>}

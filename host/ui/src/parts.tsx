@@ -31,7 +31,21 @@ export function clock(text: string | Date): string {
     return `${day}${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
 }
 export const Time = ({ at }: { at: string }) => <time dateTime={at} title={at}>{clock(at)}</time>;
-export const Ago = ({ at }: { at: string }) => <time dateTime={at} title={at}>{span(Math.max(0, (Date.now() - +new Date(at)) / 1000))} ago</time>;
+export const Ago = ({ at }: { at: string }) => {
+    const seconds = (Date.now() - +new Date(at)) / 1000;
+    return <time dateTime={at} title={at}>{seconds < 1 ? "just now" : `${span(seconds)} ago`}</time>;
+};
+/** At most two lines; the whole is in the title. */
+export const Clamp = ({ children, class: more }: { children: string; class?: string }) => <div class={`clamp ${more ?? ""}`} title={children}>{children}</div>;
+/** Text with commands between backticks. */
+export const Words = ({ of }: { of: string }) => <>{of.split("`").map((part, at) => at % 2 ? <code key={at}>{part}</code> : part)}</>;
+/** A statement without the indentation that its program gave it. */
+export function Sql({ of }: { of: string }) {
+    const lines = of.replace(/^\s*\n|\s+$/g, "").split("\n");
+    const indents = lines.filter((line, at) => line.trim() && (at > 0 || /^\s/.test(line))).map((line) => line.length - line.trimStart().length);
+    const least = Math.min(...indents, 80);
+    return <pre class="sql" tabIndex={0}>{lines.map((line) => line.slice(0, least).trim() ? line : line.slice(least)).join("\n")}</pre>;
+}
 
 // ---- asking
 

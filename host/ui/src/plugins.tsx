@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, follow, query, seg, session } from "./api";
 import { rollBack } from "./projection";
-import { Ago, bytes, confirm, Empty, Fact, num, Panel, say, short, span, State, Time, Trouble, useLoad, usePage } from "./parts";
+import { Ago, bytes, Clamp, confirm, Empty, Fact, num, Panel, say, short, span, Sql, State, Time, Trouble, useLoad, usePage } from "./parts";
 
 type Plugin = { name: string; mode: string; version: string; activated_at: string; loaded: boolean; description: string | null; event_types: string[] | null };
 type Details = Plugin & {
@@ -48,8 +48,8 @@ export function PluginsPage() {
     return <><Upload done={list.reload} /><Trouble error={list.error} />
         <Panel title={<>Plugins <small>{num(list.data?.plugins.length)}</small></>}>
             {list.data && list.data.plugins.length === 0 ? <Empty>None is deployed.</Empty> : <div class="scroll"><table><thead><tr><th>Plugin</th><th>Version</th><th class="wide">Mode</th><th>Active since</th><th class="wide">Takes</th><th class="wide">What it says of itself</th></tr></thead>
-                <tbody>{rows.map((one) => <tr key={one.name}><td><a href={`#/plugins/${one.name}`}>{one.name}</a>{!one.loaded && <> <State of="not loaded" /></>}</td><td><code>{short(one.version)}</code></td><td class="wide">{one.mode}</td><td><Ago at={one.activated_at} /></td>
-                    <td class="wide">{one.event_types === null ? "–" : one.event_types.length === 0 ? "all events" : one.event_types.join(", ")}</td><td class="wide text">{one.description ?? "–"}</td></tr>)}</tbody></table></div>}
+                <tbody>{rows.map((one) => <tr key={one.name}><td><a href={`#/plugins/${one.name}`}>{one.name}</a>{!one.loaded && <> <State of="not loaded" /></>}</td><td><code>{short(one.version)}</code></td><td class="wide nw">{one.mode}</td><td><Ago at={one.activated_at} /></td>
+                    <td class="wide">{one.event_types === null ? "–" : one.event_types.length === 0 ? "all events" : one.event_types.join(", ")}</td><td class="wide"><Clamp>{one.description ?? "–"}</Clamp></td></tr>)}</tbody></table></div>}
             {controls}</Panel></>;
 }
 
@@ -86,7 +86,7 @@ export function PluginPage({ name }: { name: string }) {
                 <td>{one.state !== "active" && one.state !== "failing" && <button type="button" onClick={() => rollBack(name, one, [], done)}>Back to it</button>}</td></tr>)}</tbody></table></div></Panel>
         <Panel title="What became of them">{past.data && <ol class="line">{line.rows.map((one) => <li key={one.id} class={one.error ? one.action === "fallback" ? "warn" : "bad" : one.activated ? "good" : "quiet"}>
             <p><b>{one.error && one.action === "deploy" ? "Refused" : WORDS[one.action] ?? one.action}</b> <code>{short(one.version)}</code>{one.replaced && one.replaced !== one.version && <> in the place of <code>{short(one.replaced)}</code></>}{one.rebuilt && " with tables of its own"} · <Time at={one.at} />{one.by && <> · {one.by}</>}{one.source && <span class="faint"> · {one.source}</span>}<span class="faint"> · log at {num(one.log_position)}</span></p>
-            {one.error && <p class="error">{one.error}</p>}{one.trial && <details open={Boolean(one.error)}><summary>Canary on {num(one.trial.events)} events</summary><Trial of={one.trial} /></details>}</li>)}</ol>}{line.controls}</Panel>
+            {one.error && <p class="error">{one.error}</p>}{one.trial && (one.trial.events === 0 ? <p class="faint">There were no events to try it on.</p> : <details open={Boolean(one.error)}><summary>Canary on {num(one.trial.events)} events</summary><Trial of={one.trial} /></details>)}</li>)}</ol>}{line.controls}</Panel>
         {data && <>
             <div class="two">
                 <Panel title="What it is"><dl class="facts plain"><Fact name="Takes">{data.event_types === null ? "not loaded in this host" : data.event_types.length ? data.event_types.join(", ") : "all events"}</Fact>{data.mode === "async" && <Fact name="Topics">{data.topics ?? "–"}</Fact>}
@@ -95,7 +95,7 @@ export function PluginPage({ name }: { name: string }) {
                     <h3>Grants</h3>{data.grants.length === 0 ? <Empty>None: it reads its own tables alone.</Empty> : <ul>{data.grants.map((one) => <li key={one.grant}><code>{one.grant}</code> since <Time at={one.granted_at} />{one.granted_by && ` by ${one.granted_by}`}</li>)}</ul>}
                     <h3>Settings</h3>{settings.length === 0 ? <Empty>None in the database.</Empty> : <ul>{settings.map(([key, one]) => <li key={key}><code>{key}</code> = <code>{one.value}</code>{one.set_by && <span class="faint"> by {one.set_by}</span>}</li>)}</ul>}</Panel>
             </div>
-            <Panel title={<>SQL <small>{num(data.statements.length)} {data.statements.length === 1 ? "statement" : "statements"}</small></>}><div class="scroll"><table><thead><tr><th>Statement</th><th>Reads</th><th>Writes</th></tr></thead><tbody>{data.statements.slice(0, 200).map((one) => <tr key={one.text}><td><pre class="sql">{one.text}</pre></td><td>{one.reads.join(", ")}{one.grants.length > 0 && <div class="faint">{one.grants.join(", ")}</div>}</td><td>{one.writes.join(", ")}</td></tr>)}</tbody></table></div></Panel>
+            <Panel title={<>SQL <small>{num(data.statements.length)} {data.statements.length === 1 ? "statement" : "statements"}</small></>}><div class="scroll"><table><thead><tr><th>Statement</th><th>Reads</th><th>Writes</th></tr></thead><tbody>{data.statements.slice(0, 200).map((one) => <tr key={one.text}><td><Sql of={one.text} /></td><td>{one.reads.join(", ")}{one.grants.length > 0 && <div class="faint">{one.grants.join(", ")}</div>}</td><td>{one.writes.join(", ")}</td></tr>)}</tbody></table></div></Panel>
         </>}
         <Logs name={name} />
     </>;

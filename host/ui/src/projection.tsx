@@ -94,12 +94,12 @@ export function ProjectionPage({ name }: { name: string }) {
             <Fact name="Behind" tone={data.behind ? "warn" : ""}>{num(data.behind)}<small> {data.behind ? span(data.lag_seconds) : "up to date"}</small></Fact>
             <Fact name="Rate">{data.mode === "inline" ? "with each append" : <>{rate(history.data?.deliveries.at(-1))}<small> a second</small></>}</Fact>
             {data.mode === "catch-up" && <Fact name="Shards">{data.shards}</Fact>}
-            {data.mode === "catch-up" && <Fact name="Run by">{data.owners.length ? data.owners.join(", ") : "nobody within the last minute"}</Fact>}
+            {data.mode === "catch-up" && <Fact name="Run by">{data.owners.length ? data.owners.join(", ") : "nobody now"}</Fact>}
             <Fact name="Retries">{num(data.retries)}</Fact>
             <Fact name="Dead letters" tone={data.dead_letters ? "bad" : ""}><a href={`#/letters?projection=${seg(name)}`}>{num(data.dead_letters)}</a></Fact>
             <Fact name="Read model"><a href={`#/models/${seg(name)}`}>its tables</a></Fact>
         </dl>
-        {at.length > 1 && <div class="charts">
+        {at.length > 1 && data.mode !== "inline" && <div class="charts">
             <Chart title="Behind" at={at} show={num} series={[{ label: "events", values: behind, tone: 1 }]} />
             <Chart title="Lag" at={at} show={span} series={[{ label: "age of the first", values: history.data!.lag_seconds, tone: 2 }]} />
             <Chart title="Handled a second" at={at} show={rate} series={[{ label: data.mode === "async" ? "rows" : "positions", values: history.data!.deliveries, tone: 3 }]} />

@@ -14,7 +14,7 @@ export function StreamsPage({ given }: { given: URLSearchParams }) {
     const [after, setAfter] = useState<string[]>([]);
     const aggregate = given.get("aggregate") ?? kinds.data?.aggregates[0] ?? "";
     useEffect(() => setAfter([]), [aggregate]);
-    const key = aggregate ? query({ aggregate, begins, after: after.at(-1), limit: PAGE }) : null;
+    const key = aggregate ? query({ aggregate, begins, after: after.at(-1), limit: 25 }) : null;
     const found = useLoad<{ streams: { aggregate: string; id: string; version: number; updated_at: string }[]; after: string | null }>(key, (signal) => api(`/v1/streams${key}`, { signal }));
     const [go, setGo] = useState("");
     return <>

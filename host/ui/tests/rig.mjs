@@ -107,7 +107,7 @@ scopes = ["read"]
         this.placed = placed.event_id;
         await this.append("Deed", "1", [{ type: "Deed", payload: { do: "ok" } }]);
         await until("the flights are handled", async () => (await this.projection("board")).behind === 0, 240);
-        for (const [n, deed] of ["poison", "constraint", "sql_error", "poison"].entries()) await this.append("Deed", `${10 + n}`, [{ type: "Deed", payload: { do: deed, note: SCRIPT } }]);
+        for (const [n, deed] of ["poison", "constraint", "poison", "poison"].entries()) await this.append("Deed", `${10 + n}`, [{ type: "Deed", payload: { do: deed, note: SCRIPT } }]);
         await until("there are dead letters", async () => (await this.letters("?projection=hostile_async")).length >= 3);
         await until("a projection has stopped", async () => (await this.projection("hostile_catchup")).state === "failed");
     }

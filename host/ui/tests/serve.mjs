@@ -2,7 +2,7 @@
 import { clean, Rig, TOKEN } from "./rig.mjs";
 clean();
 const rig = await Rig.start();
-await rig.fill();
+try { await rig.fill(); } catch (error) { await rig.halt(); throw error; }
 console.log(JSON.stringify({ url: rig.url, placed: rig.placed, token: TOKEN }));
 process.on("SIGTERM", async () => { await rig.halt(); process.exit(0); });
 process.on("SIGINT", async () => { await rig.halt(); process.exit(0); });

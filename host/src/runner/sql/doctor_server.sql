@@ -1,4 +1,5 @@
--- What kind of server this is, and the settings that matter to a host.
+-- What kind of server this is, and the settings that matter to a host; time-outs that this session has set
+-- itself are its own business.
 SELECT current_setting('server_version') AS "version!",
        current_setting('server_version_num')::int AS "number!",
        pg_catalog.pg_is_in_recovery() AS "standby!",
@@ -15,7 +16,7 @@ SELECT current_setting('server_version') AS "version!",
              FROM pg_catalog.pg_settings
              WHERE name IN ('idle_in_transaction_session_timeout', 'idle_session_timeout',
                             'transaction_timeout', 'statement_timeout', 'lock_timeout')
-               AND setting <> '0'
+               AND setting <> '0' AND source NOT IN ('client', 'session')
              ORDER BY name) AS "timeouts!",
        (SELECT pg_catalog.age(d.datfrozenxid) FROM pg_catalog.pg_database d
         WHERE d.datname = pg_catalog.current_database()) AS "age!"

@@ -58,7 +58,8 @@ async fn the_overview_tells_what_is_wrong_and_the_history_how_it_came() {
     let doctor = ask(api.get("/v1/doctor")).await.is(200).body;
     assert_eq!(doctor["healthy"], false, "{doctor}");
     let findings = doctor["findings"].as_array().unwrap();
-    let found = findings.iter().find(|one| one["place"].as_str().unwrap().contains("hostile_catchup"));
+    let found =
+        findings.iter().find(|one| one["place"].as_str().unwrap().contains("hostile_catchup"));
     let found = found.unwrap_or_else(|| panic!("{doctor}"));
     assert_eq!(found["severity"], "problem");
     assert!(found["advice"].as_str().unwrap().contains("resume"), "{found}");
@@ -87,7 +88,8 @@ async fn what_concerns_all_tenants_is_for_operators_alone() {
         scopes: [scope].into(),
         tenants: tenants.map(|one| [one.to_owned()].into()),
     };
-    let tokens = vec![token("reader", Scope::Read, None), token("acme", Scope::Admin, Some("acme"))];
+    let tokens =
+        vec![token("reader", Scope::Read, None), token("acme", Scope::Admin, Some("acme"))];
     let api = Api::start(HttpConfig { tokens, ..HttpConfig::default() }).await;
     let all = ["/v1/overview", "/v1/overview/history", "/v1/doctor", "/v1/plugins/ledger"];
     for path in all {
@@ -163,7 +165,8 @@ async fn a_plugin_tells_what_it_may_do_and_its_rows_are_read_and_nothing_else() 
 async fn a_query_that_takes_long_is_ended_on_the_server_and_few_run_at_a_time() {
     let api = Api::start(open()).await;
     deploy_guest(&api.host, "ledger_v1").await;
-    let slow = "SELECT count(*) AS n FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
+    let slow =
+        "SELECT count(*) AS n FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
     let query = || ask(api.post("/v1/plugins/ledger/rows", &json!({"sql": slow})));
     let (one, two, third) = tokio::join!(query(), query(), async {
         tokio::time::sleep(Duration::from_millis(500)).await;

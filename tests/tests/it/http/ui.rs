@@ -88,7 +88,10 @@ async fn there_is_nothing_else_under_its_address_and_it_can_be_left_out() {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
     let client = client.no_proxy().build().unwrap();
     let moved = client.get(format!("http://{}/ui", api.address)).send().await.unwrap();
-    assert_eq!((moved.status().as_u16(), &moved.headers()["location"]), (308, &"/ui/".parse().unwrap()));
+    assert_eq!(
+        (moved.status().as_u16(), &moved.headers()["location"]),
+        (308, &"/ui/".parse().unwrap())
+    );
     for path in ["/ui/index.html", "/ui/app.js.map", "/ui/..%2fCargo.toml", "/ui/a/b"] {
         ask(api.get(path)).await.problem(404, "not-found");
     }
@@ -121,7 +124,9 @@ fn its_files_are_what_the_sources_give() {
     };
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for name in ["index.html", "app.js", "app.css", "icon.svg"] {
-        let read = |path: std::path::PathBuf| std::fs::read(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"));
+        let read = |path: std::path::PathBuf| {
+            std::fs::read(&path).unwrap_or_else(|e| panic!("{path:?}: {e}"))
+        };
         let same = read(fresh.join(name)) == read(folder.join("dist").join(name));
         assert!(same, "host/ui/dist/{name} is not what its sources give: run `cargo xtask ui`");
     }

@@ -1,0 +1,346 @@
+// The dashboard in a browser, on a host with data: each page, and each action with what it has done.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { browser, READER, Rig, SCRIPT, TOKEN, until } from "./rig.mjs";
+
+let rig, chrome;
+before(async () => { rig = await Rig.start(); await rig.fill(); chrome = await browser(); }, { timeout: 600_000 });
+after(async () => { await chrome?.close(); await rig?.halt(); });
+
+/** A page with a token, whose errors fail the test, unless they are wanted. */
+async function open(hash, { token = TOKEN, quiet = false, size } = {}) {
+    const context = await chrome.newContext({ viewport: size ?? { width: 1280, height: 860 } });
+    if (token) await context.addInitScript((token) => sessionStorage.setItem("eventfabric.token", token), token);
+    const page = await context.newPage();
+    page.setDefaultTimeout(15_000);
+    page.wrong = [];
+    page.on("pageerror", (error) => page.wrong.push(String(error)));
+    page.on("console", (message) => message.type() === "error" && page.wrong.push(message.text()));
+    page.done = async () => { if (!quiet) assert.deepEqual(page.wrong, []); await context.close(); };
+    await page.goto(`${rig.url}/ui/${hash}`);
+    return page;
+}
+const says = (page, text) => page.getByRole("status").getByText(text).waitFor();
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+/** Answers the question that a button asks. */
+async function answer(page, verb, fields = {}) {
+    const dialog = page.getByRole("dialog");
+    await dialog.waitFor();
+    for (const [label, value] of Object.entries(fields)) {
+        const field = dialog.getByLabel(label);
+        value === true ? await field.check() : await field.fill(value);
+    }
+    await dialog.getByRole("button", { name: verb, exact: true }).click();
+    await dialog.waitFor({ state: "detached" });
+}
+
+test("a token is asked for, and a wrong one is refused", async () => {
+    const page = await open("#/overview", { token: "", quiet: true });
+    await page.getByLabel("Token").fill("wrong");
+    await button(page, "Open").click();
+    await page.getByText("does not know the token").waitFor();
+    assert.equal(await page.evaluate(() => sessionStorage.getItem("eventfabric.token")), null);
+    await page.getByLabel("Token").fill(TOKEN);
+    await button(page, "Open").click();
+    await page.getByRole("heading", { name: "What is wrong" }).waitFor();
+    assert.equal(await page.evaluate(() => JSON.stringify(localStorage).includes("a-token")), false);
+    await button(page, "Leave").click();
+    await page.getByLabel("Token").waitFor();
+    await page.done();
+});
+
+test("a token that only reads sees streams, and is told what it lacks", async () => {
+    const page = await open("#/overview", { token: READER, quiet: true });
+    await page.getByText("this needs a token with the scope `admin`").waitFor();
+    await page.getByRole("link", { name: "Streams" }).first().click();
+    await page.getByRole("link", { name: "Aircraft" }).click();
+    await page.getByRole("link", { name: "N0EGMQ" }).waitFor();
+    await page.done();
+});
+
+test("the overview begins with what is wrong, and what to do", async () => {
+    const page = await open("");
+    const wrong = page.locator("#wrong");
+    await wrong.getByText("it was stopped by an error").waitFor();
+    assert.match(await wrong.innerText(), /What to do deploy a version that works, or eventfabric projections resume hostile_catchup/);
+    assert.match(await wrong.innerText(), /4 events were given up/);
+    const rows = page.locator("main table").first().locator("tbody tr");
+    assert.match(await rows.first().innerText(), /hostile_catchup\s+failed/);
+    assert.equal(await rows.count(), 6);
+    const { head } = await rig.api("/v1/overview");
+    await page.getByText(head.toLocaleString("en"), { exact: true }).first().waitFor();
+    await page.locator(".uplot canvas").nth(2).waitFor();
+    // The hour before is there at once: what was imported shows in the chart of a page that was just opened.
+    assert.match(await page.locator(".plot").first().getAttribute("aria-label"), /events \S+ now, [1-9]/);
+    await page.done();
+});
+
+test("a projection is paused, resumed, rebuilt, reset and watched", async () => {
+    const page = await open("#/projections/aircraft");
+    await button(page, "Pause").click();
+    await answer(page, "Pause", { "Who you are": "grace", "Why": "<b>to look</b>" });
+    await says(page, "aircraft is paused");
+    const { paused, state } = await rig.projection("aircraft");
+    assert.deepEqual([state, paused.by, paused.reason], ["paused", "grace", "<b>to look</b>"]);
+    await page.getByText("by grace: <b>to look</b>").waitFor();
+    await button(page, "Resume").click();
+    await answer(page, "Resume");
+    assert.equal((await rig.projection("aircraft")).state, "running");
+
+    const count = async () => (await rig.api("/v1/plugins/aircraft/rows", { sql: "SELECT count(*)::text AS n FROM aircraft" })).rows[0][0];
+    const before = await count();
+    await button(page, "Rebuild").click();
+    await answer(page, "Rebuild", { Parts: "2", "Keep the old tables as aircraft__old": true });
+    await says(page, "the rebuild has begun");
+    await until("it is rebuilt", async () => (await rig.projection("aircraft")).rebuild === null, 120);
+    assert.equal(await count(), before);
+
+    await button(page, "Reset").click();
+    await answer(page, "Reset", { "Go on with": "nonsense" }).catch(() => {});
+    await page.getByRole("dialog").getByRole("alert").waitFor();
+    await page.getByRole("dialog").getByLabel("Go on with").fill("beginning");
+    await page.getByRole("dialog").getByLabel("Empty its tables").check();
+    await page.getByRole("dialog").getByRole("button", { name: "Reset", exact: true }).click();
+    await says(page, "aircraft goes on with: beginning");
+    await until("it has caught up", async () => (await rig.projection("aircraft")).behind === 0, 120);
+    assert.equal(await count(), before);
+    page.wrong = page.wrong.filter((text) => !text.includes("422"));
+    await page.done();
+});
+
+test("a plugin is dropped in, and rolled back", async () => {
+    const page = await open("#/plugins");
+    const first = (await rig.api("/v1/plugins/carriers")).version;
+    await page.getByLabel("A component to deploy").setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("x") });
+    await page.getByText("notes.txt is no component").waitFor();
+    await page.getByLabel("A component to deploy").setInputFiles({ name: "bad.wasm", mimeType: "application/wasm", buffer: Buffer.from("no component") });
+    await page.getByRole("dialog").getByRole("button", { name: "Deploy" }).click();
+    await page.getByRole("dialog").getByRole("alert").waitFor();
+    await button(page, "Leave it").click();
+    // The same code as another version: a custom section at its end.
+    const { readFileSync } = await import("node:fs");
+    const bytes = [...readFileSync(rig.component("carriers")), 0, 6, 4, ...Buffer.from("test"), 2];
+    const drop = await page.evaluateHandle((bytes) => { const all = new DataTransfer(); all.items.add(new File([new Uint8Array(bytes)], "carriers.wasm", { type: "application/wasm" })); return all; }, bytes);
+    await page.dispatchEvent(".drop", "drop", { dataTransfer: drop });
+    await answer(page, "Deploy", { "Who you are": "grace" });
+    await says(page, "is active: ");
+    const { deployments } = await rig.api("/v1/plugins/carriers/deployments");
+    assert.deepEqual([deployments[0].action, deployments[0].by, deployments[0].replaced], ["deploy", "grace", first]);
+    await page.getByRole("link", { name: "carriers", exact: true }).click();
+    await page.getByText("Canary on").first().click();
+    await page.getByRole("table", { name: /events went well at once/ }).getByText("statements an event").waitFor();
+    await page.getByText("INSERT INTO carriers").waitFor();
+    await page.getByText("eventfabric:projection/sql").waitFor();
+    await button(page, "Back to it").click();
+    await answer(page, "Roll back", { "Who you are": "grace" });
+    await says(page, "carriers was rolled back");
+    assert.equal((await rig.api("/v1/plugins/carriers")).version, first);
+    await page.getByText("Rolled back", { exact: true }).waitFor();
+    page.wrong = page.wrong.filter((text) => !text.includes("422"));
+    await page.done();
+});
+
+test("dead letters are filtered, read, requeued and purged", async () => {
+    const page = await open("#/letters?projection=hostile_async");
+    const rows = page.locator("main table tbody tr");
+    await rows.nth(3).waitFor();
+    const before = await rig.letters();
+    assert.equal(await rows.count(), before.length);
+    const failed = rows.filter({ hasText: "23505" });
+    await failed.getByRole("button").click();
+    const opened = page.locator("#opened");
+    await opened.getByText("INSERT INTO seen").first().waitFor();
+    await opened.getByText('"do": "constraint"').waitFor();
+    assert.match(await opened.innerText(), /SQLSTATE\s+23505/);
+    await page.getByLabel("Class").selectOption("trap");
+    await page.getByText("There are none.").waitFor();
+    await page.getByLabel("Class").selectOption("");
+    await rows.nth(3).waitFor();
+
+    const chosen = before[0].id;
+    await page.getByLabel(`Choose dead letter ${chosen}`).check();
+    await button(page, "Requeue").click();
+    await answer(page, "Requeue");
+    await says(page, "1 went back to their projections");
+    await until("it is tried again", async () => !(await rig.letters()).some((one) => one.id === chosen));
+    const doomed = before[1].id;
+    await page.getByLabel(`Choose dead letter ${doomed}`).check();
+    await button(page, "Purge").click();
+    await page.getByRole("dialog").getByRole("button", { name: "Leave it" }).click();
+    assert.ok((await rig.letters()).some((one) => one.id === doomed), "nothing is done before it was said twice");
+    await button(page, "Purge").click();
+    await answer(page, "Delete for good");
+    await says(page, "1 are gone");
+    assert.ok(!(await rig.letters()).some((one) => one.id === doomed));
+    await until("the requeued one has failed again", async () => (await rig.letters()).some((one) => one.position === before[0].position));
+    await button(page, "Purge all found").click();
+    await answer(page, "Delete for good");
+    await page.getByText("There are none.").waitFor();
+    assert.deepEqual(await rig.letters("?projection=hostile_async"), []);
+    await page.done();
+});
+
+test("streams are found and walked, the log is followed, and causes lead to all effects", async () => {
+    const page = await open("#/streams?aggregate=Aircraft");
+    await page.getByLabel("How the id begins").fill("N1410");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => [...document.querySelectorAll("tbody td:first-child")].every((cell) => cell.textContent.startsWith("N1410")));
+    await button(page, "Follow").click();
+    await page.getByText("Waiting for the next event.").waitFor();
+    await page.getByText("live", { exact: true }).waitFor();
+    await rig.append("Order", "4712", [{ type: "OrderFollowed", payload: { of: "the log" } }]);
+    await button(page, "OrderFollowed").click();
+    await page.getByText('"of": "the log"').waitFor();
+    await page.getByLabel("Go to").fill("Shipment/S-9");
+    await page.keyboard.press("Enter");
+    await button(page, "LabelPrinted").click();
+    await page.getByRole("link", { name: "order-4711" }).waitFor();
+    await page.locator("tr", { hasText: "LabelPrinted" }).getByRole("link", { name: "causes and effects" }).click();
+    const node = (type) => page.locator("svg a", { hasText: type });
+    for (const type of ["OrderPlaced", "PaymentRequested", "PaymentTaken", "StockReserved", "ShipmentPlanned", "LabelPrinted", "CustomerInformed"]) await node(type).waitFor();
+    assert.equal(await page.locator("svg .edge").count(), 6);
+    await node("OrderPlaced").click();
+    await page.getByText('"customer": "Ada"').waitFor();
+    await page.done();
+});
+
+test("read models show their tables, and SQL can only read", async () => {
+    const page = await open("#/models/carriers");
+    await page.getByRole("cell", { name: "UA", exact: true }).waitFor();
+    const sql = page.getByLabel("A SELECT over the tables of carriers");
+    await sql.fill("SELECT carrier, departed FROM carriers WHERE carrier = 'UA'");
+    await page.keyboard.press("Control+Enter");
+    await page.getByRole("heading", { name: "1 row" }).waitFor();
+    await page.getByRole("cell", { name: "1064" }).waitFor();
+    for (const refused of ["DELETE FROM carriers", "SELECT payload FROM eventfabric.events"]) {
+        await sql.fill(refused);
+        await button(page, "Run Ctrl Enter").click();
+        await page.getByRole("alert").waitFor();
+    }
+    assert.equal((await rig.api("/v1/plugins/carriers/rows", { sql: "SELECT * FROM carriers" })).rows.length, 15);
+    await page.goto(`${rig.url}/ui/#/models/aircraft`);
+    await page.getByRole("heading", { name: "100 rows of more" }).waitFor();
+    await button(page, "Next").click();
+    await page.getByText("from row 101").waitFor();
+    page.wrong = page.wrong.filter((text) => !text.includes("422"));
+    await page.done();
+});
+
+test("what events hold is text, and a script that gets in anyhow does not run", async () => {
+    const page = await open("#/streams/Order/4711?v=1", { quiet: true });
+    await page.getByText('"customer": "Ada"').waitFor();
+    const shown = await page.locator("pre.json").first().innerText();
+    assert.ok(shown.includes(JSON.stringify(SCRIPT)), shown);
+    assert.equal(await page.locator("main img, main script").count(), 0);
+    await rig.append(SCRIPT.slice(0, 40), SCRIPT.slice(0, 40), [{ type: SCRIPT.slice(0, 40), payload: { html: SCRIPT } }]);
+    await page.goto(`${rig.url}/ui/#/streams?aggregate=${encodeURIComponent(SCRIPT.slice(0, 40))}`);
+    await page.locator("td a", { hasText: "<img src=x" }).click();
+    await page.getByRole("heading", { name: "<img src=x" }).waitFor();
+    assert.equal(await page.locator("main img, main script").count(), 0);
+    const tried = await page.evaluate(async () => {
+        const refused = [];
+        addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
+        try { document.body.innerHTML += "<img src=x onerror='window.pwned=3'>"; } catch { refused.push("innerHTML"); }
+        const script = document.createElement("script");
+        try { script.text = "window.pwned = 4"; } catch { refused.push("script.text"); }
+        script.append("window.pwned = 5");
+        try { document.body.append(script); } catch { refused.push("append"); }
+        const image = document.createElement("img");
+        try { image.setAttribute("onerror", "window.pwned = 6"); image.src = "data:,x"; document.body.append(image); } catch { refused.push("onerror"); }
+        try { (0, eval)("window.pwned = 7"); } catch { refused.push("eval"); }
+        const style = document.createElement("style");
+        style.append("body { display: none }");
+        document.body.append(style);
+        const sent = await fetch("http://localhost:1/").then(() => "sent", () => "refused");
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return { refused, sent, pwned: window.pwned ?? null, hidden: getComputedStyle(document.body).display };
+    });
+    assert.equal(tried.pwned, null, JSON.stringify(tried));
+    assert.notEqual(tried.hidden, "none");
+    for (const kind of ["script-src-elem", "style-src-elem", "connect-src", "innerHTML", "eval"]) assert.ok(tried.refused.includes(kind), `${kind} in ${tried.refused}`);
+    await page.done();
+});
+
+test("keys, colours, a phone's width", async () => {
+    const page = await open("#/overview");
+    await page.getByRole("heading", { name: "Hosts" }).waitFor();
+    for (const [key, hash] of [["p", "#/projections"], ["l", "#/plugins"], ["d", "#/letters"], ["s", "#/streams"], ["m", "#/models"], ["o", "#/overview"]]) {
+        await page.keyboard.press("g");
+        await page.keyboard.press(key);
+        await page.waitForFunction((hash) => location.hash === hash, hash);
+    }
+    await page.locator("main tbody tr a").first().waitFor();
+    await page.keyboard.press("j");
+    await page.keyboard.press("j");
+    await page.keyboard.press("k");
+    const first = await page.locator("main tbody tr a").first().innerText();
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), first);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: first }).waitFor();
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await background();
+    await page.keyboard.press("t");
+    await until("it is dark", async () => (await background()) !== light);
+    await page.reload();
+    assert.notEqual(await background(), light, "it stays so");
+    await page.done();
+    for (const hash of ["overview", "projections/board", "plugins/carriers", "letters", "streams", "streams/Order/4711", "models/carriers", `graph/${rig.placed}`]) {
+        const phone = await open(`#/${hash}`, { size: { width: 375, height: 700 } });
+        await phone.locator("main .panel, main .title").first().waitFor();
+        await phone.waitForTimeout(300);
+        assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${hash} is too wide`);
+        // Everything that can be pressed or filled in has a name.
+        const nameless = await phone.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea")].filter((one) => !(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length)).map((one) => one.outerHTML));
+        assert.deepEqual(nameless, []);
+        await phone.done();
+    }
+});
+
+test("a stopped projection runs again once it is resumed over its event", async () => {
+    const page = await open("#/projections/hostile_catchup");
+    await page.getByText("Stopped by an error.").waitFor();
+    await button(page, "Reset").click();
+    await answer(page, "Reset", { "Go on with": "now" });
+    await says(page, "hostile_catchup goes on with: now");
+    await button(page, "Resume").click().catch(() => {});
+    if (await page.getByRole("dialog").isVisible()) await answer(page, "Resume");
+    await until("it runs", async () => (await rig.projection("hostile_catchup")).state === "running");
+    await page.goto(`${rig.url}/ui/#/overview`);
+    await page.locator("#wrong").getByText("Everything moves").or(page.locator("#wrong").getByText("warning")).first().waitFor();
+    await page.done();
+});
+
+test("a hundred projections and thousands of rows stay few elements", async () => {
+    const page = await open("#/overview", { quiet: true });
+    const one = (await rig.api("/v1/overview")).projections[0];
+    await page.route("**/v1/overview", async (route) => {
+        const answer = await route.fetch();
+        const body = await answer.json();
+        body.projections = Array.from({ length: 500 }, (_, n) => ({ ...one, name: `projection_${n}`, behind: n }));
+        await route.fulfill({ response: answer, json: body });
+    });
+    await page.getByRole("heading", { name: "Projections 500" }).waitFor();
+    assert.ok(await page.evaluate(() => document.querySelectorAll("*").length) < 2500);
+    assert.equal(await page.locator("main table").first().locator("tbody tr").count(), 50);
+    await page.getByLabel("Filter projections").fill("projection_42");
+    await page.getByRole("link", { name: "projection_420" }).waitFor();
+    await page.done();
+});
+
+test("a host that goes away and returns is said so, and the page goes on by itself", async () => {
+    const page = await open("#/overview", { quiet: true });
+    await page.getByRole("heading", { name: "Hosts" }).waitFor();
+    await page.evaluate(() => { window.same = true; });
+    await rig.halt();
+    await page.getByRole("alert").getByText("The host does not answer").waitFor();
+    assert.equal(await page.getByRole("heading", { name: "Hosts" }).count(), 1, "what was seen stays");
+    await rig.run();
+    await page.getByText("The host answers again.").waitFor({ timeout: 30_000 });
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    await page.getByText(/Looked at (just now|\d+ s ago)/).waitFor();
+    assert.equal(await page.evaluate(() => window.same), true, "without loading the page anew");
+    await page.done();
+});
