@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn descriptions_that_make_no_sense_are_refused() {
         let good = query(&[("a", ParameterType::Text, true)]);
-        assert_eq!(check(&[good.clone()]), Ok(()));
+        assert_eq!(check(std::slice::from_ref(&good)), Ok(()));
         let named = |name: &str| Query { name: name.to_owned(), ..good.clone() };
         for name in ["", "A", "1a", "a-b", "a/b", &"a".repeat(49)] {
             assert!(check(&[named(name)]).is_err(), "{name}");

@@ -40,6 +40,11 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// The shortest digits that are read back as the same number.
+fn number(number: &impl serde::Serialize) -> String {
+    serde_json::to_string(number).unwrap_or_default()
+}
+
 fn json_of(value: &Value) -> Result<String, String> {
     if let Some(elements) = value.elements() {
         let elements = elements.iter().map(json_of).collect::<Result<Vec<_>, _>>()?;
@@ -48,8 +53,8 @@ fn json_of(value: &Value) -> Result<String, String> {
     Ok(match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) | Value::Int16(_) | Value::Int32(_) | Value::Int64(_) => text_of(value)?,
-        Value::Float32(x) if x.is_finite() => serde_json::json!(x).to_string(),
-        Value::Float64(x) if x.is_finite() => serde_json::json!(x).to_string(),
+        Value::Float32(x) if x.is_finite() => number(x),
+        Value::Float64(x) if x.is_finite() => number(x),
         Value::Json(text) => {
             let read = serde_json::from_str::<&RawValue>(text);
             read.map_err(|error| format!("it is no JSON: {error}"))?.get().to_owned()
