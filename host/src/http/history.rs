@@ -137,17 +137,19 @@ impl History {
                 before = None;
                 continue;
             };
-            if let Some((earlier, position)) = before {
+            // Nothing is known of how fast it was before the first look.
+            let rate = before.map_or(0.0, |(earlier, position)| {
                 let moved = match (position, mark.position) {
                     (Some(before), Some(now)) => now - before,
                     _ if mark.of_outbox => look.counted[2] - earlier.counted[2],
                     _ => 0,
                 };
-                lines.at.push(look.at);
-                lines.behind.push(mark.behind);
-                lines.lag.push(mark.lag);
-                lines.rate.push(a_second(moved, earlier, look));
-            }
+                a_second(moved, earlier, look)
+            });
+            lines.at.push(look.at);
+            lines.behind.push(mark.behind);
+            lines.lag.push(mark.lag);
+            lines.rate.push(rate);
             before = Some((look, mark.position));
         }
         lines

@@ -42,12 +42,13 @@ export const unlock = (token: string) => { session.token = token; setLink({ stat
 export const lock = (why: string) => { session.token = ""; setLink({ state: "locked", why }); };
 
 /** JSON, without rounding whole numbers beyond 2^53 or long decimals, where the browser can tell. */
-export function parse(text: string): any {
+export function parse(text: string, exact = false): any {
+    if (!exact) return JSON.parse(text);
     return JSON.parse(text, function (_key: string, value: unknown, context?: { source?: string }) {
         const source = context?.source;
         if (typeof value !== "number" || !source) return value;
-        const exact = /^-?\d+$/.test(source) ? Number.isSafeInteger(value) : source.replace(/\D/g, "").length <= 15;
-        return exact ? value : new Exact(source);
+        const same = /^-?\d+$/.test(source) ? Number.isSafeInteger(value) : source.replace(/\D/g, "").length <= 15;
+        return same ? value : new Exact(source);
     } as (key: string, value: unknown) => unknown);
 }
 
@@ -68,11 +69,12 @@ export function pretty(value: unknown, indent = ""): string {
     return JSON.stringify(value) ?? "null";
 }
 
-export type Ask = { method?: string; body?: unknown; bytes?: Blob; signal?: AbortSignal; headers?: Record<string, string> };
+export type Ask = { method?: string; body?: unknown; bytes?: Blob; signal?: AbortSignal; headers?: Record<string, string>; exact?: boolean };
 
 async function send(path: string, ask: Ask): Promise<Response> {
+    const { token } = session;
     const headers: Record<string, string> = { ...ask.headers, "X-Tenant": session.tenant };
-    if (session.token) headers.Authorization = `Bearer ${session.token}`;
+    if (token) headers.Authorization = `Bearer ${token}`;
     let body: BodyInit | undefined;
     if (ask.bytes) { body = ask.bytes; headers["Content-Type"] = "application/wasm"; }
     else if (ask.body !== undefined) { body = JSON.stringify(ask.body); headers["Content-Type"] = "application/json"; }
@@ -93,15 +95,16 @@ async function send(path: string, ask: Ask): Promise<Response> {
         throw new Away("the host does not answer");
     }
     if (link.state === "away") setLink({ state: "up" });
-    if (response.status === 401) lock(session.token ? "This host does not know the token." : "");
+    // Unless another one was given meanwhile.
+    if (response.status === 401 && token === session.token) lock(token ? "This host does not know the token." : "");
     throw new Problem(response.status, problem.code ?? "", problem.title ?? response.statusText, problem.detail ?? "");
 }
 
-/** Asks the API; what it answers. */
+/** Asks the API; what it answers. With `exact`, numbers of payloads are kept as they were written. */
 export async function api<T = any>(path: string, ask: Ask = {}): Promise<T> {
     const response = await send(path, ask);
     const text = await response.text();
-    return (text ? parse(text) : undefined) as T;
+    return (text ? parse(text, ask.exact) : undefined) as T;
 }
 
 /** Server-sent events, with the token, which an EventSource could not send. Ends with `signal`; comes back after it
@@ -126,7 +129,7 @@ export async function follow(path: string, take: (data: any) => void, signal: Ab
                         if (row.startsWith("id:")) last = row.slice(3).trim();
                         if (row.startsWith("data:")) data += row.slice(5);
                     }
-                    if (data) take(parse(data));
+                    if (data) take(parse(data, true));
                 }
             }
         } catch (error) {

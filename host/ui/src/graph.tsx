@@ -13,7 +13,7 @@ async function gather(id: string | null, correlation: string | null, signal: Abo
     const all = new Map<string, Event>();
     let more = false;
     const find = async (values: Record<string, string | number>) => {
-        const found = await api<Found>(`/v1/events/query${query({ ...values, limit: MOST })}`, { signal });
+        const found = await api<Found>(`/v1/events/query${query({ ...values, limit: MOST })}`, { signal, exact: true });
         more ||= found.more;
         return found.events;
     };

@@ -67,7 +67,7 @@ export function LettersPage({ given }: { given: URLSearchParams }) {
 }
 
 function Opened({ id, requeue, purge }: { id: number; requeue: () => void; purge: () => void }) {
-    const one = useLoad<{ dead_letter: Letter; event: Event | null }>(`letter ${id}`, (signal) => api(`/v1/dead-letters/${id}`, { signal }));
+    const one = useLoad<{ dead_letter: Letter; event: Event | null }>(`letter ${id}`, (signal) => api(`/v1/dead-letters/${id}`, { signal, exact: true }));
     if (!one.data) return <Trouble error={one.error} />;
     const { dead_letter: letter, event } = one.data;
     return <Panel id="opened" title={`Dead letter ${id}`} aside={<div class="actions"><button type="button" class="main" onClick={requeue}>Requeue</button><button type="button" class="danger" onClick={purge}>Purge</button></div>}>

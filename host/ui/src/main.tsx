@@ -1,12 +1,12 @@
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import "./app.css";
-import { getLink, lock, onLink, session, unlock } from "./api";
+import { api, getLink, lock, onLink, session, unlock } from "./api";
 import { themeChanged } from "./chart";
 import { GraphPage } from "./graph";
 import { LettersPage } from "./letters";
 import { ModelsPage } from "./models";
-import { OverviewPage, useOverview } from "./overview";
+import { OverviewPage, useOverview, WithOverview } from "./overview";
 import { Asking, clock, Empty, Sayings } from "./parts";
 import { PluginPage, PluginsPage } from "./plugins";
 import { ProjectionPage, ProjectionsPage } from "./projection";
@@ -56,15 +56,17 @@ function Banner() {
     const [back, setBack] = useState(false);
     const was = useRef(link.state);
     const overview = useOverview();
+    // Where nothing else asks regularly.
+    const asks = link.state === "away" || Boolean(overview.error);
     useEffect(() => {
         if (was.current === "away" && link.state === "up") { setBack(true); const timer = setTimeout(() => setBack(false), 5000); was.current = link.state; return () => clearTimeout(timer); }
         was.current = link.state;
     }, [link.state]);
     useEffect(() => {
-        if (link.state !== "away") return;
-        const timer = setInterval(overview.reload, 2000);
+        if (!asks) return;
+        const timer = setInterval(() => void api("/healthz").catch(() => {}), 2000);
         return () => clearInterval(timer);
-    }, [link.state]);
+    }, [asks]);
     const bad = overview.data && !overview.data.ready;
     useEffect(() => { document.title = `${link.state === "away" ? "✕ " : bad ? "! " : ""}EventFabric`; }, [link.state, bad]);
     if (link.state === "away") return <div class="banner bad" role="alert"><b>The host does not answer</b> since {clock(link.since)}. What is shown is as it was then. It is tried again every 2 s. If it stays away: is the process there, and what does its log say?</div>;
@@ -124,7 +126,7 @@ function Shell() {
     if (link.state === "locked") return <Login why={link.why} />;
     const { parts: [page] } = route();
     const dark = theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
-    return <>
+    return <WithOverview>
         <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>To the page</a>
         <header class="top"><a class="brand" href="#/overview">EventFabric</a>
             <nav aria-label="Pages">{PAGES.map(([path, name, key]) => <a key={path} href={`#/${path}`} title={`g ${key}`} aria-current={page === path || (page === "graph" && path === "streams") ? "page" : undefined}>{name}</a>)}</nav>
@@ -134,7 +136,7 @@ function Shell() {
         <Banner />
         <main ref={main} id="main" tabIndex={-1}><Page /></main>
         <Sayings /><Asking />{help && <Help close={() => setHelp(false)} />}
-    </>;
+    </WithOverview>;
 }
 
 render(<Shell />, document.getElementById("app")!);

@@ -1,4 +1,5 @@
-import { useState } from "preact/hooks";
+import { type ComponentChildren, createContext } from "preact";
+import { useContext, useState } from "preact/hooks";
 import { api, Problem } from "./api";
 import { Chart } from "./chart";
 import { Ago, Empty, Fact, Loaded, num, Panel, rate, span, Spark, State, Trouble, useLoad, usePage, Words } from "./parts";
@@ -70,7 +71,13 @@ export function Projections({ all, history }: { all: Standing[]; history?: Histo
     </Panel>;
 }
 
-export const useOverview = () => useLoad<Overview>("overview", (signal) => api("/v1/overview", { signal }), 3000);
+const Shared = createContext<Loaded<Overview>>({ loading: true, reload: () => {} });
+/** Asked once for the whole page. */
+export const useOverview = () => useContext(Shared);
+export function WithOverview({ children }: { children: ComponentChildren }) {
+    const overview = useLoad<Overview>("overview", (signal) => api("/v1/overview", { signal }), 3000);
+    return <Shared.Provider value={overview}>{children}</Shared.Provider>;
+}
 
 export function OverviewPage() {
     const overview = useOverview();

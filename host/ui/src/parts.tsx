@@ -69,7 +69,8 @@ export function useLoad<T>(key: string | null, ask: (signal: AbortSignal) => Pro
                 if (!stop.signal.aborted) set({ key, data });
             } catch (error) {
                 if (stop.signal.aborted) return;
-                if (error instanceof Away) pause = 0;
+                // What this token may not do, it may not do in a moment either.
+                if (error instanceof Away || (error instanceof Problem && error.status === 403)) pause = 0;
                 set((old) => ({ key, data: old.key === key ? old.data : undefined, error: error as Error }));
             }
             if (pause) timer = window.setTimeout(next, pause);

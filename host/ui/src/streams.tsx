@@ -82,12 +82,12 @@ export function StreamPage({ aggregate, id, given }: { aggregate: string; id: st
     const path = `/v1/streams/${seg(aggregate)}/${seg(id)}`;
     const at = Number(given.get("v")) || 0;
     const [from, setFrom] = useState<number | null>(null);
-    const head = useLoad<{ version: number; snapshot: { version: number; schema_version: number; created_at: string; rebuild_requested: boolean; state: unknown } | null }>(path, (signal) => api(path, { signal }), 5000);
+    const head = useLoad<{ version: number; snapshot: { version: number; schema_version: number; created_at: string; rebuild_requested: boolean; state: unknown } | null }>(path, (signal) => api(path, { signal, exact: true }), 5000);
     const version = head.data?.version ?? 0;
     // The newest page, or the one around the version that was asked for.
     const first = from ?? (at ? Math.max(1, at - 10) : Math.max(1, version - PAGE + 1));
     const key = version ? `${path}/events${query({ from_version: first, limit: PAGE, dismissed: "included" })}` : null;
-    const page = useLoad<{ events: Event[] }>(key, (signal) => api(key!, { signal }), first + PAGE > version ? 5000 : 0);
+    const page = useLoad<{ events: Event[] }>(key, (signal) => api(key!, { signal, exact: true }), first + PAGE > version ? 5000 : 0);
     useEffect(() => setFrom(null), [path, at]);
     const events = page.data?.events ?? [];
     const asked = events.find((one) => one.version === at);

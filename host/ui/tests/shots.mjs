@@ -1,11 +1,10 @@
-// Pictures of every page, to be looked at: dark and light, and as wide as a phone. Where they go is the argument;
-// with `--from FOLDER` the files of the dashboard come from there and not from the host.
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+// Pictures of every page, to be looked at: dark and light, and as wide as a phone. Where they go is the argument. A host
+// that `serve.mjs` runs already is named by RUNNING and PLACED.
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { browser, Rig, TOKEN } from "./rig.mjs";
+import { browser, prepare, Rig, TOKEN } from "./rig.mjs";
 
 const out = process.argv[2];
-const from = process.argv[3] === "--from" ? process.argv[4] : null;
 mkdirSync(out, { recursive: true });
 const rig = process.env.RUNNING ? { url: process.env.RUNNING, placed: process.env.PLACED } : await Rig.start();
 if (rig.fill) await rig.fill();
@@ -20,12 +19,7 @@ for (const [name, scheme, width] of [["dark", "dark", 1280], ["light", "light", 
     const page = await context.newPage();
     page.on("pageerror", (error) => console.log(name, String(error)));
     page.on("console", (message) => message.type() === "error" && console.log(name, message.text()));
-    if (from) await page.route("**/ui/**", async (route) => {
-        const file = new URL(route.request().url()).pathname.slice(4) || "index.html";
-        if (!existsSync(join(from, file))) return route.continue();
-        const answer = await route.fetch();
-        await route.fulfill({ status: 200, headers: { ...answer.headers(), "content-type": { js: "text/javascript", css: "text/css", html: "text/html", svg: "image/svg+xml" }[file.split(".").pop()] }, body: readFileSync(join(from, file)) });
-    });
+    await prepare(page);
     for (const [what, hash] of Object.entries(pages)) {
         await page.goto(`${rig.url}/ui/${hash}`);
         await page.waitForTimeout(900);

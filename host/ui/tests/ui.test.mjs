@@ -1,7 +1,7 @@
 // The dashboard in a browser, on a host with data: each page, and each action with what it has done.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { browser, READER, Rig, SCRIPT, TOKEN, until } from "./rig.mjs";
+import { browser, prepare, READER, Rig, SCRIPT, TOKEN, until } from "./rig.mjs";
 
 let rig, chrome;
 before(async () => { rig = await Rig.start(); await rig.fill(); chrome = await browser(); }, { timeout: 600_000 });
@@ -13,6 +13,7 @@ async function open(hash, { token = TOKEN, quiet = false, size } = {}) {
     if (token) await context.addInitScript((token) => sessionStorage.setItem("eventfabric.token", token), token);
     const page = await context.newPage();
     page.setDefaultTimeout(15_000);
+    await prepare(page);
     page.wrong = [];
     page.on("pageerror", (error) => page.wrong.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.wrong.push(message.text()));
@@ -195,7 +196,7 @@ test("streams are found and walked, the log is followed, and causes lead to all 
     await page.keyboard.press("Enter");
     await button(page, "LabelPrinted").click();
     await page.getByRole("link", { name: "order-4711" }).waitFor();
-    await page.locator("tr", { hasText: "LabelPrinted" }).getByRole("link", { name: "causes and effects" }).click();
+    await page.locator("tr", { hasText: "LabelPrinted" }).getByRole("link", { name: "causes and effects" }).first().click();
     const node = (type) => page.locator("svg a", { hasText: type });
     for (const type of ["OrderPlaced", "PaymentRequested", "PaymentTaken", "StockReserved", "ShipmentPlanned", "LabelPrinted", "CustomerInformed"]) await node(type).waitFor();
     assert.equal(await page.locator("svg .edge").count(), 6);
@@ -231,6 +232,7 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
     await page.getByText('"customer": "Ada"').waitFor();
     const shown = await page.locator("pre.json").first().innerText();
     assert.ok(shown.includes(JSON.stringify(SCRIPT)), shown);
+    assert.match(shown, /"total_cents": 9007199254740993,?\n/, "no digit is lost");
     assert.equal(await page.locator("main img, main script").count(), 0);
     await rig.append(SCRIPT.slice(0, 40), SCRIPT.slice(0, 40), [{ type: SCRIPT.slice(0, 40), payload: { html: SCRIPT } }]);
     await page.goto(`${rig.url}/ui/#/streams?aggregate=${encodeURIComponent(SCRIPT.slice(0, 40))}`);
@@ -247,7 +249,6 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
         try { document.body.append(script); } catch { refused.push("append"); }
         const image = document.createElement("img");
         try { image.setAttribute("onerror", "window.pwned = 6"); image.src = "data:,x"; document.body.append(image); } catch { refused.push("onerror"); }
-        try { (0, eval)("window.pwned = 7"); } catch { refused.push("eval"); }
         const style = document.createElement("style");
         style.append("body { display: none }");
         document.body.append(style);
@@ -257,7 +258,19 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
     });
     assert.equal(tried.pwned, null, JSON.stringify(tried));
     assert.notEqual(tried.hidden, "none");
-    for (const kind of ["script-src-elem", "style-src-elem", "connect-src", "innerHTML", "eval"]) assert.ok(tried.refused.includes(kind), `${kind} in ${tried.refused}`);
+    for (const kind of ["require-trusted-types-for", "style-src-elem", "connect-src", "innerHTML"]) assert.ok(tried.refused.includes(kind), `${kind} in ${tried.refused}`);
+    // As if a page had it in it from the host on.
+    await page.route("**/ui/", async (route) => {
+        const answer = await route.fetch();
+        await route.fulfill({ response: answer, body: `${await answer.text()}<script>window.pwned = 8</script><img src=x onerror="window.pwned = 9">` });
+    });
+    page.wrong.length = 0;
+    await page.goto("about:blank");
+    await page.goto(`${rig.url}/ui/#/overview`);
+    await page.getByRole("heading", { name: "Hosts" }).waitFor();
+    assert.equal(await page.evaluate(() => document.scripts.length), 2, "it is there");
+    await until("both are refused", () => page.wrong.filter((text) => text.includes("script-src")).length >= 2);
+    assert.equal(await page.evaluate(() => window.pwned ?? null), null);
     await page.done();
 });
 
@@ -305,8 +318,10 @@ test("a stopped projection runs again once it is resumed over its event", async 
     await button(page, "Reset").click();
     await answer(page, "Reset", { "Go on with": "now" });
     await says(page, "hostile_catchup goes on with: now");
-    await button(page, "Resume").click().catch(() => {});
-    if (await page.getByRole("dialog").isVisible()) await answer(page, "Resume");
+    if ((await rig.projection("hostile_catchup")).state === "failed") {
+        await button(page, "Resume").click();
+        await answer(page, "Resume");
+    }
     await until("it runs", async () => (await rig.projection("hostile_catchup")).state === "running");
     await page.goto(`${rig.url}/ui/#/overview`);
     await page.locator("#wrong").getByText("Everything moves").or(page.locator("#wrong").getByText("warning")).first().waitFor();
