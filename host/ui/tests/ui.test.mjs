@@ -17,7 +17,7 @@ async function open(hash, { token = TOKEN, quiet = false, size } = {}) {
     page.wrong = [];
     page.on("pageerror", (error) => page.wrong.push(String(error)));
     page.on("console", (message) => message.type() === "error" && page.wrong.push(message.text()));
-    page.done = async () => { if (!quiet) assert.deepEqual(page.wrong, []); await context.close(); };
+    page.done = async () => { if (!quiet) assert.deepEqual(page.wrong, []); await page.unrouteAll({ behavior: "ignoreErrors" }); await context.close(); };
     await page.goto(`${rig.url}/ui/${hash}`);
     return page;
 }
