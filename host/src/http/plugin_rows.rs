@@ -31,7 +31,6 @@ const TIME: Duration = Duration::from_secs(8);
 #[schema(as = RowsQuery)]
 pub(super) struct RowsQuery {
     /// One SELECT over the plugin's tables.
-    #[schema(example = "SELECT * FROM carriers ORDER BY flights DESC")]
     sql: String,
     /// Rows, at most [default: 100].
     #[schema(minimum = 1, maximum = 1000, nullable = false)]

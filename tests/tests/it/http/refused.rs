@@ -199,7 +199,7 @@ async fn sql_in_every_field_is_text() {
 #[tokio::test]
 async fn what_the_router_refuses_is_a_problem_document_too() {
     let api = Api::start(open()).await;
-    for path in ["/", "/v1", "/v2/events", "/v1/streams", "/v1/events/"] {
+    for path in ["/", "/v1", "/v2/events", "/v1/streams/", "/v1/events/"] {
         ask(api.get(path)).await.problem(404, "not-found");
     }
     let wrong = ask(api.request(Method::DELETE, STREAM)).await.problem(405, "method-not-allowed");
