@@ -319,7 +319,7 @@ pub(super) async fn doctor(
         })
     });
     let mut findings: Vec<FindingBody> = findings.collect();
-    findings.sort_by(|a, b| b.severity.cmp(&a.severity));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let healthy = findings.iter().all(|finding| finding.severity == Severity::Note);
     Ok(json(&ExaminationBody { healthy, looked_at, findings }))
 }
