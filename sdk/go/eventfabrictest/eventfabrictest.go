@@ -1,0 +1,173 @@
+// Package eventfabrictest runs a projection in `go test`, without a host: its logic, in milliseconds. Whether the SQL is
+// right is what scenarios test.
+//
+//	func TestOpened(t *testing.T) {
+//		db := &eventfabrictest.RecordingTx{}
+//		err := eventfabrictest.Run(projection, db, eventfabrictest.Event("AccountOpened", `{"owner": "Ada"}`))
+//		if err != nil {
+//			t.Fatal(err)
+//		}
+//		want := [][]any{eventfabrictest.Params("1", "Ada")}
+//		if got := db.CallsOf("INSERT INTO accounts"); !reflect.DeepEqual(got, want) {
+//			t.Errorf("got %v, want %v", got, want)
+//		}
+//	}
+package eventfabrictest
+
+import (
+	"encoding/json/jsontext"
+	"encoding/json/v2"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"eventfabric.dev/eventfabric"
+	"eventfabric.dev/eventfabric/internal/host"
+)
+
+// Event is an event of the stream Test/1 with a payload from JSON text; `type` and `version` are added to it where
+// they are missing. Other fields can be set on the result. It panics where the text is no JSON object.
+func Event(eventType, payload string) eventfabric.RawEvent {
+	fields := map[string]jsontext.Value{
+		"type":    jsontext.Value(must(json.Marshal(eventType))),
+		"version": jsontext.Value("1"),
+	}
+	if err := json.Unmarshal([]byte(payload), &fields); err != nil {
+		panic(fmt.Sprintf("the payload of %s is no JSON object: %v", eventType, err))
+	}
+	return eventfabric.RawEvent{
+		Position: 1, ID: "00000000-0000-7000-8000-000000000001", Tenant: "default", Aggregate: "Test", AggregateID: "1",
+		Version: 1, Type: eventType, SchemaVersion: 1, OccurredAt: time.Unix(0, 0).UTC(),
+		Payload: string(must(json.Marshal(fields, json.Deterministic(true)))),
+	}
+}
+
+func must(text []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// Run hands a batch to a projection, as the host does. Events without a place of their own in the log (position 1, as
+// from [Event]) are numbered from 1. The error, if any, is an [*eventfabric.Failure].
+func Run(projection eventfabric.Projection, backend eventfabric.Backend, events ...eventfabric.RawEvent) error {
+	if !slices.ContainsFunc(events, func(e eventfabric.RawEvent) bool { return e.Position != 1 }) {
+		for i := range events {
+			events[i].Position = uint64(i + 1)
+		}
+	}
+	return projection.Handle(backend, events)
+}
+
+// SetConfig has [eventfabric.Config] return these settings until the test ends.
+func SetConfig(t testing.TB, settings map[string]string) {
+	config, all := host.Config, host.Settings
+	t.Cleanup(func() { host.Config, host.Settings = config, all })
+	host.Config = func(key string) (string, bool) {
+		value, ok := settings[key]
+		return value, ok
+	}
+	host.Settings = func() map[string]string { return maps.Clone(settings) }
+}
+
+// Params are parameters as they reach the database, to compare with: an int is a bigint there, for one. It panics where
+// one is nothing that PostgreSQL has.
+func Params(args ...any) []any {
+	values, err := eventfabric.Params(args...)
+	if err != nil {
+		panic(err)
+	}
+	return values
+}
+
+// Statement is a statement that reached the database.
+type Statement struct {
+	Text   string
+	Params []any
+}
+
+// RecordingTx records statements, and answers queries from a script. Answers and failures are found by a part of the
+// statement, and used up in the order they were given. A query without an answer returns no rows.
+type RecordingTx struct {
+	// Statements are those that reached the database, in their order.
+	Statements []Statement
+	// RoundTrips is how often the database was called: a batch counts once.
+	RoundTrips int
+	script     []answer
+}
+
+type answer struct {
+	part string
+	rows *eventfabric.RowSet
+	err  *eventfabric.SQLError
+}
+
+// Answer has the next query whose text holds a part return rows.
+func (r *RecordingTx) Answer(part string, columns []string, rows ...[]any) {
+	set := &eventfabric.RowSet{Columns: columns}
+	for _, row := range rows {
+		set.Rows = append(set.Rows, Params(row...))
+	}
+	r.script = append(r.script, answer{part, set, nil})
+}
+
+// Fail has the next statement whose text holds a part fail.
+func (r *RecordingTx) Fail(part string, err eventfabric.SQLError) {
+	r.script = append(r.script, answer{part, nil, &err})
+}
+
+// CallsOf returns the parameters of the statements whose text holds a part.
+func (r *RecordingTx) CallsOf(part string) [][]any {
+	var calls [][]any
+	for _, statement := range r.Statements {
+		if strings.Contains(statement.Text, part) {
+			calls = append(calls, statement.Params)
+		}
+	}
+	return calls
+}
+
+// Execute is for the projection.
+func (r *RecordingTx) Execute(statement string, params []any) (uint64, error) {
+	r.RoundTrips++
+	rows, err := r.record(statement, params)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(max(1, len(rows.Rows))), nil
+}
+
+// Query is for the projection.
+func (r *RecordingTx) Query(statement string, params []any) (*eventfabric.RowSet, error) {
+	r.RoundTrips++
+	return r.record(statement, params)
+}
+
+// ExecuteBatch is for the projection.
+func (r *RecordingTx) ExecuteBatch(statements []string, calls []eventfabric.Call) (int, error) {
+	r.RoundTrips++
+	for i, call := range calls {
+		if _, err := r.record(statements[call.Statement], call.Params); err != nil {
+			return i, err
+		}
+	}
+	return 0, nil
+}
+
+func (r *RecordingTx) record(statement string, params []any) (*eventfabric.RowSet, error) {
+	r.Statements = append(r.Statements, Statement{statement, params})
+	for i, next := range r.script {
+		if strings.Contains(statement, next.part) {
+			r.script = slices.Delete(r.script, i, i+1)
+			if next.err != nil {
+				return nil, next.err
+			}
+			return next.rows, nil
+		}
+	}
+	return &eventfabric.RowSet{}, nil
+}

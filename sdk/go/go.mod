@@ -1,0 +1,3 @@
+module eventfabric.dev/eventfabric
+
+go 1.27
