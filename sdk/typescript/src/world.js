@@ -1,0 +1,47 @@
+/**
+ * The world as a handler may see it: the same log must give the same tables. The time is that of
+ * the batch's first event; chance, the network and whatever waits are refused in words, where the
+ * engine would only stop.
+ */
+
+let millis = 0;
+
+/** @param {number} now milliseconds since 1970 */
+export function setTime(now) {
+  millis = now;
+}
+
+const CHANCE = 'the same log must give the same tables, so there is no chance: make it of the event (its id, its position)';
+const WAITING = 'nothing in a handler waits, and there is no network: a projection has its events, its tables and its settings';
+
+/** Puts it into the place of the engine's own. */
+export function settle() {
+  globalThis.Date = /** @type {DateConstructor} */ (
+    new Proxy(Date, {
+      construct: (target, args, self) => Reflect.construct(target, args.length > 0 ? args : [millis], self),
+      apply: () => new Date(millis).toString(),
+    })
+  );
+  Date.now = () => millis;
+  Math.random = refuse('Math.random', CHANCE);
+  const world = {
+    crypto: { getRandomValues: refuse('crypto.getRandomValues', CHANCE), randomUUID: refuse('crypto.randomUUID', CHANCE) },
+    performance: { now: () => 0 },
+    fetch: refuse('fetch', WAITING),
+    setTimeout: refuse('setTimeout', WAITING),
+    setInterval: refuse('setInterval', WAITING),
+  };
+  for (const [name, value] of Object.entries(world)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {string} why
+ */
+function refuse(name, why) {
+  return () => {
+    throw new Error(`${name}: ${why}`);
+  };
+}
