@@ -1,0 +1,53 @@
+// What makes a component of a projection: the exports of the contract, and its imports as a backend.
+
+#include <stdio.h>
+
+#include "internal.h"
+
+// In place of the weak functions in bindings/projection.c: what the host hands over is memory of the batch.
+__attribute__((export_name("cabi_realloc"))) void *cabi_realloc(void *memory, size_t old_size, size_t align, size_t new_size) {
+    return new_size ? ef_grown(memory, old_size, new_size) : (void *)align;
+}
+
+__attribute__((export_name("cabi_post_describe"))) void __wasm_export_exports_projection_describe_post_return(uint8_t *result) {
+    (void)result;
+    ef_release();
+}
+
+__attribute__((export_name("cabi_post_handle"))) void __wasm_export_exports_projection_handle_post_return(uint8_t *result) {
+    (void)result;
+    ef_release();
+}
+
+static eventfabric_projection_sql_borrow_tx_t handle_of(void *self) {
+    return *(eventfabric_projection_sql_borrow_tx_t *)self;
+}
+
+static bool execute(void *self, ef_str statement, ef_values params, uint64_t *rows, ef_sql_error *error) {
+    return eventfabric_projection_sql_method_tx_execute(handle_of(self), &statement, &params, rows, error);
+}
+
+static bool query(void *self, ef_str statement, ef_values params, ef_row_set *rows, ef_sql_error *error) {
+    return eventfabric_projection_sql_method_tx_query(handle_of(self), &statement, &params, rows, error);
+}
+
+static bool execute_batch(void *self, projection_list_string_t statements, ef_calls calls, ef_batch_error *error) {
+    projection_list_u64_t counts;
+    return eventfabric_projection_sql_method_tx_execute_batch(handle_of(self), &statements, &calls, &counts, error);
+}
+
+void ef_write_log(ef_level level, ef_str message) { eventfabric_projection_log_write((uint8_t)level, &message); }
+
+bool ef_read_config(ef_str key, ef_str *value) { return eventfabric_projection_config_get(&key, value); }
+
+// There where the plugin prints, and only there.
+extern int fflush(FILE *) __attribute__((weak));
+
+void exports_projection_describe(projection_description_t *description) { ef_describe(ef_exported(), description); }
+
+bool exports_projection_handle(projection_borrow_tx_t tx, projection_list_event_t *events, projection_failure_t *failure) {
+    ef_backend backend = {&tx, execute, query, execute_batch};
+    bool well = ef_handle(ef_exported(), &backend, events->ptr, events->len, failure);
+    if (fflush) fflush(NULL);
+    return well;
+}

@@ -1,0 +1,61 @@
+// Runs a projection natively, without a host: its logic, in milliseconds. Whether the SQL is right is what scenarios
+// test. Link with testing.c in place of component.c and wasi.c (CMake: eventfabric_testing).
+#ifndef EVENTFABRIC_TESTING_H
+#define EVENTFABRIC_TESTING_H
+
+#include <stdio.h>
+
+#include "eventfabric.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// An event of the stream Test/1 with a payload from JSON text. Its fields can be set.
+projection_event_t ef_test_event(const char *event_type, const char *payload);
+
+// A transaction that records statements, and answers queries from a script.
+typedef struct ef_recording ef_recording;
+ef_recording *ef_recording_new(void);
+
+// The next query whose text holds a part returns a row with one column, or fails. Answers are used up in their order;
+// a query without one returns no rows.
+void ef_answer(ef_recording *db, const char *part, const char *column, ef_value value);
+void ef_answer_error(ef_recording *db, const char *part, eventfabric_projection_sql_sql_error_kind_t kind,
+                     const char *sqlstate, const char *message);
+
+// How often the database was called: a batch counts once.
+size_t ef_round_trips(const ef_recording *db);
+
+// How many statements reached the database whose text holds a part ("" for all); the text of one of them, from 0; and
+// whether its parameters are these.
+size_t ef_recorded_count(const ef_recording *db, const char *part);
+const char *ef_recorded_text(const ef_recording *db, const char *part, size_t index);
+#define ef_recorded(db, part, index, ...)                                                                            \
+    ef_recorded_values(db, part, index, (ef_value[]){__VA_ARGS__, ef_null()},                                        \
+                       sizeof((ef_value[]){__VA_ARGS__, ef_null()}) / sizeof(ef_value) - 1)
+bool ef_recorded_values(const ef_recording *db, const char *part, size_t index, const ef_value *params, size_t count);
+
+// One parameter of such a statement, from 0; NULL where there is none.
+const ef_value *ef_recorded_param(const ef_recording *db, const char *part, size_t index, size_t param);
+
+// Whether two values are the same.
+bool ef_value_equals(ef_value a, ef_value b);
+
+// Hands a batch to a projection, as the host does; events are numbered from position 1. False where it fails; the failure
+// is then told where it is asked for.
+bool ef_test_run(const ef_projection *projection, ef_recording *db, projection_event_t *events, size_t count,
+                 projection_failure_t *failure);
+
+// What ef_config returns from now on.
+void ef_test_config(const char *key, const char *value);
+
+// Notes what is not so, with its place; ef_test_result is what `main` returns.
+#define EF_CHECK(condition) ef_test_check(condition, #condition, __FILE__, __LINE__)
+void ef_test_check(bool condition, const char *text, const char *file, int line);
+int ef_test_result(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,49 @@
+// The layer for C++, on the double of the transaction.
+
+#include "eventfabric.hpp"
+#include "eventfabric_testing.h"
+
+using namespace eventfabric;
+
+static const Table accounts("accounts", "account");
+
+static void opened(Tx &tx, const Event &event) {
+    tx.run("INSERT INTO owners VALUES ($1, $2, $3, $4)", event.aggregate_id(), event.text("owner"), event->version,
+           event.optional_text("note"));
+    Rows rows = tx.query_one("SELECT cents FROM accounts");
+    EF_CHECK(std::get<int64_t>(rows.at(0, "cents")) == 9007199254740993);
+    EF_CHECK(rows.int64(0, "cents") == 9007199254740993);
+    accounts.increment(tx, {value(event.aggregate_id())}, {{"cents", value(int64_t{7})}, {"rate", value(0.5)}});
+    accounts.increment(tx, {value(event.aggregate_id())}, {{"cents", value(int64_t{-2})}});
+}
+
+static void closed(Tx &tx, const Event &event) {
+    tx.poison(std::string("there is no account ") + std::string(event.aggregate_id()));
+}
+
+static const ef_handler handlers[] = {
+    {"AccountOpened", handler<opened>}, {"AccountClosed", handler<closed>}, {nullptr, nullptr}};
+
+int main() {
+    ef_projection projection{};
+    projection.name = "accounts";
+    projection.handlers = handlers;
+
+    ef_recording *db = ef_recording_new();
+    ef_answer(db, "SELECT", "cents", value(int64_t{9007199254740993}));
+    projection_event_t events[] = {ef_test_event("AccountOpened", "{\"owner\": \"Ada\"}"), ef_test_event("AccountClosed", "{}")};
+    EF_CHECK(ef_test_run(&projection, db, events, 1, nullptr));
+    const ef_value row[] = {value("1"), value("Ada"), value(int64_t{1}), value(nullptr)};
+    EF_CHECK(ef_recorded_values(db, "INSERT INTO owners", 0, row, 4));
+    const ef_value merged[] = {value("1"), value(int64_t{5}), value(0.5)};
+    EF_CHECK(ef_recorded_values(db, "INSERT INTO \"accounts\"", 0, merged, 3));
+
+    projection_failure_t failure;
+    EF_CHECK(!ef_test_run(&projection, ef_recording_new(), events + 1, 1, &failure));
+    EF_CHECK(view(failure.message) == "there is no account 1");
+
+    EF_CHECK(ef_value_equals(value(uint64_t{18446744073709551615u}), value(Numeric{"18446744073709551615"})));
+    EF_CHECK(ef_value_equals(value(std::optional<int16_t>{}), ef_null()));
+    EF_CHECK(ef_value_equals(value(std::string_view{}), value("")));
+    return ef_test_result();
+}

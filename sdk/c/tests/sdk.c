@@ -1,0 +1,435 @@
+// The SDK's own tests: transactions, failures, payloads, upcasters, read models.
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "eventfabric_testing.h"
+#include "yyjson/yyjson.h"
+
+#define INSERT "INSERT INTO seen VALUES ($1)"
+
+// A projection that does the same for each event.
+static void (*handler)(ef_tx *tx, const ef_event *event);
+static void call_handler(ef_tx *tx, const ef_event *event) { handler(tx, event); }
+static const ef_upcaster *upcasters;
+
+static bool run_events(ef_recording *db, void (*handle)(ef_tx *, const ef_event *), projection_event_t *events, size_t count,
+                       projection_failure_t *failure) {
+    ef_projection projection = {
+        .name = "test", .handlers = (const ef_handler[]){{NULL, call_handler}}, .upcasters = upcasters};
+    handler = handle;
+    return ef_test_run(&projection, db, events, count, failure);
+}
+
+static bool run(ef_recording *db, void (*handle)(ef_tx *, const ef_event *), size_t count, projection_failure_t *failure) {
+    projection_event_t events[500];
+    for (size_t i = 0; i < count; i++) events[i] = ef_test_event("Opened", "{}");
+    return run_events(db, handle, events, count, failure);
+}
+
+static bool starts(ef_str text, const char *with) {
+    return text.len >= strlen(with) && memcmp(text.ptr, with, strlen(with)) == 0;
+}
+
+static bool blames(projection_failure_t failure, int kind, uint32_t index, const char *message) {
+    bool so = failure.kind == kind && failure.index.is_some && failure.index.val == index && ef_str_equals(failure.message, message);
+    if (!so) fprintf(stderr, "kind %d, event %d %u: %.*s\n", failure.kind, failure.index.is_some, failure.index.val, EF_STR(failure.message));
+    return so;
+}
+
+enum { RETRY, POISON, FATAL };
+
+// ---- Transactions ----
+
+static void write_then_read(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    ef_run(tx, INSERT, ef_int64(1));
+    ef_run(tx, INSERT, ef_int64(2));
+    EF_CHECK(ef_row_int64(ef_query_one(tx, "SELECT count(*) AS n FROM seen"), 0, "n") == 2);
+}
+
+static void a_read_sees_what_was_queued_before_it(void) {
+    ef_recording *db = ef_recording_new();
+    ef_answer(db, "SELECT", "n", ef_int32(2));
+    EF_CHECK(run(db, write_then_read, 1, NULL));
+    EF_CHECK(ef_round_trips(db) == 2);
+    EF_CHECK(strcmp(ef_recorded_text(db, "", 2), "SELECT count(*) AS n FROM seen") == 0);
+}
+
+static ef_recording *watched;
+
+static void fill(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    for (int i = 0; i < 1000; i++) ef_run(tx, INSERT, ef_int64(i));
+    EF_CHECK(ef_round_trips(watched) == 1);
+    char *big = malloc((1 << 20) + 1);
+    memset(big, 'x', 1 << 20);
+    big[1 << 20] = 0;
+    ef_run(tx, INSERT, ef_text(big));
+    memset(big, 'y', 1 << 20); // it was copied
+    EF_CHECK(ef_round_trips(watched) == 2);
+    ef_run(tx, INSERT, ef_text(big));
+    free(big);
+}
+
+static void a_full_queue_is_written_out(void) {
+    watched = ef_recording_new();
+    EF_CHECK(run(watched, fill, 1, NULL));
+    EF_CHECK(ef_round_trips(watched) == 3);
+    EF_CHECK(ef_recorded(watched, INSERT, 999, ef_int64(999)));
+}
+
+static void swallow(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    EF_CHECK(ef_execute(tx, INSERT, ef_int64(1)) == 0);
+    EF_CHECK(ef_failed(tx));
+    ef_run(tx, "UPDATE seen SET id = 1");
+    ef_poison(tx, "something else");
+}
+
+static void a_failed_transaction_fails_for_good(void) {
+    ef_recording *db = ef_recording_new();
+    projection_failure_t failure;
+    ef_answer_error(db, "INSERT", EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_CONSTRAINT, "23505", "duplicate key");
+    EF_CHECK(!run(db, swallow, 2, &failure));
+    EF_CHECK(blames(failure, POISON, 0, "duplicate key (SQLSTATE 23505)\nstatement: " INSERT));
+    EF_CHECK(ef_recorded_count(db, "") == 1);
+}
+
+static void queue_one_bad(ef_tx *tx, const ef_event *event) {
+    if (event->index == 1) ef_run(tx, "UPDATE seen SET id = 1");
+    else ef_run(tx, INSERT, ef_int64((int64_t)event->position));
+}
+
+static void a_failure_names_the_event_that_queued_the_statement(void) {
+    struct { int sql, failure; } kinds[] = {
+        {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_RETRYABLE, RETRY}, {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_CONNECTION, RETRY},
+        {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_CONSTRAINT, POISON}, {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_DENIED, FATAL},
+        {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_INVALID, FATAL}, {EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_LIMIT, FATAL},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        ef_recording *db = ef_recording_new();
+        projection_failure_t failure;
+        ef_answer_error(db, "UPDATE", (uint8_t)kinds[i].sql, "", "no");
+        EF_CHECK(!run(db, queue_one_bad, 3, &failure));
+        EF_CHECK(blames(failure, kinds[i].failure, 1, "no\nstatement: UPDATE seen SET id = 1"));
+    }
+}
+
+static void by_hand(ef_tx *tx, const ef_event *event) {
+    if (event->index == 2) ef_retry(tx, "order %d: %s", 42, "later");
+}
+
+static void blame_none(ef_tx *tx, const ef_event *event) {
+    ef_blame(tx, event->index == 1 ? event : NULL);
+    if (event->index == 2) ef_fatal(tx, "all of them");
+}
+
+static void a_failure_by_hand_is_that_of_its_event(void) {
+    projection_failure_t none;
+    EF_CHECK(!run(ef_recording_new(), blame_none, 3, &none));
+    EF_CHECK(none.kind == FATAL && !none.index.is_some);
+    projection_failure_t failure;
+    EF_CHECK(!run(ef_recording_new(), by_hand, 3, &failure));
+    EF_CHECK(blames(failure, RETRY, 2, "order 42: later"));
+}
+
+// ---- Rows ----
+
+static const char *wanted;
+
+static void read_row(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    ef_rows *rows = ef_query_one(tx, "SELECT c");
+    if (strcmp(wanted, "integer") == 0) ef_row_int64(rows, 0, "c");
+    else if (strcmp(wanted, "text") == 0) ef_row_text(rows, 0, "c");
+    else ef_row_int64(rows, 0, "d");
+}
+
+static void a_row_that_does_not_fit_is_fatal_and_named(void) {
+    struct { const char *wanted; ef_value value; const char *message; } cases[] = {
+        {"integer", ef_text("x"), "column `c` is text, which is no integer: SELECT c"},
+        {"integer", ef_null(), "column `c` is NULL, which is no integer: SELECT c"},
+        {"text", ef_int64(1), "column `c` is bigint, which is no text: SELECT c"},
+        {"d", ef_int64(1), "there is no column `d`: SELECT c"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ef_recording *db = ef_recording_new();
+        projection_failure_t failure;
+        ef_answer(db, "SELECT", "c", cases[i].value);
+        wanted = cases[i].wanted;
+        EF_CHECK(!run(db, read_row, 1, &failure));
+        EF_CHECK(blames(failure, FATAL, 0, cases[i].message));
+    }
+    projection_failure_t failure;
+    EF_CHECK(!run(ef_recording_new(), read_row, 1, &failure));
+    EF_CHECK(blames(failure, FATAL, 0, "no row where one is expected: SELECT c"));
+}
+
+// ---- Payloads ----
+
+#define WHOLE                                                                                                        \
+    "{\"text\": \"a\\\"ä\", \"big\": -9223372036854775808, \"price\": 12.50, \"rate\": 0.5, \"flag\": true, \"none\": null, "     \
+    "\"address\": {\"city\": \"Ulm\"}, \"list\": [{\"n\": 1}, {\"n\": 9007199254740993}]}"
+
+static void read_payload(ef_tx *tx, const ef_event *event) {
+    (void)tx;
+    EF_CHECK(ef_str_equals(ef_event_text(event, "text"), "a\"ä"));
+    EF_CHECK(ef_event_int64(event, "big") == INT64_MIN);
+    EF_CHECK(ef_str_equals(ef_event_numeric(event, "price"), "12.50"));
+    EF_CHECK(ef_event_float64(event, "rate") == 0.5);
+    EF_CHECK(ef_event_bool(event, "flag"));
+    EF_CHECK(!ef_event_optional_text(event, "none").ptr && !ef_event_has(event, "nothing"));
+    EF_CHECK(ef_str_equals(ef_event_text(event, "address.city"), "Ulm"));
+    EF_CHECK(ef_event_count(event, "list") == 2);
+    EF_CHECK(ef_event_int64(event, "list.1.n") == 9007199254740993);
+    EF_CHECK(ef_str_equals(ef_event_json(event, "list"), "[{\"n\":1},{\"n\":9007199254740993}]"));
+}
+
+static void a_payload_is_read_exactly(void) {
+    projection_event_t event = ef_test_event("Opened", WHOLE);
+    EF_CHECK(run_events(ef_recording_new(), read_payload, &event, 1, NULL));
+}
+
+static void read_misfits(ef_tx *tx, const ef_event *event) {
+    (void)tx;
+    ef_event_text(event, "text");
+    ef_event_int64(event, "big");
+    ef_event_text(event, "address.city");
+}
+
+static void a_payload_that_does_not_fit_is_poison_and_named(void) {
+    const char *cases[][2] = {
+        {"{\"big\": 1}", "missing field `text`"},
+        {"{\"text\": null}", "field `text`: expected a text, found null"},
+        {"{\"text\": \"x\", \"big\": 1.5}", "field `big`: expected an integer of 64 bits, found 1.5"},
+        {"{\"text\": \"x\", \"big\": 9223372036854775808}", "field `big`: expected an integer of 64 bits, found 9223372036854775808"},
+        {"{\"text\": \"x\", \"big\": \"1\"}", "field `big`: expected an integer of 64 bits, found \"1\""},
+        {"{\"text\": \"x\", \"big\": 1, \"address\": {}}", "missing field `address.city`"},
+        {"{\"text\": ", "unexpected end of data at byte 9"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        projection_event_t events[2] = {ef_test_event("Opened", "{\"text\": \"\", \"big\": 0, \"address\": {\"city\": \"\"}}"),
+                                        ef_test_event("Opened", cases[i][0])};
+        projection_failure_t failure;
+        char message[200];
+        snprintf(message, sizeof message, "the payload of Opened version 1 at position 2 (stream Test/1) can't be read: %s", cases[i][1]);
+        EF_CHECK(!run_events(ef_recording_new(), read_misfits, events, 2, &failure));
+        EF_CHECK(blames(failure, POISON, 1, message));
+    }
+}
+
+// ---- Upcasters ----
+
+static void mark(ef_payload *payload) {
+    int64_t seen = yyjson_mut_obj_get(payload->root, "seen") ? ef_payload_int64(payload, "seen") : 0;
+    ef_payload_set_int64(payload, "seen", seen + 1);
+    if (yyjson_mut_obj_get(payload->root, "bad")) ef_poison(payload->tx, "a bad payload");
+}
+
+static const ef_upcaster steps[] = {{"Opened", 2, mark}, {"Opened", 1, mark}, {"Closed", 4, mark}, {0}};
+
+static void check_lifted(ef_tx *tx, const ef_event *event) {
+    (void)tx;
+    EF_CHECK(event->schema_version == 3);
+    EF_CHECK(ef_str_equals(event->payload, "{\"big\":12345678901234567890123,\"version\":3,\"seen\":2}"));
+    EF_CHECK(ef_event_int64(event, "seen") == 2);
+}
+
+static void check_untouched(ef_tx *tx, const ef_event *event) {
+    (void)tx;
+    EF_CHECK(event->schema_version == 7 && ef_str_equals(event->payload, "{ }"));
+}
+
+static void events_are_lifted_step_by_step(void) {
+    upcasters = steps;
+    projection_event_t event = ef_test_event("Opened", "{\"big\": 12345678901234567890123, \"version\": 1}");
+    EF_CHECK(run_events(ef_recording_new(), check_lifted, &event, 1, NULL));
+    event = ef_test_event("Moved", "{ }");
+    event.schema_version = 7;
+    EF_CHECK(run_events(ef_recording_new(), check_untouched, &event, 1, NULL));
+    struct { const char *type, *payload; uint32_t version; const char *message; } cases[] = {
+        {"Opened", "{}", 4, "Opened version 4 at position 1 (stream Test/1): the schema version is newer than this plugin"},
+        {"Closed", "{}", 1, "Closed version 1 at position 1 (stream Test/1): nothing lifts schema version 1 to 2"},
+        {"Opened", "{\"bad\": 1}", 2, "the upcaster of Opened from schema version 2: a bad payload"},
+        {"Opened", "{\"seen\": \"x\"}", 2, "the upcaster of Opened from schema version 2: field `seen` is no integer of 64 bits"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        projection_failure_t failure;
+        event = ef_test_event(cases[i].type, cases[i].payload);
+        event.schema_version = cases[i].version;
+        EF_CHECK(!run_events(ef_recording_new(), check_untouched, &event, 1, &failure));
+        EF_CHECK(failure.kind == POISON && failure.index.is_some && starts(failure.message, cases[i].message));
+    }
+    upcasters = NULL;
+}
+
+// ---- Read models ----
+
+static const ef_table counters = EF_TABLE("counters", "area", "key");
+
+static void count_up(ef_tx *tx, const ef_event *event) {
+    ef_increment(tx, &counters, EF_KEY(ef_text("a"), ef_int32(1)), EF_COLUMNS({"n", ef_int64(2)}));
+    ef_upsert(tx, &counters, EF_KEY(ef_text("a"), ef_int64(1)), EF_COLUMNS({"last", ef_int64((int64_t)event->position)}));
+}
+
+static void a_counter_that_a_batch_touches_often_is_written_once(void) {
+    ef_recording *db = ef_recording_new();
+    EF_CHECK(run(db, count_up, 500, NULL));
+    EF_CHECK(ef_recorded_count(db, "") == 1);
+    EF_CHECK(strcmp(ef_recorded_text(db, "", 0),
+                    "INSERT INTO \"counters\" AS t (\"area\", \"key\", \"last\", \"n\") VALUES ($1, $2, $3, $4) ON CONFLICT (\"area\", \"key\") "
+                    "DO UPDATE SET \"last\" = EXCLUDED.\"last\", \"n\" = coalesce(t.\"n\", 0) + EXCLUDED.\"n\"") == 0);
+    EF_CHECK(ef_recorded(db, "", 0, ef_text("a"), ef_int32(1), ef_int64(500), ef_int64(1000)));
+}
+
+static void add_too_much(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    for (int i = 0; i < 2; i++) ef_increment(tx, &counters, EF_KEY(ef_text("a"), ef_int64(1)), EF_COLUMNS({"n", ef_int64(INT64_MAX)}));
+}
+
+static void one_row_of_many_events(ef_tx *tx, const ef_event *event) {
+    ef_delete(tx, &counters, EF_KEY(ef_text("a"), ef_int64(1)));
+    if (event->index == 1) ef_delete(tx, &counters, EF_KEY(ef_text("b"), ef_int64(1)));
+}
+
+static void rows_are_blamed_on_their_event(void) {
+    projection_failure_t failure;
+    EF_CHECK(!run(ef_recording_new(), add_too_much, 1, &failure));
+    EF_CHECK(blames(failure, POISON, 0, "column `n` of counters: the sum is greater than a bigint"));
+    ef_recording *db = ef_recording_new();
+    ef_answer_error(db, "DELETE", EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_CONSTRAINT, "", "no");
+    EF_CHECK(!run(db, one_row_of_many_events, 3, &failure));
+    EF_CHECK(failure.kind == POISON && !failure.index.is_some);
+}
+
+static void empty_between(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    ef_upsert(tx, &counters, EF_KEY(ef_text("a"), ef_int64(1)), EF_COLUMNS({"n", ef_int64(1)}));
+    ef_run(tx, "DELETE FROM other_counters");
+    ef_run(tx, "DELETE FROM Counters");
+    ef_upsert(tx, &counters, EF_KEY(ef_text("a"), ef_int64(1)), EF_COLUMNS({"n", ef_int64(2)}));
+}
+
+static void a_statement_that_names_the_table_keeps_its_place(void) {
+    ef_recording *db = ef_recording_new();
+    EF_CHECK(run(db, empty_between, 1, NULL));
+    const char *order[] = {"DELETE FROM other_counters", "INSERT INTO \"counters\"", "DELETE FROM Counters", "INSERT INTO \"counters\""};
+    EF_CHECK(ef_recorded_count(db, "") == 4);
+    for (size_t i = 0; i < 4; i++) EF_CHECK(strncmp(ef_recorded_text(db, "", i), order[i], strlen(order[i])) == 0);
+}
+
+// The table by a model: key 0 to 5, with columns n and m, each a number or NULL.
+typedef struct { bool there, has[2]; int64_t value[2]; } model_row;
+
+static unsigned seed = 1;
+static int chance(int below) {
+    seed = seed * 1103515245u + 12345u;
+    return (int)(seed >> 16) % below;
+}
+
+static model_row plain[6];
+
+static void change_plain(int key, int column, bool null, int64_t value, bool adds) {
+    model_row *row = &plain[key];
+    row->value[column] = value + (adds && row->has[column] ? row->value[column] : 0);
+    row->has[column] = !null;
+}
+
+static void change_at_random(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    int key = chance(6), how = chance(3);
+    ef_value parts[] = {ef_text(key < 3 ? "a" : "b"), ef_int64(key % 3)};
+    if (how == 2) {
+        ef_delete(tx, &counters, parts, 2);
+        plain[key] = (model_row){0};
+        return;
+    }
+    static const char *const names[] = {"m", "n"};
+    ef_column columns[2];
+    size_t count = 0;
+    plain[key].there = true;
+    for (int i = 0; i < 2; i++) {
+        if (chance(3) == 0) continue;
+        bool null = how == 0 && chance(4) == 0;
+        int64_t value = null ? 0 : chance(9) - 4;
+        columns[count++] = (ef_column){names[i], null ? ef_null() : ef_int64(value)};
+        change_plain(key, i, null, value, how == 1);
+    }
+    if (how == 0) ef_upsert(tx, &counters, parts, 2, columns, count);
+    else ef_increment(tx, &counters, parts, 2, columns, count);
+}
+
+// Applies what reached the database.
+static void apply(const ef_recording *db, model_row rows[6]) {
+    for (size_t i = 0; i < ef_recorded_count(db, ""); i++) {
+        const char *text = ef_recorded_text(db, "", i);
+        bool b = ef_value_equals(*ef_recorded_param(db, "", i, 0), ef_text("b"));
+        model_row *row = &rows[(b ? 3 : 0) + ef_recorded_param(db, "", i, 1)->val.int64];
+        if (strncmp(text, "DELETE", 6) == 0) {
+            *row = (model_row){0};
+            continue;
+        }
+        row->there = true;
+        static const char *const columns[] = {"\"m\"", "\"n\""}, *const adds[] = {"coalesce(t.\"m\"", "coalesce(t.\"n\""};
+        size_t param = 2;
+        for (int c = 0; c < 2; c++) {
+            if (!strstr(text, columns[c])) continue;
+            ef_value value = *ef_recorded_param(db, "", i, param++);
+            bool null = value.tag == EVENTFABRIC_PROJECTION_SQL_VALUE_NULL;
+            int64_t before = strstr(text, adds[c]) && row->has[c] ? row->value[c] : 0;
+            row->value[c] = null ? 0 : before + value.val.int64;
+            row->has[c] = !null;
+        }
+    }
+}
+
+static void merged_rows_are_those_of_one_statement_for_each_call(void) {
+    for (int round = 0; round < 100; round++) {
+        model_row merged[6] = {0};
+        memset(plain, 0, sizeof plain);
+        for (int batch = 0; batch < 3; batch++) {
+            ef_recording *db = ef_recording_new();
+            EF_CHECK(run(db, change_at_random, (size_t)chance(20), NULL));
+            apply(db, merged);
+        }
+        for (int key = 0; key < 6; key++) {
+            EF_CHECK(merged[key].there == plain[key].there);
+            for (int c = 0; c < 2; c++) {
+                EF_CHECK(merged[key].has[c] == plain[key].has[c]);
+                EF_CHECK(merged[key].value[c] == plain[key].value[c]);
+            }
+        }
+    }
+}
+
+// ---- The rest ----
+
+static void read_settings(ef_tx *tx, const ef_event *event) {
+    (void)tx, (void)event;
+    EF_CHECK(ef_str_equals(ef_config("region"), "eu"));
+    EF_CHECK(!ef_config("zone").ptr);
+}
+
+static void settings_are_read_by_key(void) {
+    ef_test_config("region", "eu");
+    EF_CHECK(run(ef_recording_new(), read_settings, 1, NULL));
+}
+
+int main(void) {
+    a_read_sees_what_was_queued_before_it();
+    a_full_queue_is_written_out();
+    a_failed_transaction_fails_for_good();
+    a_failure_names_the_event_that_queued_the_statement();
+    a_failure_by_hand_is_that_of_its_event();
+    a_row_that_does_not_fit_is_fatal_and_named();
+    a_payload_is_read_exactly();
+    a_payload_that_does_not_fit_is_poison_and_named();
+    events_are_lifted_step_by_step();
+    a_counter_that_a_batch_touches_often_is_written_once();
+    rows_are_blamed_on_their_event();
+    a_statement_that_names_the_table_keeps_its_place();
+    merged_rows_are_those_of_one_statement_for_each_call();
+    settings_are_read_by_key();
+    return ef_test_result();
+}
