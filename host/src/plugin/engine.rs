@@ -136,6 +136,7 @@ impl Runtime {
             description,
             imports,
             compile_time,
+            heard: Arc::default(),
             contract,
             reads,
             limits,

@@ -22,7 +22,7 @@ use super::{LoadError, failure};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::projection::{Description, Failure, FailureKind};
-use crate::sandbox::PluginSql;
+use crate::sandbox::{PluginSql, Recorder};
 use crate::upcast::Upcasters;
 
 /// One version of a projection, ready to run.
@@ -35,6 +35,8 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// How long the compiler took, or the cache.
     pub compile_time: Duration,
+    /// The lines that it logs, each after its level, while somebody listens.
+    pub heard: Arc<Recorder<String>>,
     pub(super) contract: Contract,
     /// The queries that it answers.
     pub(super) reads: Option<Served>,
@@ -106,7 +108,8 @@ impl Plugin {
         let name = &self.description.name;
         let positions = format!("{}-{}", first.position, last.position);
         let sink = self.shared.sink.load().as_deref().cloned();
-        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink);
+        let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink)
+            .heard_by(self.heard.clone());
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let session = Session::new(tx, sql.clone());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::Limits;
 use super::logs::{Said, Sink};
 use super::version::Version;
+use crate::sandbox::Recorder;
 
 /// As much of the last that a plugin wrote to stderr as fits a message: there a panic explains
 /// itself.
@@ -47,6 +48,7 @@ pub struct Lines {
     length: usize,
     dropped: u64,
     sink: Option<Sink>,
+    heard: Option<Arc<Recorder<String>>>,
     unfinished: [Vec<u8>; 2],
     stderr: Vec<u8>,
     last_error: Option<String>,
@@ -69,10 +71,17 @@ impl Lines {
             length: limits.log_line_bytes,
             dropped: 0,
             sink,
+            heard: None,
             unfinished: [Vec::new(), Vec::new()],
             stderr: Vec::new(),
             last_error: None,
         }
+    }
+
+    /// The same lines, also for who listens.
+    #[must_use]
+    pub fn heard_by(self, heard: Arc<Recorder<String>>) -> Self {
+        Self { heard: Some(heard), ..self }
     }
 
     /// Writes a line, or counts it as dropped.
@@ -85,6 +94,9 @@ impl Lines {
         let message = cut(message, self.length);
         if level == Level::Error {
             self.last_error = Some(cut(message, LAST_WORDS).to_owned());
+        }
+        if let Some(heard) = &self.heard {
+            heard.note(|| format!("{level}: {message}"));
         }
         if let Some(sink) = self.sink.as_ref().filter(|sink| sink.takes(level)) {
             sink.take(Said {

@@ -40,6 +40,8 @@ pub struct Run<'a> {
     pub stopped: Option<Failure>,
     /// What it asked of the database, where that was recorded.
     pub steps: Vec<Step>,
+    /// The lines that it logged, each after its level, where that was recorded.
+    pub lines: Vec<String>,
 }
 
 impl<'a> Workbench<'a> {
@@ -61,7 +63,7 @@ impl<'a> Workbench<'a> {
     }
 
     /// Hands events to the component on new tables, so many at a time. It must want them all. Those that fail
-    /// are set aside. Where it is told to `record`, the run has the steps.
+    /// are set aside. Where it is told to `record`, the run has the steps and the lines.
     ///
     /// # Errors
     /// The database's. What the component does wrong is told in the run.
@@ -88,6 +90,7 @@ impl<'a> Workbench<'a> {
         };
         if record {
             self.sql.recorder().begin();
+            self.plugin.heard.begin();
         }
         for (chunk, events) in events.chunks(batch).enumerate() {
             let delivery = deliver(tx, &active, events, &bounds).await.map_err(|why| {
@@ -105,7 +108,8 @@ impl<'a> Workbench<'a> {
             }
         }
         let (registry, name) = (self.registry, self.plugin.description.name.as_str());
-        Ok(Run { registry, name, tx, failed, stopped, steps: self.sql.recorder().end() })
+        let (steps, lines) = (self.sql.recorder().end(), self.plugin.heard.end());
+        Ok(Run { registry, name, tx, failed, stopped, steps, lines })
     }
 
     /// Drops the tables.

@@ -70,30 +70,36 @@ impl Step {
     }
 }
 
-/// Keeps steps from [`Recorder::begin`] to [`Recorder::end`].
-#[derive(Debug, Default)]
-pub struct Recorder(Mutex<Option<Vec<Step>>>);
+/// Keeps what is noted from [`Recorder::begin`] to [`Recorder::end`].
+#[derive(Debug)]
+pub struct Recorder<T = Step>(Mutex<Option<Vec<T>>>);
 
-impl Recorder {
+impl<T> Default for Recorder<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Recorder<T> {
     /// Begins anew.
     pub fn begin(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
     }
 
     /// Ends, with what was kept.
-    pub fn end(&self) -> Vec<Step> {
+    pub fn end(&self) -> Vec<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
-    /// Whether steps are kept.
+    /// Whether anything is kept.
     pub fn is_on(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Keeps a step, if that is wanted.
-    pub fn note(&self, step: impl FnOnce() -> Step) {
-        if let Some(steps) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            steps.push(step());
+    /// Keeps what is told, if that is wanted.
+    pub fn note(&self, tell: impl FnOnce() -> T) {
+        if let Some(kept) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            kept.push(tell());
         }
     }
 }

@@ -63,6 +63,9 @@ pub(in crate::cli) struct Expect {
     /// Texts, each of which is in one of the statements that were used.
     #[serde(default)]
     pub statements: Vec<String>,
+    /// Texts, each of which is in one of the lines that were logged; a line begins with its level: `warn: …`.
+    #[serde(default)]
+    pub logs: Vec<String>,
 }
 
 /// A row: values by column.

@@ -81,8 +81,10 @@ async fn problems(
     let mut run = bench.run(&wanted, wanted.len().max(1), config.clone(), true).await?;
     let failed = Failed::of(&run, &wanted);
     let mut problems = wrong_errors(&failed, scenario.expect.error.as_ref());
+    let as_expected = problems.is_empty();
+    problems.extend(missing_lines(&run.lines, &scenario.expect.logs));
     // After another failure than the one that is expected, there are other rows, too.
-    if problems.is_empty() {
+    if as_expected {
         problems.extend(wrong_rows(&mut run, &scenario.expect).await);
         problems.extend(missing_statements(&run, &scenario.expect.statements));
     }
@@ -189,6 +191,22 @@ fn missing_statements(run: &Run<'_>, expected: &[String]) -> Vec<String> {
         .map(|part| {
             let list: Vec<String> = used.iter().map(|text| format!("\n  | {text}")).collect();
             format!("no statement has `{part}`; these were used:{}", list.concat())
+        })
+        .collect()
+}
+
+fn missing_lines(logged: &[String], expected: &[String]) -> Vec<String> {
+    let missing = expected.iter().filter(|part| !logged.iter().any(|line| line.contains(&**part)));
+    let list = |line: &String| {
+        output::printable(line).lines().map(|line| format!("\n  | {line}")).collect::<String>()
+    };
+    missing
+        .map(|part| match logged {
+            [] => format!("no line that was logged has `{part}`; none was logged"),
+            _ => {
+                let list: String = logged.iter().map(list).collect();
+                format!("no line that was logged has `{part}`; these were:{list}")
+            }
         })
         .collect()
 }

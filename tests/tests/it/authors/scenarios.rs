@@ -151,6 +151,24 @@ async fn traps_and_wrong_sql_are_shown_with_the_statement() {
 }
 
 #[tokio::test]
+async fn what_is_logged_can_be_expected() {
+    let db = database().await;
+    let logs = |logs: Value| {
+        json!({"given": [{"type": "Deed", "aggregate": "A", "id": "1", "data": {"do": "print"}},
+            {"type": "Deed", "data": {"do": "swallow_sql_error"}}],
+            "expect": {"error": {"message": "missing"}, "logs": logs}})
+    };
+    let right = logs(json!(["debug: to standard out", "standard error", "info: swallowed: true"]));
+    try_on(&db, "hostile_catchup", &right).await.well();
+    let wrong = "no line that was logged has `warn: swallowed`; these were:\n        | ";
+    let said = try_on(&db, "hostile_catchup", &logs(json!(["warn: swallowed"]))).await;
+    fails(said, &[wrong, "  | info: swallowed: true\n"]);
+    let mut silent = departed(&json!({"logs": ["hello"]}));
+    silent["given"] = json!([]);
+    fails(try_one(&db, &silent).await, &["has `hello`; none was logged"]);
+}
+
+#[tokio::test]
 async fn rows_that_depend_on_the_batch_are_found() {
     let db = database().await;
     let given = json!([
