@@ -94,6 +94,8 @@ pub(super) enum Command {
     Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
+    /// Write the types of events, as they are in the log, in the language of a plugin
+    Types(super::types::Types),
     /// Look whether the log is what was sealed
     Verify(super::verify::Verify),
     /// Tenants that have a database of their own

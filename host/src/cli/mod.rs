@@ -41,6 +41,7 @@ mod snapshots;
 mod stats;
 mod status;
 mod tenants;
+mod types;
 mod verify;
 mod versions;
 mod wait;
@@ -96,6 +97,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Types(command) => types::run(&context, command).await,
         Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
