@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Folders and files that tools make.
-const MADE: [&str; 3] = ["target", "node_modules", "Cargo.lock"];
+const MADE: [&str; 5] = ["build", "target", "node_modules", "__pycache__", "Cargo.lock"];
 
 /// Tells when something changes in folders or in single files.
 pub(super) struct Changes {
@@ -130,9 +130,16 @@ mod tests {
     fn what_tools_make_is_no_source() {
         let of = |path: &str| is_source(Path::new("/p"), &Path::new("/p").join(path));
         assert!(of("src/lib.rs") && of("Cargo.toml") && of("scenarios/a.json"));
-        for made in
-            ["target/x", "Cargo.lock", ".eventfabric/postgres/log", "src/.lib.rs.swp", "src/a~"]
-        {
+        for made in [
+            "target/x",
+            "build/orders.wasm",
+            "node_modules/x/index.js",
+            ".venv/bin/python",
+            "Cargo.lock",
+            ".eventfabric/postgres/log",
+            "src/.lib.rs.swp",
+            "src/a~",
+        ] {
             assert!(!of(made), "{made}");
         }
         assert!(!is_source(Path::new("/p"), Path::new("/q/src/lib.rs")));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::build::{self, Profile};
+use super::build::{self, Language, Profile};
 use super::changes::Changes;
 use super::connect::{Context, reach};
 use super::counted::Count;
@@ -79,7 +79,7 @@ struct Samples {
 }
 
 pub(super) async fn run(context: &Context, command: Dev) -> anyhow::Result<()> {
-    build::check(&command.dir)?;
+    Language::of(&command.dir)?;
     let given = given(&command).await?;
     let mut changes = Changes::of(std::slice::from_ref(&command.dir), &[])?;
     let (mut interrupt, mut terminate) =
@@ -138,7 +138,7 @@ async fn given(command: &Dev) -> anyhow::Result<Option<Samples>> {
 }
 
 /// The events of a file, as an empty log would have them.
-async fn of_file(file: &Path) -> anyhow::Result<Vec<Event>> {
+pub(super) async fn of_file(file: &Path) -> anyhow::Result<Vec<Event>> {
     let (mut reader, _) = import::open(file, &Count::default()).await?;
     let (mut appends, mut text, source) =
         (Vec::<Append>::new(), String::new(), import::source_name(file));

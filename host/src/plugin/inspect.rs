@@ -110,8 +110,7 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => not(
             "it is a core WebAssembly module, not a component",
-            "build for wasm32-wasip2, or make a component of it with `wasm-tools component new` or \
-             `jco new`",
+            "`eventfabric plugin build` makes one, and so do `wasm-tools component new` and `jco new`",
         ),
         [b'\0', b'a', b's', b'm', _, _, _, _, ..] => not(
             "it is WebAssembly of a version that this host does not know",
@@ -185,7 +184,7 @@ mod tests {
     fn each_kind_of_wrong_file_has_its_own_hint() {
         assert!(refusal(b"").contains("empty"));
         assert!(refusal(b"\0as").contains("cut off"));
-        assert!(refusal(&wat::parse_str("(module)").unwrap()).contains("wasm32-wasip2"));
+        assert!(refusal(&wat::parse_str("(module)").unwrap()).contains("plugin build"));
         assert!(refusal(b"(component)").contains("text"));
         assert!(refusal(b"\x7fELF\x02\x01").contains("native code"));
         assert!(refusal(b"\x89PNG\r\n\x1a\n\0").contains("no WebAssembly"));

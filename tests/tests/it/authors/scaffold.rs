@@ -19,6 +19,13 @@ async fn a_name_that_no_plugin_can_have_is_refused() {
     ] {
         new(&[name], dir.path()).await.failed(4, &[name, why]);
     }
+    for (name, lang, why) in [
+        ("orders_", "python", "underscore"),
+        ("vendor", "go", "Go"),
+        ("node_modules", "typescript", "npm"),
+    ] {
+        new(&[name, "--lang", lang], dir.path()).await.failed(4, &[name, why]);
+    }
     new(&["orders", "--lang", "cobol"], dir.path()).await.failed(2, &["cobol", "rust"]);
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was made");
 }
@@ -45,6 +52,35 @@ async fn the_sdk_can_be_named() {
     let version = env!("CARGO_PKG_VERSION");
     let wanted = format!("{{ git = \"https://git.example/ef.git\", tag = \"v{version}\" }}");
     assert!(manifest.contains(&wanted), "{manifest}");
+    for lang in ["typescript", "go", "c"] {
+        let args = ["other", "--lang", lang, "--sdk", "https://git.example/ef.git"];
+        new(&args, dir.path()).await.failed(4, &["git clone", "https://git.example/ef.git"]);
+    }
+}
+
+#[tokio::test]
+async fn there_is_a_template_for_every_language() {
+    let dir = tempfile::tempdir().unwrap();
+    for (lang, file) in [
+        ("rust", "Cargo.toml"),
+        ("typescript", "package.json"),
+        ("python", "pyproject.toml"),
+        ("go", "go.mod"),
+        ("c", "CMakeLists.txt"),
+    ] {
+        new(&["orders", "--lang", lang, "--dir", lang], dir.path()).await.well();
+        let folder = dir.path().join(lang);
+        let manifest = std::fs::read_to_string(folder.join(file)).unwrap();
+        assert!(
+            manifest.contains("orders") && manifest.contains(&format!("sdk/{lang}")),
+            "{manifest}"
+        );
+        assert!(folder.join(".gitignore").is_file(), "{lang}");
+        assert!(folder.join("scenarios/balance.json").is_file(), "{lang}");
+        let mut build = program(&["plugin", "build"]);
+        build.current_dir(&folder).env("PATH", "").env_remove("VIRTUAL_ENV");
+        finish(&mut build, b"").await.failed(4, &["installed"]);
+    }
 }
 
 #[tokio::test]
@@ -56,13 +92,14 @@ async fn what_is_no_plugin_is_not_built() {
     let dev = finish(program(&["dev"]).current_dir(dir.path()), b"").await;
     dev.failed(4, &["no Cargo.toml", "plugin new"]);
     assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
-    std::fs::write(dir.path().join("go.mod"), "").unwrap();
-    build().await.failed(4, &["no SDK for Go yet"]);
     finish(&mut program(&["plugin", "build", "/nowhere"]), b"")
         .await
         .failed(4, &["no folder /nowhere"]);
     std::fs::write(dir.path().join("Cargo.toml"), "").unwrap();
     let without =
         finish(program(&["plugin", "build"]).current_dir(dir.path()).env("PATH", ""), b"").await;
-    without.failed(4, &["cargo", "not installed", "rustup.rs", "rustup target add wasm32-wasip2"]);
+    without.failed(
+        4,
+        &["cargo", "not installed", "rustup.rs", "rustup target add wasm32-unknown-unknown"],
+    );
 }

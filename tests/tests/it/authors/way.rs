@@ -116,7 +116,7 @@ async fn an_author_makes_a_plugin_breaks_it_and_mends_it() {
         finish(&mut author.command(&["plugin", "build", "--json"]), b"").await.well().json();
     assert_eq!(built["description"]["name"], "orders");
     assert!(built["bytes"].as_u64().unwrap() < 300_000, "{built}");
-    assert!(built["file"].as_str().unwrap().ends_with("release/orders.wasm"), "{built}");
+    assert!(built["file"].as_str().unwrap().ends_with("build/orders.wasm"), "{built}");
     let tested =
         finish(&mut author.command(&["plugin", "test", "--database-url", &url]), b"").await.well();
     has(
