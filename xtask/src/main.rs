@@ -15,6 +15,7 @@ mod fuzz;
 mod plugins;
 mod prepare;
 mod run;
+mod sdks;
 mod soak;
 mod test;
 mod torture;
@@ -68,6 +69,14 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Build and test the SDKs, and a plugin of each kind in each language
+    Sdks {
+        /// Only these
+        languages: Vec<sdks::Language>,
+        /// Write the results into sdk/README.md
+        #[arg(long)]
+        update: bool,
+    },
     /// Deliver a million events on a PostgreSQL of its own, and look whether anything grows
     Soak {
         /// Passed on, for example `--deliveries 100000 --rounds 10`
@@ -111,6 +120,7 @@ fn main() -> ExitCode {
         Task::Fuzz { arguments } => fuzz::fuzz(&arguments),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
+        Task::Sdks { languages, update } => sdks::sdks(&languages, update),
         Task::Soak { arguments } => soak::soak(&arguments),
         Task::Test { arguments } => test::test(&arguments),
         Task::Torture { arguments } => torture::torture(&arguments),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::run::{cargo, command, has, run, testdb};
-use crate::{bank, fuzz, plugins, prepare, torture};
+use crate::{bank, fuzz, plugins, prepare, sdks, torture};
 
 /// Runs every step, the later ones also when one fails, and sums up.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -34,6 +34,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
     steps.run("lints of the guests", lint_guests);
     steps.run("build", || run(&mut cargo(&["build", "--workspace", "--bins"])));
     steps.run("tests", || tests(arguments));
+    steps.run("the SDKs of other languages", || sdks::sdks(&[], false));
     steps.run("the bank example", bank::bank);
     steps.run("torture, a short one", torture::short);
     steps.run("fuzzers, short ones", fuzz::short);
