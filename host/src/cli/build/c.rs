@@ -61,7 +61,11 @@ pub(super) async fn build(dir: &Path, out: &Path, profile: Profile) -> anyhow::R
         inputs.push(object);
     }
     let mut link = Compilers::command(dir, &compilers.c);
-    link.args(FLAGS).args(optimised).args(["-std=c23", "-Wl,--strip-all"]).arg("-I").arg(&sdk);
+    link.args(FLAGS)
+        .args(optimised)
+        .args(["-std=c23", "-Wl,--strip-all", "-Wl,-z,stack-size=1048576"])
+        .arg("-I")
+        .arg(&sdk);
     link.arg("-o").arg(&module).args(c).args(&inputs);
     link.arg(sdk.join("bindings/projection_component_type.o"));
     if !cpp.is_empty() {

@@ -9,8 +9,8 @@ use crate::cli::exit;
 /// The contract that components are made for.
 const CONTRACT: &str = include_str!("../../../../wit/released/0.1.0/projection.wit");
 
-/// What answers the system calls of Go's run time, so that a component has no WASI in it.
-const OF_GO: (&str, &[u8]) = (
+/// What answers the system calls of Go's run time and of a libc, so that a component has no WASI in it.
+const ADAPTER: (&str, &[u8]) = (
     "wasi_snapshot_preview1",
     include_bytes!("../../../../sdk/go/adapter/wasi_snapshot_preview1.wasm"),
 );
@@ -20,7 +20,10 @@ const OF_GO: (&str, &[u8]) = (
 /// # Errors
 /// It imports what no projection has.
 pub(super) fn of_module(module: &[u8]) -> anyhow::Result<Vec<u8>> {
-    encoded(ComponentEncoder::default().module(module))
+    let encoder = ComponentEncoder::default().module(module);
+    let encoder = encoder.and_then(|encoder| encoder.adapter(ADAPTER.0, ADAPTER.1));
+    let encoded = encoder.and_then(|encoder| encoder.validate(true).encode());
+    encoded.map_err(|error| exit::bad_input(format!("no component can be made of it: {error:#}")))
 }
 
 /// The component of a module that Go has made.
@@ -29,13 +32,7 @@ pub(super) fn of_module(module: &[u8]) -> anyhow::Result<Vec<u8>> {
 /// It is none of a projection.
 pub(super) fn of_go(mut module: Vec<u8>) -> anyhow::Result<Vec<u8>> {
     embed_contract(&mut module)?;
-    let encoder = ComponentEncoder::default().module(&module);
-    encoded(encoder.and_then(|encoder| encoder.adapter(OF_GO.0, OF_GO.1)))
-}
-
-fn encoded(encoder: anyhow::Result<ComponentEncoder>) -> anyhow::Result<Vec<u8>> {
-    let encoded = encoder.and_then(|encoder| encoder.validate(true).encode());
-    encoded.map_err(|error| exit::bad_input(format!("no component can be made of it: {error:#}")))
+    of_module(&module)
 }
 
 /// Says in the module what its functions mean.

@@ -3,8 +3,8 @@
 
 mod appending;
 mod changing;
-mod monitoring;
 mod looking;
+mod monitoring;
 mod operation;
 mod plugins;
 mod queries;
