@@ -31,7 +31,8 @@ pub(super) async fn authorize(
 
 fn caller(api: &Api, headers: &HeaderMap) -> Result<Caller, Problem> {
     if api.anonymous {
-        return is_local(headers).map(|()| Caller::Anonymous);
+        is_local(headers)?;
+        return is_own_page(headers).map(|()| Caller::Anonymous);
     }
     let refuse = |detail: &str| Problem::new(Code::Unauthorized, detail);
     let given = one(headers, &header::AUTHORIZATION)
@@ -66,9 +67,40 @@ fn is_local(headers: &HeaderMap) -> Result<(), Problem> {
     ))
 }
 
+/// Nor may a page of another site have a browser send a request here: the browser says in `Origin` whose
+/// page it is, also where it asks nobody before, as for a POST without a body.
+fn is_own_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let page = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    if page.is_some_and(|(_, place)| host.is_some_and(|host| place.eq_ignore_ascii_case(host))) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "a page of another site asks, and this host answers without tokens: set http.tokens",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_of_another_site_is_told_apart() {
+        let is = |origin: &str| {
+            let headers = [
+                (header::HOST, "localhost:8080".parse().unwrap()),
+                (header::ORIGIN, origin.parse().unwrap()),
+            ];
+            is_own_page(&headers.into_iter().collect()).is_ok()
+        };
+        assert!(is("http://localhost:8080") && is("http://LOCALHOST:8080"));
+        for other in ["null", "", "http://localhost", "https://example.com", "http://localhost:80"]
+        {
+            assert!(!is(other), "{other}");
+        }
+    }
 
     #[test]
     fn only_names_of_this_machine_are_local() {
