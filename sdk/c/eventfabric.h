@@ -272,7 +272,7 @@ typedef struct ef_column {
 
 // The key and the columns are written as EF_KEY(…) and EF_COLUMNS(…).
 #define ef_upsert(tx, table, ...) ef_upsert_values(tx, table, __VA_ARGS__)
-#define ef_increment(tx, table, ...) ef_increment_values(tx, table, __VA_ARGS__) // integers and floats
+#define ef_increment(tx, table, ...) ef_increment_values(tx, table, __VA_ARGS__) // integers
 #define ef_delete(tx, table, ...) ef_delete_values(tx, table, __VA_ARGS__)
 
 void ef_upsert_values(ef_tx *tx, const ef_table *table, const ef_value *key, size_t key_count, const ef_column *columns,

@@ -325,7 +325,7 @@ func integer(value any) (int64, bool) {
 	return 0, false
 }
 
-// add is the sum of two numbers, exact but for floats; nil counts as 0.
+// add is the sum of two integers or decimals; nil counts as 0. Floats can't be added, as their sums depend on the order.
 func add(a, b any) (any, error) {
 	if b == nil {
 		return nil, errors.New("NULL can't be added")
@@ -340,27 +340,10 @@ func add(a, b any) (any, error) {
 			return sum, nil
 		}
 	}
-	p, ok := float(a)
-	q, ok2 := float(b)
-	if ok && ok2 && !(isInt && bothInt) {
-		return p + q, nil
-	}
 	m, ok := decimalOf(a)
 	n, ok2 := decimalOf(b)
 	if !ok || !ok2 {
 		return nil, fmt.Errorf("%v and %v can't be added", a, b)
 	}
 	return m.plus(n).numeric(), nil
-}
-
-// float is a float, or an integer as one.
-func float(value any) (float64, bool) {
-	switch v := value.(type) {
-	case float32:
-		return float64(v), true
-	case float64:
-		return v, true
-	}
-	number, ok := integer(value)
-	return float64(number), ok
 }

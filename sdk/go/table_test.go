@@ -188,7 +188,6 @@ func TestSumsAreExact(t *testing.T) {
 		{eventfabric.Numeric("NaN"), 1, eventfabric.Numeric("NaN")},
 		{eventfabric.Numeric("Infinity"), eventfabric.Numeric("-Infinity"), eventfabric.Numeric("NaN")},
 		{eventfabric.Numeric("-Infinity"), eventfabric.Numeric("2"), eventfabric.Numeric("-Infinity")},
-		{0.5, 1, 1.5},
 	} {
 		db := &eventfabrictest.RecordingTx{}
 		failure := run(t, db, 1, func(tx *eventfabric.Tx, e anyPayload) error {
@@ -201,7 +200,7 @@ func TestSumsAreExact(t *testing.T) {
 			t.Errorf("%v + %v is %v, %v", c[0], c[1], db.Statements, failure)
 		}
 	}
-	for _, c := range []any{nil, "x", eventfabric.Numeric("x"), eventfabric.Numeric("1__0"), true} {
+	for _, c := range []any{nil, "x", eventfabric.Numeric("x"), eventfabric.Numeric("1__0"), true, 0.5} {
 		failure := run(t, &eventfabrictest.RecordingTx{}, 1, func(tx *eventfabric.Tx, e anyPayload) error {
 			return counters.Increment(tx, key{"a", 1}, columns{"n": c})
 		})
