@@ -18,7 +18,8 @@ const MIB: usize = 1024 * KIB;
 pub struct Limits {
     /// Size of a component, in bytes. Python takes 18 MB.
     pub component_bytes: usize,
-    /// Time for compiling a component, where that is done in a process of its own.
+    /// Time on processors for compiling a component, where that is done in a process of its own; by the
+    /// clock it may take five times that. Python takes 25 s.
     #[serde(deserialize_with = "duration")]
     pub compile_time: Duration,
     /// Memory of that process, in bytes; 4 MB of Rust take some 50 MB, Python takes 300.

@@ -106,8 +106,8 @@ pub enum LoadError {
     Compile(String),
     /// Compiling it takes longer than the limit `compile_time`.
     #[error(
-        "the plugin takes more than {limit:?} to compile, and the compiler was stopped: make it \
-         smaller, or raise `limits.compile_time`"
+        "the plugin takes more than {limit:?} on processors to compile, and the compiler was stopped: make \
+         it smaller, or raise `limits.compile_time`"
     )]
     CompileTime {
         /// The limit.

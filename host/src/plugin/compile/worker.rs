@@ -19,7 +19,7 @@ use crate::plugin::LoadError;
 use crate::plugin::engine;
 use crate::plugin::limits::Limits;
 
-/// The first argument of a compiler; the second one is the bytes of memory that it may use.
+/// The first argument of a compiler; the others are the bytes of memory and the seconds of processors that it may use.
 const ARGUMENT: &str = "compile-component";
 
 /// The exit code that says: the component is at fault, and the output for errors tells how.
@@ -27,6 +27,12 @@ const REFUSED: u8 = 3;
 
 /// The host and the serving of events come first.
 const NICE: i32 = 10;
+
+/// The child may take so much longer than its time on processors: it comes last on a machine that is busy.
+const PATIENCE: u32 = 5;
+
+/// What the system ends a process by that has used up its time on processors.
+const SIGXCPU: i32 = 24;
 
 /// What is read of the child's complaints.
 const COMPLAINT: u64 = 64 << 10;
@@ -62,7 +68,7 @@ pub(super) async fn compile(limits: &Limits, bytes: &[u8]) -> Result<Vec<u8>, Lo
             |ended| if ended.success() { written.and(read).map(|_| ended) } else { Ok(ended) },
         )
     };
-    let ended = tokio::time::timeout(limits.compile_time, work).await;
+    let ended = tokio::time::timeout(limits.compile_time.saturating_mul(PATIENCE), work).await;
     let Ok(ended) = ended else {
         child.kill().await.map_err(gave_up)?;
         return Err(LoadError::CompileTime { limit: limits.compile_time });
@@ -79,6 +85,7 @@ fn command(limits: &Limits) -> std::io::Result<Command> {
     command
         .arg(ARGUMENT)
         .arg(limits.compile_memory.to_string())
+        .arg(limits.compile_time.as_secs().saturating_add(1).to_string())
         // The address of the database and all secrets stay here.
         .env_clear()
         .current_dir("/")
@@ -104,6 +111,9 @@ fn failure(ended: ExitStatus, said: &str, limits: &Limits) -> LoadError {
     if OUT_OF_MEMORY.iter().any(|text| said.contains(text)) {
         return LoadError::CompileMemory { limit: limits.compile_memory };
     }
+    if ended.signal() == Some(SIGXCPU) {
+        return LoadError::CompileTime { limit: limits.compile_time };
+    }
     if let Some(signal) = ended.signal() {
         return gave_up(format_args!(
             "its process was ended by signal {signal}{}; it is tried again with the next deploy. {said}",
@@ -123,8 +133,9 @@ pub fn compile_worker() -> Option<ExitCode> {
     if arguments.next()? != ARGUMENT {
         return None;
     }
-    let memory = arguments.next().and_then(|bytes| bytes.parse().ok());
-    let (code, error) = match serve(memory) {
+    let mut number = || arguments.next().and_then(|number| number.parse().ok());
+    let (memory, seconds) = (number(), number());
+    let (code, error) = match serve(memory, seconds) {
         Ok(Ok(())) => return Some(ExitCode::SUCCESS),
         Ok(Err(refused)) => (REFUSED.into(), engine::plain(refused)),
         Err(error) => (ExitCode::FAILURE, error),
@@ -134,11 +145,14 @@ pub fn compile_worker() -> Option<ExitCode> {
 }
 
 /// Answers a request. The error inside is the compiler's word on the component.
-fn serve(memory: Option<u64>) -> anyhow::Result<wasmtime::Result<()>> {
+fn serve(memory: Option<u64>, seconds: Option<u64>) -> anyhow::Result<wasmtime::Result<()>> {
     let limit = |most| Rlimit { current: most, maximum: most };
     // What is private and can be written to. Address space would count what is only laid out.
     setrlimit(Resource::Data, limit(memory))?;
     setrlimit(Resource::Core, limit(Some(0)))?;
+    // A second later it would be SIGKILL, which tells nothing.
+    let later = seconds.map(|seconds| seconds.saturating_add(1));
+    setrlimit(Resource::Cpu, Rlimit { current: seconds, maximum: later })?;
     nice(NICE)?;
     // Where the machine runs out of memory, this process goes before the host and the database.
     #[cfg(target_os = "linux")]
