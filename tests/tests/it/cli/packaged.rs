@@ -10,11 +10,11 @@ async fn out(args: &[&str]) -> String {
 
 #[tokio::test]
 async fn bash_completes_the_commands_of_a_command() {
-    let script = out(&["completions", "bash"]).await;
-    let ask = "COMP_WORDS=(eventfabric plugin roll); COMP_CWORD=2
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), out(&["completions", "bash"]).await).unwrap();
+    let ask = "source $0; COMP_WORDS=(eventfabric plugin roll); COMP_CWORD=2
                _eventfabric eventfabric roll plugin; echo ${COMPREPLY[@]}";
-    let bash =
-        std::process::Command::new("bash").args(["-c", &format!("{script}\n{ask}")]).output();
+    let bash = std::process::Command::new("bash").args(["-c", ask]).arg(script.path()).output();
     let said = bash.expect("bash is there");
     assert_eq!(String::from_utf8_lossy(&said.stdout), "rollback\n");
 }
