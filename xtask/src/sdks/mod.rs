@@ -93,13 +93,16 @@ fn of_language(language: Language, mut ready: Ready) -> anyhow::Result<Vec<(Stri
     };
     for folder in [template, example] {
         let component = build(&folder, language, &ready)?;
-        let outcomes = test(&component, &folder.join("scenarios"))?;
+        let outcomes = test(&component, &folder.join("scenarios"), PATIENT)?;
         if let Some((scenario, _)) = outcomes.iter().find(|(_, ok)| !ok) {
             bail!("{} fails {scenario}", folder.display());
         }
     }
     let component = build(&sdk.join("conformance"), language, &ready)?;
-    test(&component, &root().join("sdk/conformance/scenarios"))
+    let suite = root().join("sdk/conformance");
+    let mut outcomes = test(&component, &suite.join("scenarios"), PATIENT)?;
+    outcomes.extend(test(&component, &suite.join("endless"), "1s")?);
+    Ok(outcomes)
 }
 
 /// A plugin as `plugin new` makes it. What has not changed is left as it was, so that nothing is built again.
@@ -175,12 +178,14 @@ fn build(folder: &Path, language: Language, ready: &Ready) -> anyhow::Result<Pat
     built().with_context(|| format!("{} has no component", folder.display()))
 }
 
-/// Runs scenarios, and says of each how it ended.
-fn test(component: &Path, scenarios: &Path) -> anyhow::Result<Vec<(String, bool)>> {
+/// The time of a batch, where nothing is about it: long enough for a busy machine.
+const PATIENT: &str = "60s";
+
+/// Runs scenarios with this time for a batch, and says of each how it ended.
+fn test(component: &Path, scenarios: &Path, batch: &str) -> anyhow::Result<Vec<(String, bool)>> {
     let mut test = eventfabric();
     test.arg(format!("--embedded={}", target_dir().join("sdks/postgres").display()))
-        // One scenario loops until its time is over, several times; others need some on a busy machine.
-        .env("EVENTFABRIC_LIMITS__BATCH", "4s")
+        .env("EVENTFABRIC_LIMITS__BATCH", batch)
         .args(["plugin", "test", "--json"])
         .arg(component)
         .arg("--scenarios")
