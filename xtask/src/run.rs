@@ -49,6 +49,15 @@ pub fn has(command: &mut Command) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
+/// Installs the packages that a folder's package-lock.json names, where that has not been done since.
+pub fn npm_ci(folder: &Path, flags: &[&str]) -> anyhow::Result<()> {
+    let changed = |file: &str| folder.join(file).metadata().and_then(|it| it.modified()).ok();
+    if changed("node_modules/.package-lock.json") >= changed("package-lock.json") {
+        return Ok(());
+    }
+    run(command("npm").args(["ci", "--no-audit", "--no-fund"]).args(flags).current_dir(folder))
+}
+
 /// Runs the command; an error when it fails.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = show(command);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use crate::run::{cargo, command, has, output, root, run, target_dir, testdb};
+use crate::run::{cargo, command, has, npm_ci, output, root, run, target_dir, testdb};
 
 /// Where Chromium is looked for.
 const BROWSERS: [&str; 4] = [
@@ -30,7 +30,7 @@ pub fn ui(check: bool) -> anyhow::Result<()> {
         has(command("node").arg("--version")) && has(command("npm").arg("--version")),
         "this task needs Node.js, 20 or newer, with npm; the host builds without them"
     );
-    install()?;
+    npm_ci(&folder(), &["--ignore-scripts"])?;
     run(command("npx").args(["--no-install", "tsc", "--noEmit"]).current_dir(folder()))?;
     let dist = folder().join("dist");
     if !check {
@@ -49,20 +49,6 @@ pub fn ui(check: bool) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-/// What package-lock.json names, and nothing else.
-fn install() -> anyhow::Result<()> {
-    let installed = folder().join("node_modules/.package-lock.json");
-    let lock = folder().join("package-lock.json");
-    let newer = |a: &Path, b: &Path| -> anyhow::Result<bool> {
-        Ok(fs::metadata(a)?.modified()? > fs::metadata(b)?.modified()?)
-    };
-    if installed.is_file() && !newer(&lock, &installed)? {
-        return Ok(());
-    }
-    let mut npm = command("npm");
-    run(npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(folder()))
 }
 
 fn sizes(dist: &Path) -> anyhow::Result<()> {

