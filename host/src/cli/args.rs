@@ -94,6 +94,8 @@ pub(super) enum Command {
     Snapshots(super::snapshots::Snapshots),
     /// The log in partitions by position
     Partitions(super::partitions::Partitions),
+    /// JSON Schemas of events, and whether appends are checked against them
+    Schemas(super::schemas::Schemas),
     /// Write the types of events, as they are in the log, in the language of a plugin
     Types(super::types::Types),
     /// Look whether the log is what was sealed

@@ -37,6 +37,7 @@ mod run;
 mod run_tenants;
 mod scaffold;
 mod scenario;
+mod schemas;
 mod snapshots;
 mod stats;
 mod status;
@@ -97,6 +98,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Dev(command) => dev::run(&context, command).await,
         Command::Snapshots(command) => snapshots::run(&context, command).await,
         Command::Partitions(command) => partitions::run(&context, command).await,
+        Command::Schemas(command) => schemas::run(&context, command).await,
         Command::Types(command) => types::run(&context, command).await,
         Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,

@@ -136,6 +136,27 @@ impl FromRequestParts<Api> for Name {
     }
 }
 
+/// The event type and the version of its payload that the path names.
+pub(super) struct SchemaName {
+    pub(super) event_type: String,
+    pub(super) schema_version: i32,
+}
+
+impl FromRequestParts<Api> for SchemaName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        let mut names = names(parts).await?;
+        let [event_type, version] =
+            ["type", "version"].map(|key| names.remove(key).unwrap_or_default());
+        check_name("type", &event_type)?;
+        match version.parse() {
+            Ok(schema_version) if schema_version > 0 => Ok(Self { event_type, schema_version }),
+            _ => Err(Problem::invalid("the version of a payload is a whole number from 1")),
+        }
+    }
+}
+
 /// The number of a dead letter in the path.
 pub(super) struct LetterId(pub(super) i64);
 

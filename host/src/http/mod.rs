@@ -34,6 +34,7 @@ mod queries;
 mod reader;
 mod responses;
 mod router;
+mod schemas;
 mod server;
 mod stalls;
 mod state;

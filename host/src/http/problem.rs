@@ -51,6 +51,10 @@ pub(super) enum Code {
     ProjectionNotFound,
     /// There is no such dead letter.
     DeadLetterNotFound,
+    /// There is no such schema.
+    SchemaNotFound,
+    /// The version of the event type has another schema.
+    SchemaTaken,
     /// The plugin answers no such query.
     QueryNotFound,
     /// The plugin says that the query makes no sense with these parameters.
@@ -105,6 +109,8 @@ impl Code {
             Self::ProjectionNotFound => "There is no such projection",
             Self::ProjectionState => "The projection does not allow this",
             Self::DeadLetterNotFound => "There is no such dead letter",
+            Self::SchemaNotFound => "There is no such schema",
+            Self::SchemaTaken => "The version has another schema",
             Self::QueryNotFound => "There is no such query",
             Self::QueryRefused => "The plugin refuses the query",
             Self::QueryFailed => "The plugin could not answer",
@@ -132,12 +138,14 @@ impl Code {
             | Self::StreamNotFound
             | Self::ProjectionNotFound
             | Self::DeadLetterNotFound
+            | Self::SchemaNotFound
             | Self::QueryNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ReceiveTimeOut => StatusCode::REQUEST_TIMEOUT,
             Self::EventsDetached
             | Self::ExpectedVersionConflict
             | Self::DuplicateEvent
+            | Self::SchemaTaken
             | Self::ProjectionState => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -18,7 +18,7 @@ use super::tokens::Scope;
 use super::{
     append, auth, dead_letters, find, health, log, metrics, overview, plugin_changes,
     plugin_details, plugin_logs, plugin_rows, plugin_versions, plugins, projection_changes,
-    projections, queries, streams, subscribe, tenants, ui,
+    projections, queries, schemas, streams, subscribe, tenants, ui,
 };
 
 /// What each scope allows under `/v1`.
@@ -55,6 +55,8 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(plugin_versions::versions))
         .routes(routes!(plugin_versions::deployments))
         .routes(routes!(plugin_versions::rollback))
+        .routes(routes!(schemas::list))
+        .routes(routes!(schemas::get, schemas::register, schemas::remove))
         .routes(routes!(tenants::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::get))

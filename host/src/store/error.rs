@@ -85,6 +85,19 @@ pub enum StoreError {
     /// The inline plugins of the database can't be loaded now, or change too often.
     #[error("{0}")]
     InlineUnavailable(String),
+    /// A schema that appends are to be checked against is none.
+    #[error(
+        "the schema of version {schema_version} of {event_type} can't be used, and it is enforced, so nothing \
+         is appended: {reason}; `eventfabric schemas remove` it"
+    )]
+    UnusableSchema {
+        /// Of the schema.
+        event_type: String,
+        /// Of the schema.
+        schema_version: i32,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A query asks for what can't be answered: a JSON path that is none, a time out of range.
     #[error("{0}")]
     InvalidQuery(String),

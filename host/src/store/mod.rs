@@ -24,6 +24,7 @@ pub mod rebuild;
 mod retry;
 mod row;
 mod safe_head;
+mod schema;
 pub mod seal;
 mod snapshot;
 mod statistics;
@@ -68,6 +69,10 @@ pub use retry::{
     Aside, Due, Retry, claim_retries, due_retries, put_aside, retry_done, retry_later,
 };
 pub use safe_head::{Look, SafeHead};
+pub use schema::{
+    EventChecker, EventSchema, MAX_SCHEMA_BYTES, SchemaError, enforce_schema, register_schema,
+    remove_schema, schemas,
+};
 pub use snapshot::{
     NewSnapshot, Snapshot, SnapshotFilter, SnapshotInfo, StreamHead, delete_snapshots,
     request_snapshot_rebuild, save_snapshots, snapshots,
@@ -86,6 +91,7 @@ pub struct EventStore {
     pool: PgPool,
     inline: Option<Arc<dyn Inline>>,
     groups: Option<Arc<append::Groups>>,
+    schemas: Arc<schema::Enforced>,
     seal: Option<seal::Seal>,
     append_timeout: Duration,
     wake: Wake,
@@ -97,7 +103,8 @@ impl EventStore {
     pub fn new(pool: PgPool) -> Self {
         let wake = Wake::new(pool.clone());
         let append_timeout = APPEND_TIMEOUT;
-        Self { pool, inline: None, groups: None, seal: None, append_timeout, wake }
+        let schemas = Arc::default();
+        Self { pool, inline: None, groups: None, schemas, seal: None, append_timeout, wake }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.

@@ -14,7 +14,7 @@ use eventfabric::store::{LogFilter, log_page};
 use crate::host::{self, Running};
 use crate::place::Database;
 use crate::table::{Row, compare, median};
-use crate::{Bench, limit, week};
+use crate::{Bench, limit, plugin, week};
 
 /// The projection's name, in every language.
 const NAME: &str = "carriers";
@@ -96,6 +96,7 @@ async fn alone(bench: &Bench, db: &Database, language: &Language) -> anyhow::Res
     for _ in 0..bench.rounds() {
         cached.push(with.load(bytes.clone()).await?.compile_time.as_secs_f64() * 1e3);
     }
+    let mut reloaded = reloads(bench, db, language, &with, &bytes).await?;
     install(db, language).await?;
     let (mut made, mut inside, mut sql, mut memory) = (vec![], vec![], vec![], vec![]);
     for _ in 0..bench.rounds() {
@@ -108,7 +109,7 @@ async fn alone(bench: &Bench, db: &Database, language: &Language) -> anyhow::Res
         sql.push(of(|it| it.sql.as_secs_f64() * 1e6) / events);
         memory.push(of(|it| it.memory as f64) / f64::from(1 << 20));
     }
-    Ok(vec![
+    let mut table = vec![
         row("size", "kB", size),
         row("compiled", "s", vec![compiled]),
         row("loaded from the cache", "ms", cached),
@@ -116,7 +117,30 @@ async fn alone(bench: &Bench, db: &Database, language: &Language) -> anyhow::Res
         row("in the plugin", "µs/event", inside),
         row("in SQL", "µs/event", sql),
         row("memory after a batch", "MiB", memory),
-    ])
+    ];
+    table.append(&mut reloaded);
+    Ok(table)
+}
+
+/// Two versions by turns, both compiled before.
+async fn reloads(
+    bench: &Bench,
+    db: &Database,
+    language: &Language,
+    runtime: &Runtime,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<Row>> {
+    let version = |number: u8| -> Arc<[u8]> {
+        // A custom section of two bytes: the length of its name, the name.
+        [bytes, &[0, 2, 1, number]].concat().into()
+    };
+    let versions = [version(b'a'), version(b'b')];
+    for version in &versions {
+        runtime.load(version.clone()).await?;
+    }
+    let mut turns = versions.iter().cycle();
+    let next = || turns.next().cloned().context("there is a next one");
+    plugin::reloads(bench, db, config(), NAME, &language.name, next).await
 }
 
 /// A batch of 500 events, rolled back each time.

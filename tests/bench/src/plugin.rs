@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use eventfabric::db::Tx;
 use eventfabric::plugin::{HandleStats, Limits, Runtime};
-use eventfabric::runner::{Host, deploy};
+use eventfabric::runner::{Host, HostConfig, deploy};
 use eventfabric::store::{LogFilter, log_page};
 
 use crate::host::{self, Running};
@@ -70,27 +70,42 @@ async fn compile(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 /// New versions while the host runs: handed to it, and laid into its folder.
 async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
     let config = host::config(guest::CATCH_UP, 1, "carriers merged");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-plugins");
-    std::fs::create_dir_all(&folder)?;
-    let file = folder.join("bench_catch_up.wasm");
-    std::fs::write(&file, version(&bench.guests)?)?;
-    let running = Running::start_with(db, config, Some(folder)).await?;
     let name = guest::name(guest::CATCH_UP, 0);
+    reloads(bench, db, config, &name, "hot reload", || version(&bench.guests)).await
+}
+
+/// Versions of a plugin by turns, handed to a running host, and laid into its folder.
+pub async fn reloads(
+    bench: &Bench,
+    db: &Database,
+    config: HostConfig,
+    name: &str,
+    case: &str,
+    mut next: impl FnMut() -> anyhow::Result<Arc<[u8]>>,
+) -> anyhow::Result<Vec<Row>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/bench-plugins");
+    // What another line has left there would be deployed, too.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder)?;
+    let file = folder.join(name).with_extension("wasm");
+    std::fs::write(&file, next()?)?;
+    let running = Running::start_with(db, config, Some(folder)).await?;
     let registry = running.host.registry().clone();
-    let active = || registry.snapshot().current(&name).map(|active| active.generation);
+    let active = || registry.snapshot().current(name).map(|active| active.generation);
     let (mut handed, mut laid) = (Vec::new(), Vec::new());
     while !running.host.is_running() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for _ in 0..if bench.quick { 20 } else { 100 } {
-        let bytes = version(&bench.guests)?;
+        let bytes = next()?;
         let deployed = deploy(&registry, bytes, "the benchmark", 100).await?;
         handed.push(milliseconds(deployed.took));
+        let bytes = next()?;
         let before = active();
         let mut changes = registry.changes();
         let start = Instant::now();
         let beside = file.with_extension("part");
-        std::fs::write(&beside, version(&bench.guests)?)?;
+        std::fs::write(&beside, bytes)?;
         std::fs::rename(&beside, &file)?;
         while active() == before {
             let wait = tokio::time::timeout(Duration::from_secs(30), changes.changed());
@@ -101,10 +116,10 @@ async fn reload(bench: &Bench, db: &Database) -> anyhow::Result<Vec<Row>> {
     running.stop().await?;
     let slowest = [percentile(&handed, 0.99), percentile(&laid, 0.99)];
     Ok(vec![
-        Row::new("hot reload", "handed to the host, to active", "ms", handed),
-        Row::new("hot reload", "the same, 99th percentile", "ms", vec![slowest[0]]),
-        Row::new("hot reload", "laid into the folder, to active", "ms", laid),
-        Row::new("hot reload", "the same, 99th percentile", "ms", vec![slowest[1]]),
+        Row::new(case, "handed to the host, to active", "ms", handed),
+        Row::new(case, "the same, 99th percentile", "ms", vec![slowest[0]]),
+        Row::new(case, "laid into the folder, to active", "ms", laid),
+        Row::new(case, "the same, 99th percentile", "ms", vec![slowest[1]]),
     ])
 }
 

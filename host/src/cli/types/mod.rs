@@ -3,6 +3,7 @@
 mod go;
 mod name;
 mod python;
+mod registered;
 mod rust;
 mod schema;
 mod shape;
@@ -19,7 +20,7 @@ use serde_json::Value;
 use super::connect::Context;
 use super::{dev, exit, output};
 use crate::event::Event;
-use crate::store::EventStore;
+use crate::store::{self, EventStore};
 use name::Names;
 use shape::{Kind, Seen};
 
@@ -36,7 +37,8 @@ newest version of an event is called as the event, an older one NameV1. The same
 Examples:
   eventfabric types --lang rust > src/events.rs
   eventfabric types --lang typescript --type AccountOpened --type MoneyDeposited > src/events.ts
-  eventfabric types --lang json-schema --events week.ndjson.gz")]
+  eventfabric types --lang json-schema --events week.ndjson.gz
+  eventfabric types --lang go --registered > events.go")]
 pub(super) struct Types {
     /// The language
     #[arg(long, value_enum)]
@@ -53,6 +55,9 @@ pub(super) struct Types {
     /// Look at the events of a file, as `import` reads it, instead of those of the log
     #[arg(long, value_name = "FILE", conflicts_with = "newest")]
     events: Option<PathBuf>,
+    /// From the schemas that are registered (`eventfabric schemas`), instead of events
+    #[arg(long, conflicts_with_all = ["events", "newest", "tenant"])]
+    registered: bool,
 }
 
 /// What types can be written in.
@@ -67,6 +72,16 @@ pub(super) enum Target {
 }
 
 pub(super) async fn run(context: &Context, command: Types) -> anyhow::Result<()> {
+    if command.registered {
+        let mut schemas = store::schemas(&context.pool().await?, None, None).await?;
+        schemas.retain(|it| command.types.is_empty() || command.types.contains(&it.event_type));
+        if schemas.is_empty() {
+            return Err(exit::bad_input(
+                "no such schema is registered: `eventfabric schemas list`",
+            ));
+        }
+        return output::text(&written(command.lang, &registered::types(&schemas)));
+    }
     let mut seen = Events::default();
     match &command.events {
         Some(file) => dev::of_file(file)
@@ -130,10 +145,7 @@ impl Events {
             let newest = versions.keys().max();
             for (version, seen) in versions {
                 let is_newest = Some(version) == newest;
-                let name = match is_newest {
-                    true => names.free(event),
-                    false => names.free(&format!("{event}_v{version}")),
-                };
+                let name = name_of(&mut names, event, *version, is_newest);
                 todo.push((name, event, *version, is_newest, seen));
             }
         }
@@ -142,6 +154,14 @@ impl Events {
             seen.declare(name, Some(event), &mut names, &mut types);
         }
         types
+    }
+}
+
+/// The name of the type of a version of an event.
+fn name_of(names: &mut Names, event: &str, version: i32, is_newest: bool) -> String {
+    match is_newest {
+        true => names.free(event),
+        false => names.free(&format!("{event}_v{version}")),
     }
 }
 

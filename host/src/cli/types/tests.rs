@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 use super::*;
 use crate::event::{ExpectedVersion, NewEvent, StreamId};
-use crate::store::Append;
+use crate::store::{Append, EventSchema};
 
 /// What the types were written from, one event a line: type, version, data.
 const EVENTS: &str = include_str!("samples/events.ndjson");
@@ -109,4 +109,91 @@ fn go_takes_its_types() {
     vet.args(["vet", "events.go"]).current_dir(file.parent().unwrap()).env("GOFLAGS", "-mod=mod");
     vet.env("GOCACHE", cache);
     accepts(vet);
+}
+
+/// What the types of events are written as, registered and read back, is the types again.
+#[test]
+fn a_schema_that_was_written_becomes_the_same_types() {
+    let mut seen = Events::default();
+    events().iter().for_each(|event| seen.add(event));
+    let whole: Value = serde_json::from_str(&written(Target::JsonSchema, &seen.types())).unwrap();
+    let schemas: Vec<EventSchema> = seen
+        .types()
+        .iter()
+        .filter_map(|of| Some((of.name.clone(), of.event.as_ref()?)))
+        .map(|(name, event)| {
+            let mut schema = whole["$defs"][&name].clone();
+            schema["$defs"] = whole["$defs"].clone();
+            registered(&event.name, event.version, schema)
+        })
+        .collect();
+    let (from_log, again) = (seen.types(), super::registered::types(&schemas));
+    for of in from_log.iter().filter(|of| of.event.is_some()) {
+        let found = again.iter().find(|other| other.name == of.name).unwrap();
+        assert_eq!((&found.event, fields(found)), (&of.event, fields(of)));
+    }
+}
+
+/// The names of the fields, and whether there may be none.
+fn fields(of: &Type) -> Vec<(&str, bool)> {
+    of.fields.iter().map(|field| (&*field.name, field.may_lack())).collect()
+}
+
+fn registered(event_type: &str, schema_version: i32, schema: Value) -> EventSchema {
+    EventSchema {
+        event_type: event_type.to_owned(),
+        schema_version,
+        schema,
+        enforced: false,
+        registered_at: Default::default(),
+        registered_by: None,
+    }
+}
+
+#[test]
+fn a_schema_by_hand_becomes_types_as_far_as_they_go() {
+    let schema = serde_json::json!({
+        "properties": {
+            "type": {"const": "Moved"},
+            "to": {"oneOf": [{"$ref": "#/$defs/Node"}, {"type": "null"}]},
+            "how": {"enum": ["fast", "slow", null]},
+            "count": {"type": ["integer", "null"], "maximum": 18_446_744_073_709_551_615_u64},
+            "either": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
+            "far": {"$ref": "https://example.com/other.json"},
+            "ring": {"$ref": "#/properties/ring"},
+            "free": {"type": "object"},
+            "rows": {"type": "array", "items": {"$ref": "#/$defs/Node"}},
+        },
+        "required": ["how", "rows"],
+        "$defs": {"Node": {
+            "properties": {"name": {"type": "string"}, "next": {"$ref": "#/$defs/Node"}},
+            "required": ["name"],
+        }},
+    });
+    let types = super::registered::types(&[registered("Moved", 3, schema)]);
+    let written = written(Target::Typescript, &types);
+    let names: Vec<&str> = types.iter().map(|of| &*of.name).collect();
+    assert_eq!(names, ["Moved", "Node"], "{written}");
+    let kinds: Vec<_> = types[0]
+        .fields
+        .iter()
+        .map(|field| (&*field.name, &field.of.kind, field.of.nullable, field.optional))
+        .collect();
+    let node = Kind::Named("Node".to_owned());
+    let nodes = Kind::List(Box::new(ValueType { kind: node.clone(), nullable: false }));
+    assert_eq!(
+        kinds,
+        [
+            ("count", &Kind::Unsigned, true, true),
+            ("either", &Kind::Any, false, true),
+            ("far", &Kind::Any, false, true),
+            ("free", &Kind::Any, false, true),
+            ("how", &Kind::Text, true, false),
+            ("ring", &Kind::Any, false, true),
+            ("rows", &nodes, false, false),
+            ("to", &node, true, true),
+        ]
+    );
+    // What holds itself is not followed for ever.
+    assert_eq!(types[1].fields[1].of.kind, Kind::Any);
 }

@@ -25,14 +25,14 @@ macro_rules! refusal {
 }
 
 impl EventStore {
-    /// After a conflict: are the events in the log from an earlier try of this very append?
+    /// After a conflict, or a payload that no longer fits its schema: are the events in the log from an earlier try of this very append?
     pub(super) async fn find_earlier(
         &self,
         prepared: &Prepared,
         error: &StoreError,
     ) -> Result<Option<Appended>, StoreError> {
         let duplicate = match error {
-            StoreError::Conflict { .. } => false,
+            StoreError::Conflict { .. } | StoreError::InvalidEvent { .. } => false,
             StoreError::Database(sqlx::Error::Database(db)) if db.is_unique_violation() => true,
             _ => return Ok(None),
         };

@@ -24,8 +24,7 @@ use uuid::Uuid;
 
 use super::columns::Columns;
 use super::prepared::Prepared;
-use super::{Appended, AppendedEvent, CONNECTION, Deadline, Refused, begin};
-use crate::store::inline::Epoch;
+use super::{Appended, AppendedEvent, CONNECTION, Deadline, Known, Refused, begin};
 use crate::store::{EventStore, StoreError};
 
 /// Appends or groups that are at work at the same time, at most.
@@ -98,7 +97,8 @@ impl Groups {
         prepared: Prepared,
         deadline: Deadline,
     ) -> Result<Appended, StoreError> {
-        if !prepared.is_groupable() {
+        // (What does not fit would have its whole group made one by one.)
+        if !prepared.is_groupable() || prepared.check(&store.schemas).is_err() {
             return store.append_prepared(&prepared, None, deadline).await;
         }
         // Inline plugins take longer than a commit, and are not shared.
@@ -271,8 +271,7 @@ impl Drop for Turn {
 async fn commit(store: &EventStore, mut group: Vec<Waiting>) {
     // Two groups never wait for each other in a ring.
     group.sort_by(|a, b| a.prepared.streams[0].id.cmp(&b.prepared.streams[0].id));
-    let epoch = store.inline_epoch();
-    let appended = match try_group(store, &group, epoch).await {
+    let appended = match try_group(store, &group).await {
         Ok(appended) => {
             store.wake.hint();
             appended
@@ -306,8 +305,13 @@ async fn commit(store: &EventStore, mut group: Vec<Waiting>) {
 async fn try_group(
     store: &EventStore,
     group: &[Waiting],
-    epoch: Epoch,
 ) -> Result<HashMap<Uuid, AppendedEvent>, Refused> {
+    let epoch = store.inline_epoch();
+    let mut known = Known { inline: epoch, schemas: store.schemas.generation() };
+    for waiting in group {
+        // Checked before, but perhaps against other schemas.
+        known.schemas = known.schemas.min(waiting.prepared.check(&store.schemas)?);
+    }
     let deadline = group.iter().map(|waiting| waiting.deadline).reduce(Deadline::earlier);
     let Some(deadline) = deadline.map(|deadline| deadline.share(SHARE)) else {
         return Ok(HashMap::new());
@@ -315,7 +319,7 @@ async fn try_group(
     if epoch.is_empty && store.seal.is_none() {
         // Nothing else is to be done in its transaction, so the statement is one by itself.
         let mut conn = deadline.within(CONNECTION, store.pool.acquire()).await??;
-        return match deadline.answer(insert_group(&mut conn, group, epoch)).await {
+        return match deadline.answer(insert_group(&mut conn, group, known)).await {
             Ok(written) => Ok(written?),
             Err(unanswered) => {
                 conn.close_on_drop();
@@ -324,7 +328,7 @@ async fn try_group(
         };
     }
     let mut tx = begin(&store.pool, deadline).await?;
-    let appended = match insert_group(tx.conn(), group, epoch).await {
+    let appended = match insert_group(tx.conn(), group, known).await {
         Ok(appended) => appended,
         Err(error) => {
             tx.rollback().await?;
@@ -353,7 +357,7 @@ async fn try_group(
 async fn insert_group(
     conn: &mut PgConnection,
     group: &[Waiting],
-    epoch: Epoch,
+    known: Known,
 ) -> sqlx::Result<HashMap<Uuid, AppendedEvent>> {
     let columns = Columns::of(group.iter().map(|waiting| &waiting.prepared));
     let events = sqlx::query_file_as!(
@@ -366,7 +370,7 @@ async fn insert_group(
         &columns.added,
         &columns.least,
         &columns.greatest,
-        epoch.number,
+        known.inline.number,
         &columns.stream,
         &columns.nth,
         &columns.event_ids,
@@ -377,6 +381,7 @@ async fn insert_group(
         &columns.correlation_ids as &[Option<String>],
         &columns.causation_ids as &[Option<String>],
         LOCK_TIMEOUT.as_millis().to_string(),
+        known.schemas,
     )
     .fetch_all(conn)
     .await?;

@@ -154,8 +154,13 @@ impl EventStore {
         deadline: Deadline,
     ) -> Result<Appended, StoreError> {
         for tries in (1..=REFRESHES).rev() {
-            let epoch = self.inline_epoch();
-            match self.try_append(prepared, epoch, work, deadline).await {
+            let known = match self.known_for(prepared) {
+                Ok(known) => known,
+                // (What does not fit may fit the schemas of now.)
+                Err(_) if self.schemas.refresh(&self.pool).await? => continue,
+                Err(unfit) => return self.find_earlier(prepared, &unfit).await?.ok_or(unfit),
+            };
+            match self.try_append(prepared, known, work, deadline).await {
                 Ok(appended) => {
                     self.wake.hint();
                     return Ok(appended);
@@ -172,6 +177,9 @@ impl EventStore {
                     }
                     return Err(error);
                 }
+                Err(Refused::OtherSchemas) => {
+                    self.schemas.refresh(&self.pool).await?;
+                }
                 Err(Refused::OtherInline) => match &self.inline {
                     None => return Err(StoreError::InlineMissing),
                     Some(inline) => inline.refresh().await.map_err(|error| {
@@ -183,7 +191,7 @@ impl EventStore {
             }
         }
         Err(StoreError::InlineUnavailable(format!(
-            "the inline plugins changed {REFRESHES} times during one append; try again"
+            "the inline plugins or the schemas changed {REFRESHES} times during one append; try again"
         )))
     }
 
@@ -206,6 +214,12 @@ impl EventStore {
         Ok(own.map(|row| row.event_id).collect())
     }
 
+    /// What this append is made with: its events are checked against the schemas.
+    fn known_for(&self, prepared: &Prepared) -> Result<Known, StoreError> {
+        let inline = self.inline_epoch();
+        Ok(Known { inline, schemas: prepared.check(&self.schemas)? })
+    }
+
     fn inline_epoch(&self) -> Epoch {
         self.inline.as_ref().map(|inline| inline.epoch()).unwrap_or_default()
     }
@@ -213,15 +227,19 @@ impl EventStore {
     async fn try_append(
         &self,
         prepared: &Prepared,
-        epoch: Epoch,
+        known: Known,
         work: Option<&dyn InTransaction>,
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
-        if epoch.is_empty && prepared.streams.len() == 1 && work.is_none() && self.seal.is_none() {
+        if known.inline.is_empty
+            && prepared.streams.len() == 1
+            && work.is_none()
+            && self.seal.is_none()
+        {
             // The guard is in the statement, so it can be its own transaction.
             let mut conn = deadline.within(CONNECTION, self.pool.acquire()).await??;
             // The statement itself says how long it waits for a lock.
-            return match deadline.answer(prepared.insert(&mut conn, epoch, deadline)).await {
+            return match deadline.answer(prepared.insert(&mut conn, known, deadline)).await {
                 Ok(answer) => answer,
                 Err(unanswered) => {
                     conn.close_on_drop();
@@ -230,18 +248,18 @@ impl EventStore {
             };
         }
         // Given up at any moment, a transaction ends with its connection.
-        deadline.answer(self.try_in_transaction(prepared, epoch, work, deadline)).await?
+        deadline.answer(self.try_in_transaction(prepared, known, work, deadline)).await?
     }
 
     async fn try_in_transaction(
         &self,
         prepared: &Prepared,
-        epoch: Epoch,
+        known: Known,
         work: Option<&dyn InTransaction>,
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
         let mut tx = begin(&self.pool, deadline).await?;
-        let appended = match prepared.insert(tx.conn(), epoch, deadline).await {
+        let appended = match prepared.insert(tx.conn(), known, deadline).await {
             Ok(appended) => appended,
             Err(refused) => {
                 tx.rollback().await?;
@@ -249,11 +267,17 @@ impl EventStore {
             }
         };
         self.seal(&mut tx, &appended.events).await?;
-        if let (false, Some(inline)) = (epoch.is_empty, &self.inline) {
+        if let (false, Some(inline)) = (known.inline.is_empty, &self.inline) {
             let events = prepared.events(&appended);
-            tx = inline.run(tx, epoch.number, &events, deadline).await.map_err(|failure| {
-                if failure.outdated { Refused::OtherInline } else { Refused::Error(failure.into()) }
-            })?;
+            tx = inline.run(tx, known.inline.number, &events, deadline).await.map_err(
+                |failure| {
+                    if failure.outdated {
+                        Refused::OtherInline
+                    } else {
+                        Refused::Error(failure.into())
+                    }
+                },
+            )?;
         }
         if let Some(work) = work {
             let events = prepared.events(&appended);
@@ -289,11 +313,21 @@ async fn begin(pool: &PgPool, deadline: Deadline) -> Result<Tx, StoreError> {
     Ok(deadline.within(CONNECTION, begin).await??)
 }
 
+/// What an append is made with; its statement writes nothing where the database has something else.
+#[derive(Clone, Copy)]
+struct Known {
+    inline: Epoch,
+    /// The state of the schemas that the events were checked against.
+    schemas: i64,
+}
+
 /// Why nothing was written.
 enum Refused {
     Error(StoreError),
     /// The database has other inline plugins than the writer knows.
     OtherInline,
+    /// The database has other schemas than the writer knows.
+    OtherSchemas,
 }
 
 impl<E: Into<StoreError>> From<E> for Refused {

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::columns::Columns;
-use super::{Append, Appended, AppendedEvent, Deadline, Refused};
+use super::{Append, Appended, AppendedEvent, Deadline, Known, Refused};
 use crate::event::{Event, ExpectedVersion, StreamId};
 use crate::store::StoreError;
-use crate::store::inline::Epoch;
 use crate::store::prepare::{PreparedEvent, check_stream, prepare_event};
+use crate::store::schema::Enforced;
 
 /// An append, checked and in the form of the statement.
 pub(super) struct Prepared {
@@ -83,20 +83,30 @@ impl Prepared {
         Ok(Self { streams: streams.into_iter().flatten().collect(), new })
     }
 
+    /// Checks the events against the schemas that are known; tells their state.
+    pub(super) fn check(&self, schemas: &Enforced) -> Result<i64, StoreError> {
+        schemas.check(&self.new, |index, reason| StoreError::InvalidEvent {
+            index,
+            event_type: self.new[index].event_type.clone(),
+            stream: Box::new(self.streams[self.new[index].stream].id.clone()),
+            reason,
+        })
+    }
+
     /// Runs the statement and checks what it can't check by itself.
     pub(super) async fn insert(
         &self,
         conn: &mut PgConnection,
-        epoch: Epoch,
+        known: Known,
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
         let patience = deadline.for_statement().as_millis().min(i32::MAX as u128).to_string();
         let events = match (&self.streams[..], &self.new[..]) {
-            ([stream], [event]) => insert_one(conn, stream, event, epoch, patience).await?,
-            _ => self.insert_all(conn, epoch, patience).await?,
+            ([stream], [event]) => insert_one(conn, stream, event, known, patience).await?,
+            _ => self.insert_all(conn, known, patience).await?,
         };
         if events.is_empty() {
-            return Err(self.why_refused(conn, epoch).await?);
+            return Err(self.why_refused(conn, known).await?);
         }
         // With one stream the statement has done this; with several it can't undo a part.
         for (new, event) in self.new.iter().zip(&events).filter(|(new, _)| new.nth == 1) {
@@ -117,7 +127,7 @@ impl Prepared {
     async fn insert_all(
         &self,
         conn: &mut PgConnection,
-        epoch: Epoch,
+        known: Known,
         patience: String,
     ) -> sqlx::Result<Vec<AppendedEvent>> {
         let single = self.streams.len() == 1;
@@ -134,7 +144,7 @@ impl Prepared {
             &columns.added,
             least,
             greatest,
-            epoch.number,
+            known.inline.number,
             &columns.stream,
             &columns.nth,
             &columns.event_ids,
@@ -145,6 +155,7 @@ impl Prepared {
             &columns.correlation_ids as &[Option<String>],
             &columns.causation_ids as &[Option<String>],
             patience,
+            known.schemas,
         )
         .fetch_all(conn)
         .await
@@ -153,13 +164,18 @@ impl Prepared {
     async fn why_refused(
         &self,
         conn: &mut PgConnection,
-        epoch: Epoch,
+        known: Known,
     ) -> Result<Refused, StoreError> {
         let now = sqlx::query_file!("src/store/sql/mode_epoch.sql", "inline")
             .fetch_one(&mut *conn)
             .await?;
-        if now.epoch != epoch.number {
+        if now.epoch != known.inline.number {
             return Ok(Refused::OtherInline);
+        }
+        let now =
+            sqlx::query_file!("src/store/sql/schemas_generation.sql").fetch_one(&mut *conn).await?;
+        if now.generation != known.schemas {
+            return Ok(Refused::OtherSchemas);
         }
         let stream = &self.streams[0];
         let actual = sqlx::query_file!(
@@ -206,7 +222,7 @@ async fn insert_one(
     conn: &mut PgConnection,
     stream: &PreparedStream,
     event: &PreparedEvent,
-    epoch: Epoch,
+    known: Known,
     patience: String,
 ) -> sqlx::Result<Vec<AppendedEvent>> {
     let (least, greatest) = stream.expected.range();
@@ -219,7 +235,7 @@ async fn insert_one(
         stream.topic as _,
         least,
         greatest,
-        epoch.number,
+        known.inline.number,
         event.id,
         event.event_type,
         event.schema_version,
@@ -228,6 +244,7 @@ async fn insert_one(
         event.correlation_id as _,
         event.causation_id as _,
         patience,
+        known.schemas,
     )
     .fetch_all(conn)
     .await

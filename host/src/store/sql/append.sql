@@ -1,6 +1,6 @@
 -- Appends events to one or more streams: guard and bump the versions, insert the events, insert the
--- outbox rows. No row comes back when the guard does not hold or the inline plugins have changed;
--- then nothing was written.
+-- outbox rows. No row comes back when the guard does not hold, or the inline plugins or schemas have
+-- changed; then nothing was written.
 --
 -- $1..$4 the streams, sorted by their key (so that two appends never wait for each other in a
 --        ring): tenant, aggregate, id, topic
@@ -11,6 +11,7 @@
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
 -- $18    milliseconds that it may wait for a lock. (Set here and not before, as that would be another
 --        round trip; it is read first, and ends with the transaction.)
+-- $19    the schemas that the events were checked against, see schemas_enforced.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', $18, true) AS milliseconds
@@ -30,6 +31,7 @@ guard AS (
     WHERE (SELECT coalesce(sum(p.generation), 0)::bigint
            FROM eventfabric.projections p
            WHERE p.mode = 'inline') = $8::bigint
+      AND (SELECT g.generation FROM eventfabric.event_schemas_generation g) = $19::bigint
       AND ($6::int = 0
            OR EXISTS (SELECT FROM eventfabric.stream_versions e
                       WHERE e.tenant_id = s.tenant_id

@@ -1,6 +1,6 @@
 -- Appends events to many streams, each for a caller of its own: what the guard of one stream does
 -- not let in is left out, and no row comes back for it; the others are written. The outbox rows
--- with them. Nothing at all is written when the inline plugins have changed.
+-- with them. Nothing at all is written when the inline plugins or the schemas have changed.
 --
 -- A stream that another transaction holds is left out as well: all of these callers would wait for
 -- that one.
@@ -13,6 +13,7 @@
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
 -- $18    milliseconds that it may wait for a lock. (Set here, as that would be another round trip; it is
 --        read first, and ends with the transaction.)
+-- $19    the schemas that the events were checked against, see schemas_enforced.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', $18, true) AS milliseconds
@@ -31,6 +32,7 @@ streams AS MATERIALIZED (
     WHERE (SELECT coalesce(sum(p.generation), 0)::bigint
            FROM eventfabric.projections p
            WHERE p.mode = 'inline') = $8::bigint
+      AND (SELECT g.generation FROM eventfabric.event_schemas_generation g) = $19::bigint
 ),
 held AS MATERIALIZED (
     SELECT s.n

@@ -6,6 +6,7 @@
 -- $7     the inline plugins that the writer knows, see mode_epoch.sql
 -- $8..   the event: id, type, schema version, payload, occurred at, correlation, causation
 -- $15    milliseconds that it may wait for a lock, see append.sql
+-- $16    the schemas that the event was checked against, see schemas_enforced.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', $15, true) AS milliseconds
@@ -19,6 +20,7 @@ guard AS (
       AND (SELECT coalesce(sum(p.generation), 0)::bigint
            FROM eventfabric.projections p
            WHERE p.mode = 'inline') = $7::bigint
+      AND (SELECT g.generation FROM eventfabric.event_schemas_generation g) = $16::bigint
       AND ($5::int = 0
            OR EXISTS (SELECT FROM eventfabric.stream_versions e
                       WHERE e.tenant_id = $1 AND e.aggregate_name = $2 AND e.aggregate_id = $3))

@@ -11,6 +11,7 @@ mod interrupted;
 mod packaged;
 mod querying;
 mod reading;
+mod schemas;
 mod snapshots;
 mod trouble;
 

@@ -10,6 +10,7 @@ mod plugins;
 mod queries;
 mod reading;
 mod refused;
+mod schemas;
 mod subscribing;
 mod tenants;
 mod tokens;

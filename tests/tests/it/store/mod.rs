@@ -12,6 +12,7 @@ mod plans;
 mod query;
 mod read;
 mod repeat;
+mod schemas;
 
 use eventfabric::event::{Event, NewEvent, StreamId};
 use eventfabric::store::{Direction, EventStore};

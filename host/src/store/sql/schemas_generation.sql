@@ -1,0 +1,1 @@
+SELECT generation FROM eventfabric.event_schemas_generation
