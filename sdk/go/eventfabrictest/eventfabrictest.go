@@ -63,6 +63,17 @@ func Run(projection eventfabric.Projection, backend eventfabric.Backend, events 
 	return projection.Handle(backend, events)
 }
 
+// Query asks a query for the tenant `default`, as the host does, but for the check of the parameters: these are of the
+// types that the query has, and numbers of int. The error, if any, is an [*eventfabric.Failure].
+func Query(queries []eventfabric.Query, backend eventfabric.Backend, name string, params map[string]any) (*eventfabric.RowSet, error) {
+	given := make(map[string]any, len(params))
+	for name, value := range params {
+		given[name] = Params(value)[0]
+	}
+	request := eventfabric.QueryRequest{Name: name, Tenant: "default", Params: given}
+	return eventfabric.AnswerQuery(backend, queries, request)
+}
+
 // SetConfig has [eventfabric.Config] return these settings until the test ends.
 func SetConfig(t testing.TB, settings map[string]string) {
 	config, all := host.Config, host.Settings
