@@ -51,3 +51,17 @@ bool exports_projection_handle(projection_borrow_tx_t tx, projection_list_event_
     if (fflush) fflush(NULL);
     return well;
 }
+
+void exports_eventfabric_query_queries_describe_queries(exports_eventfabric_query_queries_list_query_description_t *list) {
+    ef_describe_queries(ef_exported_queries(), list);
+}
+
+bool exports_eventfabric_query_queries_query(exports_eventfabric_query_queries_borrow_tx_t tx,
+                                             exports_eventfabric_query_queries_request_t *request,
+                                             exports_eventfabric_query_queries_row_set_t *rows,
+                                             exports_eventfabric_query_queries_failure_t *failure) {
+    ef_backend backend = {&tx, execute, query, execute_batch};
+    bool well = ef_answer_query(ef_exported_queries(), &backend, request, rows, failure);
+    if (fflush) fflush(NULL);
+    return well;
+}

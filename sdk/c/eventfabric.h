@@ -348,6 +348,113 @@ typedef struct ef_projection {
     const ef_projection *ef_exported(void) { return &(projection); }
 const ef_projection *ef_exported(void);
 
+// ---- Queries ----
+
+// What a parameter of a query may be; ef_param gives the value that has the same name.
+typedef enum {
+    EF_PARAM_BOOL,
+    EF_PARAM_INT64,
+    EF_PARAM_FLOAT64,
+    EF_PARAM_NUMERIC,
+    EF_PARAM_TEXT,
+    EF_PARAM_UUID,
+    EF_PARAM_TIMESTAMPTZ,
+    EF_PARAM_DATE
+} ef_param_type;
+
+// A parameter: [a-z][a-z0-9_]{0,47}, and one sentence for people. The host checks a request by it before it starts the
+// plugin.
+typedef struct ef_parameter {
+    const char *name;
+    const char *text;
+    ef_param_type type;
+    bool optional;
+} ef_parameter;
+
+// What a caller asks.
+typedef struct ef_request {
+    ef_str tenant;
+    exports_eventfabric_query_queries_list_tuple2_string_value_t given;
+    const ef_parameter *parameters;
+    ef_tx *tx;
+} ef_request;
+
+// A parameter as a value, to be handed on to a statement: NULL where it was left out.
+ef_value ef_param(const ef_request *request, const char *name);
+bool ef_param_given(const ef_request *request, const char *name);
+
+// A parameter of its type, or `otherwise` where it was left out. To ask for one that the query does not have, or that is of
+// another type, is fatal.
+bool ef_param_bool(const ef_request *request, const char *name, bool otherwise);
+int64_t ef_param_int64(const ef_request *request, const char *name, int64_t otherwise);
+double ef_param_float64(const ef_request *request, const char *name, double otherwise);
+int64_t ef_param_timestamptz(const ef_request *request, const char *name, int64_t otherwise);
+int32_t ef_param_date(const ef_request *request, const char *name, int32_t otherwise);
+ef_str ef_param_text(const ef_request *request, const char *name); // text, numeric or uuid; without `ptr`: left out
+
+// A question that the plugin answers from its tables: the host serves it at GET /v1/query/PLUGIN/QUERY. The transaction
+// reads and nothing else: what writes is denied, and each statement sees what was committed when it began. There is no
+// clock: make the moment a parameter. ef_poison refuses what makes no sense, and tells the caller (422); ef_retry has it
+// come back (503); what is fatal is the plugin's (500).
+typedef struct ef_named_query {
+    const char *name; // [a-z][a-z0-9_]{0,47}
+    const char *text; // one sentence for people
+    ef_rows *(*answer)(ef_tx *tx, const ef_request *request);
+    const ef_parameter *parameters; // ends with an entry of zeros; NULL: none
+    // The answer holds nothing but what belongs to the tenant of the request. Callers that are confined to some tenants can
+    // ask such queries only.
+    bool per_tenant;
+} ef_named_query;
+
+// An answer that a plugin works out itself: `columns` names, and for each row as many values, as EF_KEY(…).
+ef_rows *ef_rows_new(ef_tx *tx, const char *const *columns, size_t count);
+#define ef_rows_add(rows, ...) ef_rows_add_values(rows, __VA_ARGS__)
+void ef_rows_add_values(ef_rows *rows, const ef_value *values, size_t count);
+
+// Makes queries, a list that ends with an entry of zeros, those of this component: once, at the top level of a file. A
+// component without it exports none.
+//
+//     static const ef_named_query queries[] = {{"richest", "Who has most", richest, richest_parameters, false}, {0}};
+//     EF_EXPORT_QUERIES(queries)
+#define EF_EXPORT_QUERIES(queries)                                                                                   \
+    const ef_named_query *ef_exported_queries(void) { return (queries); }                                            \
+    EF_QUERY_EXPORTS
+__attribute__((weak)) const ef_named_query *ef_exported_queries(void);
+
+#ifdef __wasm__
+// The functions that the host calls: those of bindings/projection.c, by the names of the contract.
+uint8_t *__wasm_export_exports_eventfabric_query_queries_describe_queries(void);
+uint8_t *__wasm_export_exports_eventfabric_query_queries_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant,
+                                                               size_t tenant_length, uint8_t *parameters, size_t count);
+void ef_release(void);
+uint8_t *ef_export_describe_queries(void);
+void ef_export_queries_described(uint8_t *result);
+uint8_t *ef_export_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant, size_t tenant_length,
+                         uint8_t *parameters, size_t count);
+void ef_export_query_answered(uint8_t *result);
+#define EF_QUERY_EXPORT(prefix, function) __attribute__((export_name(prefix "eventfabric:query/queries@0.1.0#" function)))
+#define EF_QUERY_EXPORTS                                                                                             \
+    EF_QUERY_EXPORT("", "describe-queries") uint8_t *ef_export_describe_queries(void) {                              \
+        return __wasm_export_exports_eventfabric_query_queries_describe_queries();                                   \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("cabi_post_", "describe-queries") void ef_export_queries_described(uint8_t *result) {            \
+        (void)result;                                                                                                \
+        ef_release();                                                                                                \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("", "query")                                                                                     \
+    uint8_t *ef_export_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant, size_t tenant_length,   \
+                             uint8_t *parameters, size_t count) {                                                    \
+        return __wasm_export_exports_eventfabric_query_queries_query(tx, name, name_length, tenant, tenant_length,   \
+                                                                     parameters, count);                             \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("cabi_post_", "query") void ef_export_query_answered(uint8_t *result) {                          \
+        (void)result;                                                                                                \
+        ef_release();                                                                                                \
+    }
+#else
+#define EF_QUERY_EXPORTS
+#endif
+
 #ifdef __cplusplus
 }
 #endif

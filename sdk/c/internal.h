@@ -27,6 +27,16 @@ bool ef_handle(const ef_projection *projection, const ef_backend *backend, const
 // What a projection says of itself.
 void ef_describe(const ef_projection *projection, projection_description_t *description);
 
+// Answers a request as the host would have it answered. The component and the tests both come here.
+bool ef_answer_query(const ef_named_query *queries, const ef_backend *backend,
+                     const exports_eventfabric_query_queries_request_t *asked, ef_row_set *rows, projection_failure_t *failure);
+
+// What queries say of themselves.
+void ef_describe_queries(const ef_named_query *queries, exports_eventfabric_query_queries_list_query_description_t *list);
+
+// Says why the plugin can't be described, and traps.
+_Noreturn void ef_refuse(ef_str why);
+
 ef_str ef_vformat(const char *format, va_list arguments);
 
 // Memory of the batch, and its end. `grown` moves what was there.

@@ -58,18 +58,12 @@ bool ef_handle(const ef_projection *projection, const ef_backend *backend, const
         };
     }
     run(projection, &tx, events, count);
-    ef_flush(&tx);
-    if (!tx.failed) return true;
-    failure->kind = tx.kind;
-    failure->message = tx.message;
-    failure->index.is_some = tx.failed_event != NO_EVENT;
-    failure->index.val = (uint32_t)tx.failed_event;
-    return false;
+    return ef_end(&tx, failure);
 }
 
 // ---- The description ----
 
-static void refuse(ef_str why) {
+void ef_refuse(ef_str why) {
     ef_write_log(EF_ERROR, why);
     __builtin_trap();
 }
@@ -88,7 +82,7 @@ static eventfabric_projection_types_migration_t step_of(ef_migration migration) 
     char *end;
     unsigned long number = strtoul(name, &end, 10);
     if (number == 0 || *end != '_') {
-        refuse(ef_format("a migration's file is named by number and purpose, such as 001_create_accounts.sql; %s is not",
+        ef_refuse(ef_format("a migration's file is named by number and purpose, such as 001_create_accounts.sql; %s is not",
                          migration.file));
     }
     ef_str text = ef_format("%s", end + 1);
@@ -111,7 +105,7 @@ static projection_list_string_t types_of(const ef_projection *projection) {
 
 void ef_describe(const ef_projection *projection, projection_description_t *description) {
     if (!projection->handlers == !projection->handle_batch) {
-        refuse(ef_format("projection %s has neither handlers nor handle_batch, or both", projection->name));
+        ef_refuse(ef_format("projection %s has neither handlers nor handle_batch, or both", projection->name));
     }
     memset(description, 0, sizeof *description);
     description->name = ef_str_of(projection->name);

@@ -117,7 +117,7 @@ func (p *Projection) typeNames() []string {
 func (p *Projection) Handle(backend Backend, events []RawEvent) error {
 	tx := newTx(backend)
 	tx.upcasters = p.Upcasters
-	return tx.do(func() error { return p.run(tx, events) })
+	return tx.do(KindPoison, func() error { return p.run(tx, events) })
 }
 
 func (p *Projection) run(tx *Tx, events []RawEvent) error {

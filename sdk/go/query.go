@@ -50,7 +50,8 @@ type Query struct {
 // parameters P is struct{}. The host checks a request by them before it starts the plugin.
 //
 // The transaction reads and nothing else: what writes is denied, and each statement sees what was committed when it
-// began. An error is the caller's (422), but for those of SQL and those marked with [Retry] (503) or [Fatal] (500).
+// began. There is no clock: make the moment a parameter. An error is the caller's, and told to it (422); those of SQL, a
+// panic and what is marked with [Fatal] are the plugin's (500), and [Retry] has the caller come back (503).
 func OnQuery[P any](name, text string, answer func(tx *Tx, params P) (*Rows, error)) Query {
 	query := OnTenantQuery(name, text, func(tx *Tx, _ string, params P) (*Rows, error) { return answer(tx, params) })
 	query.perTenant = false
@@ -192,7 +193,7 @@ func paramTypeOf(t reflect.Type) (ParamType, bool) {
 func AnswerQuery(backend Backend, queries []Query, request QueryRequest) (*RowSet, error) {
 	var rows *Rows
 	tx := newTx(backend)
-	err := tx.do(func() (err error) {
+	err := tx.do(KindFatal, func() (err error) {
 		rows, err = answer(tx, queries, request)
 		return err
 	})

@@ -126,7 +126,7 @@ func TestAQueryThatFails(t *testing.T) {
 		{"all", given(map[string]any{"open": "yes"}), eventfabric.KindPoison, "parameter open is text"},
 		{"no", nil, eventfabric.KindPoison, `no query "no"`},
 		{"nothing", nil, eventfabric.KindFatal, "neither rows nor an error"},
-		{"panics", nil, eventfabric.KindPoison, "panic: unforeseen"},
+		{"panics", nil, eventfabric.KindFatal, "panic: unforeseen"},
 		{"made", nil, eventfabric.KindFatal, "row 1 has 1 values for 2 columns (a, b)"},
 		{"careless", nil, eventfabric.KindFatal, "no such column"},
 	} {

@@ -78,9 +78,10 @@ func newTx(backend Backend) *Tx {
 	return &Tx{backend: backend, event: NoEvent}
 }
 
-// do runs all that happens in a transaction, its end included. The error is a [*Failure].
-func (tx *Tx) do(work func() error) error {
-	err := tx.recovered(work)
+// do runs all that happens in a transaction, its end included. A panic is a failure of the kind that is given. The error
+// is a [*Failure].
+func (tx *Tx) do(panics FailureKind, work func() error) error {
+	err := tx.recovered(panics, work)
 	if err == nil {
 		err = tx.Flush() // which fails where a statement did, even if its error was ignored
 	}
@@ -91,12 +92,12 @@ func (tx *Tx) do(work func() error) error {
 }
 
 // recovered makes an error of a panic.
-func (tx *Tx) recovered(work func() error) (err error) {
+func (tx *Tx) recovered(panics FailureKind, work func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			slog.Error(fmt.Sprintf("panic: %v\n%s", cause, debug.Stack()))
 			if err = tx.failed; err == nil {
-				err = Poisonf("panic: %v", cause)
+				err = mark(panics, fmt.Errorf("panic: %v", cause))
 			}
 		}
 	}()
