@@ -99,7 +99,8 @@ private:
 // Rows of a query; none where it failed.
 class Rows {
 public:
-    explicit Rows(const ef_rows *rows) : rows_(rows) {}
+    explicit Rows(ef_rows *rows) : rows_(rows) {}
+    ef_rows *raw() const { return rows_; }
     size_t size() const { return rows_ ? rows_->count : 0; }
 
     int64_t int64(size_t row, const char *column) const { return ef_row_int64(rows_, row, column); }
@@ -138,7 +139,7 @@ public:
 private:
     // The same with a zero at its end.
     static const char *chars(ef_str text) { return reinterpret_cast<const char *>(ef_format("%.*s", EF_STR(text)).ptr); }
-    const ef_rows *rows_;
+    ef_rows *rows_;
 };
 
 // The open transaction.
@@ -208,6 +209,39 @@ template <void (*handle)(Tx &, const Event &)>
 void handler(ef_tx *tx, const ef_event *event) {
     Tx of(tx);
     handle(of, Event(event));
+}
+
+// What a caller asks: parameters by name, and no value where one was left out; see ef_param.
+class Request {
+public:
+    explicit Request(const ef_request *request) : request_(request) {}
+    std::string_view tenant() const { return view(request_->tenant); }
+    bool given(const char *name) const { return ef_param_given(request_, name); }
+    ef_value raw(const char *name) const { return ef_param(request_, name); }
+
+    std::optional<int64_t> int64(const char *name) const { return get(name, ef_param_int64(request_, name, 0)); }
+    std::optional<double> float64(const char *name) const { return get(name, ef_param_float64(request_, name, 0)); }
+    std::optional<bool> boolean(const char *name) const { return get(name, ef_param_bool(request_, name, false)); }
+    std::optional<std::string_view> text(const char *name) const { return get(name, view(ef_param_text(request_, name))); }
+    std::optional<Timestamptz> timestamptz(const char *name) const {
+        return get(name, Timestamptz{ef_param_timestamptz(request_, name, 0)});
+    }
+    std::optional<Date> date(const char *name) const { return get(name, Date{ef_param_date(request_, name, 0)}); }
+
+private:
+    template <typename T>
+    std::optional<T> get(const char *name, T value) const {
+        if (!given(name)) return std::nullopt;
+        return value;
+    }
+    const ef_request *request_;
+};
+
+// The function of a query, for `ef_named_query::answer`: {"richest", "Who has most", eventfabric::answer<richest>, …}.
+template <Rows (*function)(Tx &, const Request &)>
+ef_rows *answer(ef_tx *tx, const ef_request *request) {
+    Tx of(tx);
+    return function(of, Request(request)).raw();
 }
 
 } // namespace eventfabric

@@ -47,6 +47,16 @@ bool ef_value_equals(ef_value a, ef_value b);
 bool ef_test_run(const ef_projection *projection, ef_recording *db, projection_event_t *events, size_t count,
                  projection_failure_t *failure);
 
+// Asks a query for the tenant `default`, as the host does. False where it fails; the failure is then told where it is asked
+// for. The answer lives until the test ends:
+//
+//     EF_CHECK(ef_test_query(queries, db, "richest", EF_COLUMNS({"least", ef_int64(1)}), &rows, &failure));
+bool ef_test_query(const ef_named_query *queries, ef_recording *db, const char *name, const ef_column *parameters,
+                   size_t count, eventfabric_projection_sql_row_set_t *rows, projection_failure_t *failure);
+
+// What the queries of a plugin say of themselves.
+exports_eventfabric_query_queries_list_query_description_t ef_test_describe_queries(const ef_named_query *queries);
+
 // What ef_config returns from now on.
 void ef_test_config(const char *key, const char *value);
 

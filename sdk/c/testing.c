@@ -175,6 +175,42 @@ bool ef_test_run(const ef_projection *projection, ef_recording *db, projection_e
     return well;
 }
 
+bool ef_test_query(const ef_named_query *queries, ef_recording *db, const char *name, const ef_column *parameters, size_t count,
+                   ef_row_set *rows, projection_failure_t *failure) {
+    exports_eventfabric_query_queries_request_t asked = {.name = ef_str_of(name), .tenant = ef_str_of("default")};
+    asked.parameters.len = count;
+    asked.parameters.ptr = malloc((count + 1) * sizeof(*asked.parameters.ptr));
+    for (size_t i = 0; i < count; i++) {
+        asked.parameters.ptr[i].f0 = ef_str_of(parameters[i].name);
+        asked.parameters.ptr[i].f1 = parameters[i].value;
+    }
+    ef_backend backend = {db, execute, query, execute_batch};
+    projection_failure_t told = {0};
+    ef_row_set found = {0};
+    bool well = ef_answer_query(queries, &backend, &asked, &found, &told);
+    free(asked.parameters.ptr);
+    if (!well && failure) {
+        *failure = told;
+        failure->message.ptr = (uint8_t *)chars(told.message);
+    }
+    if (well && rows) {
+        rows->columns.len = found.columns.len;
+        rows->columns.ptr = keep(found.columns.ptr, found.columns.len * sizeof(ef_str));
+        for (size_t i = 0; i < found.columns.len; i++) rows->columns.ptr[i].ptr = (uint8_t *)chars(found.columns.ptr[i]);
+        rows->rows.len = found.rows.len;
+        rows->rows.ptr = keep(found.rows.ptr, found.rows.len * sizeof(ef_values));
+        for (size_t i = 0; i < found.rows.len; i++) rows->rows.ptr[i] = keep_values(found.rows.ptr[i]);
+    }
+    ef_release();
+    return well;
+}
+
+exports_eventfabric_query_queries_list_query_description_t ef_test_describe_queries(const ef_named_query *queries) {
+    exports_eventfabric_query_queries_list_query_description_t list;
+    ef_describe_queries(queries, &list);
+    return list;
+}
+
 size_t ef_round_trips(const ef_recording *db) { return db->round_trips; }
 
 static const recorded *find(const ef_recording *db, const char *part, size_t index) {

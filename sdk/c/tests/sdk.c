@@ -416,6 +416,131 @@ static void settings_are_read_by_key(void) {
     EF_CHECK(run(ef_recording_new(), read_settings, 1, NULL));
 }
 
+// ---- Queries ----
+
+static ef_rows *all_things(ef_tx *tx, const ef_request *request) {
+    return ef_query(tx, "SELECT n FROM things", ef_param(request, "kind"), ef_param(request, "at"),
+                    ef_int64(ef_param_int64(request, "limit", 10)), ef_bool(ef_param_given(request, "at")));
+}
+
+static ef_rows *own_things(ef_tx *tx, const ef_request *request) {
+    return ef_query(tx, "SELECT n FROM things WHERE tenant = $1", ef_text(request->tenant));
+}
+
+static ef_rows *careless(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_query(tx, "SELECT nothing");
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"n"}, 1);
+    ef_rows_add(rows, EF_KEY(ef_int64(1)));
+    return rows;
+}
+
+static ef_rows *made(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"a", "b"}, 2);
+    for (int i = 0; i < 9; i++) ef_rows_add(rows, EF_KEY(ef_int64(i), ef_text(ef_format("row %d", i))));
+    return rows;
+}
+
+static ef_rows *uneven(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"a", "b"}, 2);
+    ef_rows_add(rows, EF_KEY(ef_int64(1)));
+    return rows;
+}
+
+static ef_rows *nothing(ef_tx *tx, const ef_request *request) {
+    (void)tx;
+    (void)request;
+    return NULL;
+}
+
+static ef_rows *unknown(ef_tx *tx, const ef_request *request) {
+    ef_param_int64(request, "limit", 0);
+    return nothing(tx, request);
+}
+
+static ef_rows *wrong_type(ef_tx *tx, const ef_request *request) {
+    ef_param_int64(request, "kind", 0);
+    return nothing(tx, request);
+}
+
+static ef_rows *refused(ef_tx *tx, const ef_request *request) {
+    ef_poison(tx, "there is no %.*s", EF_STR(ef_param_text(request, "kind")));
+    return NULL;
+}
+
+static const ef_parameter kind_only[] = {{"kind", "Which one", EF_PARAM_TEXT, false}, {0}};
+static const ef_parameter thing_parameters[] = {{"kind", "Which one", EF_PARAM_TEXT, false},
+                                                {"limit", NULL, EF_PARAM_INT64, true},
+                                                {"at", "When", EF_PARAM_TIMESTAMPTZ, true},
+                                                {0}};
+static const ef_named_query queries[] = {
+    {"all", "All of them", all_things, thing_parameters, false}, {"own", NULL, own_things, NULL, true},
+    {"careless", NULL, careless, NULL, false}, {"made", NULL, made, NULL, false}, {"uneven", NULL, uneven, NULL, false},
+    {"nothing", NULL, nothing, NULL, false}, {"unknown", NULL, unknown, NULL, false},
+    {"wrong_type", NULL, wrong_type, kind_only, false}, {"refused", NULL, refused, kind_only, false}, {0}};
+
+static void queries_describe_themselves(void) {
+    exports_eventfabric_query_queries_list_query_description_t list = ef_test_describe_queries(queries);
+    EF_CHECK(list.len == 9);
+    EF_CHECK(ef_str_equals(list.ptr[0].name, "all") && ef_str_equals(list.ptr[0].text, "All of them"));
+    EF_CHECK(!list.ptr[0].per_tenant && list.ptr[1].per_tenant && list.ptr[1].parameters.len == 0);
+    EF_CHECK(list.ptr[0].parameters.len == 3);
+    exports_eventfabric_query_queries_parameter_t *parameters = list.ptr[0].parameters.ptr;
+    EF_CHECK(ef_str_equals(parameters[0].text, "Which one") && parameters[0].required);
+    EF_CHECK(parameters[0].type == EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TEXT);
+    EF_CHECK(ef_str_equals(parameters[2].name, "at") && !parameters[2].required);
+    EF_CHECK(parameters[2].type == EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TIMESTAMPTZ);
+}
+
+static void parameters_reach_the_statement(void) {
+    ef_recording *db = ef_recording_new();
+    eventfabric_projection_sql_row_set_t rows;
+    ef_answer(db, "SELECT n", "n", ef_int64(9007199254740993));
+    EF_CHECK(ef_test_query(queries, db, "all", EF_COLUMNS({"kind", ef_text("x")}, {"at", ef_timestamptz(-1)}), &rows, NULL));
+    EF_CHECK(rows.columns.len == 1 && ef_str_equals(rows.columns.ptr[0], "n"));
+    EF_CHECK(rows.rows.len == 1 && ef_value_equals(rows.rows.ptr[0].ptr[0], ef_int64(9007199254740993)));
+    EF_CHECK(ef_recorded(db, "SELECT n", 0, ef_text("x"), ef_timestamptz(-1), ef_int64(10), ef_bool(true)));
+    EF_CHECK(ef_test_query(queries, db, "all", EF_COLUMNS({"kind", ef_text("y")}, {"limit", ef_int64(3)}), NULL, NULL));
+    EF_CHECK(ef_recorded(db, "SELECT n", 1, ef_text("y"), ef_null(), ef_int64(3), ef_bool(false)));
+    EF_CHECK(ef_test_query(queries, db, "own", NULL, 0, NULL, NULL));
+    EF_CHECK(ef_recorded(db, "tenant = $1", 0, ef_text("default")));
+}
+
+static void a_plugin_makes_rows(void) {
+    eventfabric_projection_sql_row_set_t rows;
+    EF_CHECK(ef_test_query(queries, ef_recording_new(), "made", NULL, 0, &rows, NULL));
+    EF_CHECK(rows.rows.len == 9 && rows.columns.len == 2);
+    for (int i = 0; i < 9; i++) {
+        EF_CHECK(ef_value_equals(rows.rows.ptr[i].ptr[0], ef_int64(i)));
+        EF_CHECK(rows.rows.ptr[i].ptr[1].val.text.ptr[4] == '0' + i);
+    }
+}
+
+static void a_query_that_fails_says_why(void) {
+    struct { const char *name; ef_column given; size_t count; int kind; const char *message; } cases[] = {
+        {"all", {0}, 0, POISON, "parameter kind is missing"},
+        {"all", {"kind", ef_int64(1)}, 1, POISON, "parameter kind is no text"},
+        {"no", {0}, 0, POISON, "there is no query no"},
+        {"careless", {0}, 0, FATAL, "no such column (SQLSTATE 42703)\nstatement: SELECT nothing"},
+        {"uneven", {0}, 0, FATAL, "row 0 has 1 values for 2 columns"},
+        {"nothing", {0}, 0, FATAL, "query nothing returned neither rows nor a failure"},
+        {"unknown", {0}, 0, FATAL, "this query has no parameter \"limit\""},
+        {"wrong_type", {"kind", ef_text("x")}, 1, FATAL, "parameter \"kind\" is no int64"},
+        {"refused", {"kind", ef_text("x")}, 1, POISON, "there is no x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_answer_error(db, "nothing", EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_INVALID, "42703", "no such column");
+        projection_failure_t failure;
+        EF_CHECK(!ef_test_query(queries, db, cases[i].name, &cases[i].given, cases[i].count, NULL, &failure));
+        bool so = failure.kind == cases[i].kind && !failure.index.is_some && ef_str_equals(failure.message, cases[i].message);
+        if (!so) fprintf(stderr, "%s: kind %d: %.*s\n", cases[i].name, failure.kind, EF_STR(failure.message));
+        EF_CHECK(so);
+    }
+}
+
 int main(void) {
     a_read_sees_what_was_queued_before_it();
     a_full_queue_is_written_out();
@@ -431,5 +556,9 @@ int main(void) {
     a_statement_that_names_the_table_keeps_its_place();
     merged_rows_are_those_of_one_statement_for_each_call();
     settings_are_read_by_key();
+    queries_describe_themselves();
+    parameters_reach_the_statement();
+    a_plugin_makes_rows();
+    a_query_that_fails_says_why();
     return ef_test_result();
 }

@@ -73,7 +73,7 @@ pub(super) async fn build(dir: &Path, out: &Path, profile: Profile) -> anyhow::R
     }
     tools::run(&mut link, GET, &what).await?;
     let bytes = tokio::fs::read(&module).await?;
-    let component = component::of_module(&bytes).context(
+    let component = component::of_plain_module(bytes).context(
         "a projection has no files, sockets, clocks: leave out what the last words name of them",
     )?;
     tools::put(&out, name, &component).await
