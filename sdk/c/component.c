@@ -40,6 +40,24 @@ void ef_write_log(ef_level level, ef_str message) { eventfabric_projection_log_w
 
 bool ef_read_config(ef_str key, ef_str *value) { return eventfabric_projection_config_get(&key, value); }
 
+bool ef_host_load(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, uint32_t after, uint32_t limit,
+                  ef_page *page, ef_append_error *error) {
+    return eventfabric_process_manager_event_store_load(handle_of(backend->self), cause, &aggregate, &id, after, limit, page,
+                                                        error);
+}
+
+bool ef_host_append(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, ef_expected_version expected,
+                    ef_new_events events, uint32_t *version, ef_append_error *error) {
+    return eventfabric_process_manager_event_store_append(handle_of(backend->self), cause, &aggregate, &id, &expected, &events,
+                                                          version, error);
+}
+
+bool ef_host_send(const ef_backend *backend, uint32_t cause, ef_outgoing_request *request, ef_outgoing_response *response,
+                  ef_send_error *error) {
+    (void)backend;
+    return eventfabric_reactor_outgoing_send(cause, request, response, error);
+}
+
 // There where the plugin prints, and only there.
 extern int fflush(FILE *) __attribute__((weak));
 

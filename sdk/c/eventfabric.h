@@ -348,6 +348,125 @@ typedef struct ef_projection {
     const ef_projection *ef_exported(void) { return &(projection); }
 const ef_projection *ef_exported(void);
 
+// ---- JSON ----
+
+// A JSON object of values: numbers, texts, booleans, NULL and JSON; a numeric becomes a text.
+//
+//     ef_object(tx, EF_COLUMNS({"cents", ef_int64(250)}, {"owner", ef_text(owner)}))
+#define ef_object(tx, ...) ef_object_values(tx, __VA_ARGS__)
+ef_str ef_object_values(ef_tx *tx, const ef_column *fields, size_t count);
+
+// ---- The log, for projections that answer events with events ----
+//
+// A plugin that calls these is a process manager, of the mode EF_CATCH_UP or EF_ASYNC: its component imports the event
+// store, and a host loads it only where the operator has granted it `append:AGGREGATE`.
+
+// A stream as it is now, in this transaction.
+typedef struct ef_stream {
+    const ef_event *events; // oldest first, without those that were dismissed; lifted by the upcasters of the projection
+    size_t count;
+    uint32_t version; // which an append that decides by it expects; 0: there is no event
+} ef_stream;
+
+// A whole stream, of the tenant of the event that is being handled; or what comes after a version. It sees what this
+// transaction has appended. NULL where it fails.
+ef_stream *ef_load(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id);
+ef_stream *ef_load_after(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id, uint32_t version);
+
+// What a writer believes of a stream.
+typedef struct ef_expected {
+    uint8_t tag;
+    uint32_t version;
+} ef_expected;
+
+static inline ef_expected ef_any_version(void) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_ANY, 0};
+    return made;
+}
+static inline ef_expected ef_no_stream(void) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_NONE, 0};
+    return made;
+}
+static inline ef_expected ef_exact(uint32_t version) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_EXACT, version};
+    return made;
+}
+
+// A fact that is to be appended.
+typedef struct ef_new_event {
+    const char *event_type;
+    ef_str data;             // a JSON object (ef_object); without `ptr`: an empty one
+    uint32_t schema_version; // 0 stands for 1
+    const char *topic;       // the label in the outbox; NULL: none
+} ef_new_event;
+
+#define EF_EVENTS(...) (ef_new_event[]){__VA_ARGS__}, sizeof((ef_new_event[]){__VA_ARGS__}) / sizeof(ef_new_event)
+
+// Appends events to a stream of the tenant of the event that is being handled, and tells the version that the stream has
+// then. They commit together with the record that the batch was handled. Their ids come from the cause, so that an event
+// which is handled once more appends nothing twice; so append the same, in the same order, each time.
+//
+// A stream that is not as expected is a failure that is tried again; or, where `conflict` is not NULL, no failure: nothing was
+// written, `*conflict` is true, and the version is the one that the stream has.
+//
+//     ef_append(tx, event, "Account", id, ef_exact(account->version), NULL,
+//               EF_EVENTS({"MoneyWithdrawn", ef_object(tx, EF_COLUMNS({"cents", ef_int64(250)})), 1, NULL}));
+#define ef_append(tx, cause, aggregate, id, expected, conflict, ...)                                                 \
+    ef_append_events(tx, cause, aggregate, id, expected, conflict, __VA_ARGS__)
+uint32_t ef_append_events(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id, ef_expected expected,
+                          bool *conflict, const ef_new_event *events, size_t count);
+
+// ---- Requests to other systems ----
+//
+// A plugin that calls these is a reactor, of the mode EF_ASYNC: its component imports the outgoing HTTP, and needs a grant
+// of the operator, `https:HOST:PORT`.
+
+typedef struct ef_header {
+    const char *name;
+    ef_str value;
+} ef_header;
+
+// What is sent.
+typedef struct ef_request_to {
+    ef_str url;         // with scheme and host
+    const char *method; // GET, HEAD, POST, PUT, PATCH, DELETE; NULL: POST with a body, and GET without
+    ef_str json;        // a body with its Content-Type (ef_object); or
+    ef_str body;
+    // Those beside the connection's and `Idempotency-Key`, which are the host's; ends with an entry of zeros. NULL: none.
+    const ef_header *headers;
+    uint32_t timeout_ms; // for the whole of it, where it is less than the host's own limit
+} ef_request_to;
+
+// What a server has answered.
+typedef struct ef_response {
+    uint16_t status;
+    ef_str body;
+    eventfabric_reactor_outgoing_list_header_t headers;
+    const ef_event *cause;
+    ef_tx *tx;
+} ef_response;
+
+// Sends a request and waits for the answer, whatever its status. `cause` is the event that it tells of. Redirects are not
+// followed. Without an answer it is NULL: time-outs and connections are tried again, and what is denied or wrong is poison.
+//
+//     ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://mail.example.com/welcome"),
+//                                                          .json = ef_event_json(event, "mail")}));
+//
+// A request is sent at least once: an event that fails after it is handled again, and sends it again, with the same
+// `Idempotency-Key`. The host makes that header of the projection, the event and the place of the request among those of the
+// event; so send them in the same order each time.
+const ef_response *ef_send(ef_tx *tx, const ef_event *cause, ef_request_to request);
+
+// Whether the status is one of success. If not, that is a failure: for 408, 425, 429 and from 500 on it is tried again, as the
+// server may do better later; all else is poison, redirects included.
+bool ef_response_check(const ef_response *response);
+
+// The first header of a name; without `ptr` where there is none.
+ef_str ef_response_header(const ef_response *response, const char *name);
+
+// The body by yyjson, with raw numbers; what is no JSON is poison.
+struct yyjson_val *ef_response_json(const ef_response *response);
+
 // ---- Queries ----
 
 // What a parameter of a query may be; ef_param gives the value that has the same name.

@@ -43,7 +43,22 @@ ef_str ef_vformat(const char *format, va_list arguments);
 void *ef_grown(void *memory, size_t old_size, size_t new_size);
 void ef_release(void);
 
-// One of each is in the component, and one in the tests.
+typedef eventfabric_process_manager_event_store_page_t ef_page;
+typedef eventfabric_process_manager_event_store_append_error_t ef_append_error;
+typedef eventfabric_process_manager_event_store_expected_version_t ef_expected_version;
+typedef eventfabric_process_manager_event_store_list_new_event_t ef_new_events;
+typedef eventfabric_reactor_outgoing_request_t ef_outgoing_request;
+typedef eventfabric_reactor_outgoing_response_t ef_outgoing_response;
+typedef eventfabric_reactor_outgoing_send_error_t ef_send_error;
+
+// One of each is in the component, and one in the tests. The linker leaves out what a plugin does not call, and with it the
+// import.
+bool ef_host_load(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, uint32_t after, uint32_t limit,
+                  ef_page *page, ef_append_error *error);
+bool ef_host_append(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, ef_expected_version expected,
+                    ef_new_events events, uint32_t *version, ef_append_error *error);
+bool ef_host_send(const ef_backend *backend, uint32_t cause, ef_outgoing_request *request, ef_outgoing_response *response,
+                  ef_send_error *error);
 void ef_write_log(ef_level level, ef_str message);
 bool ef_read_config(ef_str key, ef_str *value);
 

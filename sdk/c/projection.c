@@ -35,28 +35,30 @@ static void run(const ef_projection *projection, ef_tx *tx, ef_event *events, si
     projection->handle_batch(tx, events, count);
 }
 
+ef_event ef_event_of(ef_tx *tx, const projection_event_t *raw, uint32_t index) {
+    return (ef_event){
+        .position = raw->position,
+        .id = raw->id,
+        .tenant = raw->tenant,
+        .aggregate = raw->aggregate,
+        .aggregate_id = raw->aggregate_id,
+        .version = raw->version,
+        .event_type = raw->event_type,
+        .schema_version = raw->schema_version,
+        .payload = raw->payload,
+        .occurred_at = raw->occurred_at,
+        .correlation_id = optional(raw->correlation_id),
+        .causation_id = optional(raw->causation_id),
+        .index = index,
+        .tx = tx,
+    };
+}
+
 bool ef_handle(const ef_projection *projection, const ef_backend *backend, const projection_event_t *raw, size_t count,
                projection_failure_t *failure) {
-    ef_tx tx = {.backend = backend, .event = NO_EVENT};
+    ef_tx tx = {.backend = backend, .event = NO_EVENT, .upcasters = projection->upcasters};
     ef_event *events = ef_alloc(count * sizeof(ef_event));
-    for (size_t i = 0; i < count; i++) {
-        events[i] = (ef_event){
-            .position = raw[i].position,
-            .id = raw[i].id,
-            .tenant = raw[i].tenant,
-            .aggregate = raw[i].aggregate,
-            .aggregate_id = raw[i].aggregate_id,
-            .version = raw[i].version,
-            .event_type = raw[i].event_type,
-            .schema_version = raw[i].schema_version,
-            .payload = raw[i].payload,
-            .occurred_at = raw[i].occurred_at,
-            .correlation_id = optional(raw[i].correlation_id),
-            .causation_id = optional(raw[i].causation_id),
-            .index = (uint32_t)i,
-            .tx = &tx,
-        };
-    }
+    for (size_t i = 0; i < count; i++) events[i] = ef_event_of(&tx, &raw[i], (uint32_t)i);
     run(projection, &tx, events, count);
     return ef_end(&tx, failure);
 }

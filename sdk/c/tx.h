@@ -25,6 +25,8 @@ struct ef_tx {
     size_t statement_count, statement_room, call_count, call_room, bytes;
 
     merged_table *tables; // in the order of their names
+
+    const ef_upcaster *upcasters; // of the projection, for events that are loaded
 };
 
 // Notes a failure, unless there is one.
