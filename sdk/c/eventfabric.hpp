@@ -142,6 +142,37 @@ private:
     ef_rows *rows_;
 };
 
+// A stream of the log; none where it could not be loaded. See ef_load.
+class Stream {
+public:
+    explicit Stream(const ef_stream *stream) : stream_(stream) {}
+    explicit operator bool() const { return stream_; }
+    size_t size() const { return stream_ ? stream_->count : 0; }
+    Event operator[](size_t index) const { return Event(&stream_->events[index]); }
+    uint32_t version() const { return stream_ ? stream_->version : 0; }
+
+private:
+    const ef_stream *stream_;
+};
+
+// What a server has answered; none where it could not be asked. See ef_send.
+class Response {
+public:
+    explicit Response(const ef_response *response) : response_(response) {}
+    const ef_response *raw() const { return response_; }
+    bool check() const { return ef_response_check(response_); }
+    uint16_t status() const { return response_ ? response_->status : 0; }
+    std::string_view body() const { return response_ ? view(response_->body) : std::string_view(); }
+    std::optional<std::string_view> header(const char *name) const {
+        ef_str value = ef_response_header(response_, name);
+        if (!value.ptr) return std::nullopt;
+        return view(value);
+    }
+
+private:
+    const ef_response *response_;
+};
+
 // The open transaction.
 class Tx {
 public:
@@ -169,6 +200,21 @@ public:
         return Rows(ef_query_one_values(tx_, statement, values, sizeof...(Args)));
     }
     void flush() { ef_flush(tx_); }
+
+    // JSON of values, for new events and requests; see ef_object.
+    std::string_view object(std::initializer_list<ef_column> fields) {
+        return view(ef_object_values(tx_, fields.begin(), fields.size()));
+    }
+    Stream load(const Event &cause, const char *aggregate, std::string_view id, uint32_t after = 0) {
+        return Stream(ef_load_after(tx_, cause.operator->(), aggregate, str(id), after));
+    }
+    uint32_t append(const Event &cause, const char *aggregate, std::string_view id, ef_expected expected,
+                    std::initializer_list<ef_new_event> events, bool *conflict = nullptr) {
+        return ef_append_events(tx_, cause.operator->(), aggregate, str(id), expected, conflict, events.begin(), events.size());
+    }
+    Response send(const Event &cause, const ef_request_to &request) {
+        return Response(ef_send(tx_, cause.operator->(), request));
+    }
 
     void retry(std::string_view message) { ef_retry(tx_, "%.*s", EF_STR(str(message))); }
     void poison(std::string_view message) { ef_poison(tx_, "%.*s", EF_STR(str(message))); }

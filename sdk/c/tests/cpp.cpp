@@ -21,8 +21,22 @@ static void closed(Tx &tx, const Event &event) {
     tx.poison(std::string("there is no account ") + std::string(event.aggregate_id()));
 }
 
+static void answered(Tx &tx, const Event &event) {
+    Stream stream = tx.load(event, "Account", "a");
+    EF_CHECK(stream && stream.size() == 1 && stream[0].int64("cents") == 5 && stream.version() == 1);
+    bool conflict = false;
+    EF_CHECK(tx.append(event, "Account", "a", ef_no_stream(), {{"Closed", {}, 1, nullptr}}, &conflict) == 1 && conflict);
+    std::string_view data = tx.object({{"cents", value(int64_t{7})}});
+    EF_CHECK(tx.append(event, "Account", "a", ef_exact(1), {{"Withdrawn", str(data), 1, nullptr}}) == 2);
+    ef_request_to request{};
+    request.url = str("https://h/x");
+    request.json = str(data);
+    Response response = tx.send(event, request);
+    EF_CHECK(response.check() && response.status() == 204 && response.header("x-id") == "7" && !response.header("no"));
+}
+
 static const ef_handler handlers[] = {
-    {"AccountOpened", handler<opened>}, {"AccountClosed", handler<closed>}, {nullptr, nullptr}};
+    {"AccountOpened", handler<opened>}, {"AccountClosed", handler<closed>}, {"Asked", handler<answered>}, {nullptr, nullptr}};
 
 static Rows richest(Tx &tx, const Request &request) {
     EF_CHECK(request.text("currency") == "EUR" && !request.timestamptz("since") && !request.given("since"));
@@ -64,5 +78,12 @@ int main() {
     EF_CHECK(ef_test_query(ef_exported_queries(), db, "richest", asked, 2, nullptr, nullptr));
     const ef_value sent[] = {value("EUR"), value(int64_t{10}), value(Date{7})};
     EF_CHECK(ef_recorded_values(db, "SELECT id", 0, sent, 3));
+
+    db = ef_recording_new();
+    ef_test_stream(db, "Account", "a", ef_test_event("Opened", "{\"cents\": 5}"));
+    ef_test_respond(db, 204, "x-id", "7", nullptr);
+    projection_event_t question = ef_test_event("Asked", "{}");
+    EF_CHECK(ef_test_run(&projection, db, &question, 1, nullptr));
+    EF_CHECK(std::string_view(ef_appended(db, 0)->payload) == "{\"cents\":7}" && std::string_view(ef_sent(db, 0)->body) == "{\"cents\":7}");
     return ef_test_result();
 }

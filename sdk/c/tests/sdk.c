@@ -541,6 +541,185 @@ static void a_query_that_fails_says_why(void) {
     }
 }
 
+// ---- The log ----
+
+static void lift_added(ef_payload *payload) { ef_payload_set_int64(payload, "n", 7); }
+static const ef_upcaster added_steps[] = {{"Added", 1, lift_added}, {0}};
+
+static projection_event_t added(uint32_t schema_version) {
+    projection_event_t event = ef_test_event("Added", "{\"type\": \"Added\", \"n\": 3}");
+    event.schema_version = schema_version;
+    return event;
+}
+
+static void load_and_append(ef_tx *tx, const ef_event *event) {
+    if (event->index == 0) return;
+    uint32_t version = ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(507), NULL,
+                                 EF_EVENTS({"Added", ef_object(tx, EF_COLUMNS({"n", ef_int64(8)})), 2, "sums"}));
+    EF_CHECK(version == 508);
+    ef_stream *stream = ef_load(tx, event, "Sum", ef_str_of("1"));
+    EF_CHECK(stream && stream->count == 508 && stream->version == 508);
+    if (!stream) return;
+    EF_CHECK(ef_event_int64(&stream->events[0], "n") == 7);   // lifted
+    EF_CHECK(ef_event_int64(&stream->events[506], "n") == 3); // of the newest version
+    EF_CHECK(ef_event_int64(&stream->events[507], "n") == 8);
+    ef_stream *rest = ef_load_after(tx, event, "Sum", ef_str_of("1"), 506);
+    EF_CHECK(rest && rest->count == 2 && rest->events[0].version == 507);
+    ef_stream *other = ef_load(tx, event, "Sum", ef_str_of("2"));
+    EF_CHECK(other && other->count == 0 && other->version == 0);
+}
+
+static void a_stream_is_loaded_whole_with_what_was_appended(void) {
+    ef_recording *db = ef_recording_new();
+    for (int i = 0; i < 507; i++) ef_test_stream(db, "Sum", "1", added(i == 506 ? 2 : 1));
+    upcasters = added_steps;
+    EF_CHECK(run(db, load_and_append, 2, NULL));
+    upcasters = NULL;
+    const ef_test_appended *fact = ef_appended(db, 0);
+    EF_CHECK(fact && fact->cause == 1 && fact->schema_version == 2 && strcmp(fact->topic, "sums") == 0);
+    EF_CHECK(fact && strcmp(fact->payload, "{\"n\":8}") == 0 && strcmp(fact->aggregate, "Sum") == 0);
+    EF_CHECK(!ef_appended(db, 1));
+}
+
+static void conflicts(ef_tx *tx, const ef_event *event) {
+    bool conflict;
+    uint32_t version = ef_append(tx, event, "Sum", ef_str_of("1"), ef_no_stream(), &conflict, EF_EVENTS({.event_type = "Added"}));
+    EF_CHECK(conflict && version == event->index + 1 && !ef_failed(tx));
+    if (event->index == 0) {
+        EF_CHECK(ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(version), &conflict, EF_EVENTS({.event_type = "Added"})) == 2);
+        EF_CHECK(!conflict);
+        return;
+    }
+    ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(9), NULL, EF_EVENTS({.event_type = "Added"}));
+    EF_CHECK(ef_failed(tx));
+    EF_CHECK(ef_append(tx, event, "Sum", ef_str_of("1"), ef_any_version(), NULL, EF_EVENTS({.event_type = "Added"})) == 0);
+}
+
+static void a_conflict_leaves_the_transaction_usable(void) {
+    ef_recording *db = ef_recording_new();
+    ef_test_stream(db, "Sum", "1", added(1));
+    projection_failure_t failure;
+    EF_CHECK(!run(db, conflicts, 2, &failure));
+    EF_CHECK(blames(failure, RETRY, 1, "somebody else has appended to the stream, which is at version 2"));
+    EF_CHECK(ef_appended(db, 0) && strcmp(ef_appended(db, 0)->payload, "{}") == 0 && !ef_appended(db, 1));
+}
+
+static void load_only(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(ef_load(tx, event, "Sum", ef_str_of("1")) == NULL);
+}
+
+static void what_the_log_refuses_blames_its_event(void) {
+    struct { uint8_t error; int kind; } kinds[] = {
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DENIED, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_INVALID, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_LIMIT, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DATABASE, RETRY},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        ef_recording *db = ef_recording_new();
+        projection_failure_t failure;
+        ef_test_refuse(db, kinds[i].error, "not now");
+        EF_CHECK(!run(db, load_only, 1, &failure));
+        EF_CHECK(blames(failure, kinds[i].kind, 0, "not now"));
+    }
+}
+
+// ---- JSON ----
+
+static void write_json(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    ef_str json = ef_object(tx, EF_COLUMNS({"i", ef_int64(INT64_MIN)}, {"t", ef_text("a\"\nä")}, {"b", ef_bool(true)}, {"n", ef_null()},
+                                           {"d", ef_numeric(ef_str_of("12.50"))}, {"j", ef_json(ef_str_of("[1.10]"))},
+                                           {"f", ef_float64(0.5)}));
+    EF_CHECK(ef_str_equals(json, "{\"i\":-9223372036854775808,\"t\":\"a\\\"\\nä\",\"b\":true,\"n\":null,\"d\":\"12.50\","
+                                 "\"j\":[1.10],\"f\":0.5}"));
+    EF_CHECK(!ef_failed(tx));
+    ef_object(tx, EF_COLUMNS({"at", ef_timestamptz(0)}));
+}
+
+static void json_is_written_exactly(void) {
+    projection_failure_t failure;
+    EF_CHECK(!run(ef_recording_new(), write_json, 1, &failure));
+    EF_CHECK(blames(failure, FATAL, 0, "field `at`: no JSON is made of such a value: give it as a text"));
+}
+
+// ---- Requests ----
+
+static void send_three(ef_tx *tx, const ef_event *event) {
+    if (event->index == 0) return;
+    const ef_response *response = ef_send(tx, event, (ef_request_to){
+        .url = ef_str_of("https://h/x"), .json = ef_object(tx, EF_COLUMNS({"n", ef_int64(1)})), .timeout_ms = 500,
+        .headers = (const ef_header[]){{"x-a", ef_str_of("1")}, {0}}});
+    EF_CHECK(ef_response_check(response) && response->status == 202);
+    EF_CHECK(ef_str_equals(ef_response_header(response, "X-Id"), "7") && !ef_response_header(response, "x-none").ptr);
+    yyjson_val *root = ef_response_json(response);
+    EF_CHECK(root && strcmp(yyjson_get_raw(yyjson_obj_get(root, "n")), "3") == 0);
+    EF_CHECK(ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/y")})));
+    EF_CHECK(ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/z"), .method = "PUT", .body = ef_str_of("text")})));
+    EF_CHECK(!ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/z"), .method = "put"}));
+    EF_CHECK(!ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/late")})); // all is lost already
+}
+
+static void a_request_is_sent_as_it_is_written(void) {
+    ef_recording *db = ef_recording_new();
+    projection_failure_t failure;
+    ef_test_respond(db, 202, "x-id", "7", "{\"n\": 3}");
+    EF_CHECK(!run(db, send_three, 2, &failure));
+    EF_CHECK(blames(failure, POISON, 1, "there is no method put"));
+    const ef_test_sent *sent = ef_sent(db, 0);
+    EF_CHECK(sent && sent->cause == 1 && sent->timeout_ms == 500 && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_POST);
+    EF_CHECK(sent && strcmp(sent->body, "{\"n\":1}") == 0 && strcmp(sent->headers, "x-a: 1\ncontent-type: application/json\n") == 0);
+    sent = ef_sent(db, 1);
+    EF_CHECK(sent && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_GET && strcmp(sent->url, "https://h/y") == 0);
+    sent = ef_sent(db, 2);
+    EF_CHECK(sent && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_PUT && strcmp(sent->headers, "") == 0);
+    EF_CHECK(!ef_sent(db, 3));
+}
+
+static void send_one(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(!ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/x")})));
+}
+
+static void read_answer(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(!ef_response_json(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/x")})));
+}
+
+static void what_can_pass_is_tried_again_and_the_rest_is_poison(void) {
+    struct { uint8_t error; int kind; } errors[] = {
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_TIMEOUT, RETRY}, {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_CONNECTION, RETRY},
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_DENIED, POISON}, {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_INVALID, POISON},
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_LIMIT, POISON},
+    };
+    projection_failure_t failure;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_test_fail_request(db, errors[i].error, "no answer");
+        EF_CHECK(!run(db, send_one, 1, &failure));
+        EF_CHECK(blames(failure, errors[i].kind, 0, "no answer"));
+    }
+    struct { uint16_t status; int kind; } statuses[] = {{301, POISON}, {400, POISON}, {404, POISON}, {408, RETRY},
+                                                        {425, RETRY},  {429, RETRY},  {500, RETRY},  {503, RETRY}};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_test_respond(db, statuses[i].status, NULL, NULL, NULL);
+        EF_CHECK(!run(db, send_one, 1, &failure));
+        char message[64];
+        snprintf(message, sizeof message, "the server answered %d", statuses[i].status);
+        EF_CHECK(blames(failure, statuses[i].kind, 0, message));
+    }
+    ef_recording *db = ef_recording_new();
+    char body[601] = "", expected[512] = "the server answered 429, retry-after: 30: ";
+    for (int i = 0; i < 300; i++) strcat(body, "ä");
+    strncat(expected, body, 400);
+    ef_test_respond(db, 429, "Retry-After", "30", body);
+    EF_CHECK(!run(db, send_one, 1, &failure));
+    EF_CHECK(blames(failure, RETRY, 0, expected));
+    db = ef_recording_new();
+    ef_test_respond(db, 200, NULL, NULL, "{no JSON");
+    EF_CHECK(!run(db, read_answer, 1, &failure));
+    EF_CHECK(failure.kind == POISON && starts(failure.message, "the answer (200) can't be read: "));
+}
+
 int main(void) {
     a_read_sees_what_was_queued_before_it();
     a_full_queue_is_written_out();
@@ -560,5 +739,11 @@ int main(void) {
     parameters_reach_the_statement();
     a_plugin_makes_rows();
     a_query_that_fails_says_why();
+    a_stream_is_loaded_whole_with_what_was_appended();
+    a_conflict_leaves_the_transaction_usable();
+    what_the_log_refuses_blames_its_event();
+    json_is_written_exactly();
+    a_request_is_sent_as_it_is_written();
+    what_can_pass_is_tried_again_and_the_rest_is_poison();
     return ef_test_result();
 }
