@@ -152,4 +152,32 @@ mod tests {
         let error = of_plain_module(module(&half)).unwrap_err().to_string();
         assert!(error.contains("describe-queries"), "{error}");
     }
+
+    /// A module without what tools write about it.
+    fn sections(module: &[u8]) -> Vec<(u8, &[u8])> {
+        let payloads = Parser::new(0).parse_all(module);
+        let sections = payloads.filter_map(|payload| payload.unwrap().as_section());
+        let sections = sections.filter(|(id, _)| *id != 0);
+        sections.map(|(id, range)| (id, module.get(range).unwrap())).collect()
+    }
+
+    /// What a module that says itself what its functions mean imports.
+    fn imports(module: &[u8]) -> Vec<String> {
+        let (_, said) = wit_component::metadata::decode(module).unwrap();
+        let keys = said.resolve.worlds[said.world].imports.keys();
+        keys.map(|key| said.resolve.name_world_key(key)).collect()
+    }
+
+    #[test]
+    fn the_adapter_is_that_of_its_text() {
+        let text = include_str!("../../../../sdk/go/adapter/wasi_snapshot_preview1.wat");
+        let mut fresh = wat::parse_str(text).unwrap();
+        assert!(sections(&fresh) == sections(ADAPTER.1), "run sdk/go/adapter/build.mjs");
+        let mut resolve = Resolve::default();
+        let wit = include_str!("../../../../sdk/go/adapter/adapter.wit");
+        let package = resolve.push_str("adapter.wit", wit).unwrap();
+        let world = resolve.select_world(&[package], Some("adapter")).unwrap();
+        embed_component_metadata(&mut fresh, &resolve, world, StringEncoding::UTF8).unwrap();
+        assert_eq!(imports(&fresh), imports(ADAPTER.1), "run sdk/go/adapter/build.mjs");
+    }
 }
