@@ -186,21 +186,23 @@ struct yyjson_val *ef_event_root(const ef_event *event);
 // whenever it is full; a failure names the event that queued the statement. Parameters are `$1`, `$2`, …:
 //
 //     ef_run(tx, "INSERT INTO seen (id, name) VALUES ($1, $2)", ef_int64(7), ef_text("x"));
-#define ef_run(tx, ...) ef_run_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_run(tx, ...) EF_CALL(ef_run_values, tx, __VA_ARGS__, ef_null())
 
 // Runs a statement at once and tells how many rows it wrote or returned. A round trip of its own.
-#define ef_execute(tx, ...) ef_execute_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_execute(tx, ...) EF_CALL(ef_execute_values, tx, __VA_ARGS__, ef_null())
 
 // Runs a statement and returns its rows; NULL where it fails.
-#define ef_query(tx, ...) ef_query_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_query(tx, ...) EF_CALL(ef_query_values, tx, __VA_ARGS__, ef_null())
 
 // The same for a statement that must return one row. Anything else is fatal.
-#define ef_query_one(tx, ...) ef_query_one_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_query_one(tx, ...) EF_CALL(ef_query_one_values, tx, __VA_ARGS__, ef_null())
 
-// A statement and its parameters, of which there may be none.
-#define EF_STATEMENT(...) EF_STATEMENT_(__VA_ARGS__, ef_null())
-#define EF_STATEMENT_(text, ...)                                                                                     \
-    text, (ef_value[]){__VA_ARGS__}, sizeof((ef_value[]){__VA_ARGS__}) / sizeof(ef_value) - 1
+// The parameters, of which there may be none, stand here once: so a compiler complains of them once.
+#define EF_CALL(function, tx, statement, ...)                                                                        \
+    __extension__({                                                                                                  \
+        const ef_value ef_params_[] = {__VA_ARGS__};                                                                 \
+        function(tx, statement, ef_params_, sizeof ef_params_ / sizeof *ef_params_ - 1);                             \
+    })
 
 typedef struct ef_rows {
     size_t count;
