@@ -4,19 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"strings"
 	"time"
 	"uuid"
-
-	"eventfabric.dev/eventfabric/internal/host"
 )
 
-func init() {
-	host.ExportQueries = func(queries any) {
-		if err := exportQueries(queries.([]Query)); err != nil {
-			panic("eventfabric: " + err.Error())
-		}
+// ExportQueries is for package queries, whose Export it is but for the functions that the host calls: these must be linked,
+// too, and only into components that have queries.
+func ExportQueries(queries ...Query) {
+	if err := exportQueries(queries); err != nil {
+		panic("eventfabric: " + err.Error())
 	}
 }
 
@@ -105,14 +102,22 @@ type QueryRequest struct {
 	Params map[string]any
 }
 
-var queryName = regexp.MustCompile("^[a-z][a-z0-9_]{0,47}$")
+// isName tells whether a text is [a-z][a-z0-9_]{0,47}.
+func isName(text string) bool {
+	for i, c := range text {
+		if !('a' <= c && c <= 'z' || i > 0 && ('0' <= c && c <= '9' || c == '_')) {
+			return false
+		}
+	}
+	return 0 < len(text) && len(text) <= 48
+}
 
 // DescribeQueries makes the descriptions, or says what is wrong with the queries.
 func DescribeQueries(queries []Query) ([]QueryDescription, error) {
 	var all []QueryDescription
 	seen := map[string]bool{}
 	for _, query := range queries {
-		if !queryName.MatchString(query.name) {
+		if !isName(query.name) {
 			return nil, fmt.Errorf("a query's name is [a-z][a-z0-9_]{0,47}; %q is not", query.name)
 		}
 		if seen[query.name] {
@@ -150,7 +155,7 @@ func (q *Query) describeParams() ([]ParamDescription, error) {
 		}
 		paramType, ok := paramTypeOf(kind)
 		switch {
-		case !queryName.MatchString(name):
+		case !isName(name):
 			return nil, fmt.Errorf("a parameter's name is [a-z][a-z0-9_]{0,47}; %q, of field %s, is not", name, field.Name)
 		case seen[name]:
 			return nil, fmt.Errorf("there are two parameters %q", name)

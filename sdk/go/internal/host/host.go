@@ -10,7 +10,3 @@ var (
 	Config   = func(key string) (string, bool) { return "", false }
 	Settings = func() map[string]string { return map[string]string{} }
 )
-
-// ExportQueries makes the []eventfabric.Query the queries of the component; for package queries, which links the functions
-// that the host calls.
-var ExportQueries func(queries any)
