@@ -40,6 +40,24 @@ void ef_write_log(ef_level level, ef_str message) { eventfabric_projection_log_w
 
 bool ef_read_config(ef_str key, ef_str *value) { return eventfabric_projection_config_get(&key, value); }
 
+bool ef_host_load(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, uint32_t after, uint32_t limit,
+                  ef_page *page, ef_append_error *error) {
+    return eventfabric_process_manager_event_store_load(handle_of(backend->self), cause, &aggregate, &id, after, limit, page,
+                                                        error);
+}
+
+bool ef_host_append(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, ef_expected_version expected,
+                    ef_new_events events, uint32_t *version, ef_append_error *error) {
+    return eventfabric_process_manager_event_store_append(handle_of(backend->self), cause, &aggregate, &id, &expected, &events,
+                                                          version, error);
+}
+
+bool ef_host_send(const ef_backend *backend, uint32_t cause, ef_outgoing_request *request, ef_outgoing_response *response,
+                  ef_send_error *error) {
+    (void)backend;
+    return eventfabric_reactor_outgoing_send(cause, request, response, error);
+}
+
 // There where the plugin prints, and only there.
 extern int fflush(FILE *) __attribute__((weak));
 
@@ -48,6 +66,20 @@ void exports_projection_describe(projection_description_t *description) { ef_des
 bool exports_projection_handle(projection_borrow_tx_t tx, projection_list_event_t *events, projection_failure_t *failure) {
     ef_backend backend = {&tx, execute, query, execute_batch};
     bool well = ef_handle(ef_exported(), &backend, events->ptr, events->len, failure);
+    if (fflush) fflush(NULL);
+    return well;
+}
+
+void exports_eventfabric_query_queries_describe_queries(exports_eventfabric_query_queries_list_query_description_t *list) {
+    ef_describe_queries(ef_exported_queries(), list);
+}
+
+bool exports_eventfabric_query_queries_query(exports_eventfabric_query_queries_borrow_tx_t tx,
+                                             exports_eventfabric_query_queries_request_t *request,
+                                             exports_eventfabric_query_queries_row_set_t *rows,
+                                             exports_eventfabric_query_queries_failure_t *failure) {
+    ef_backend backend = {&tx, execute, query, execute_batch};
+    bool well = ef_answer_query(ef_exported_queries(), &backend, request, rows, failure);
     if (fflush) fflush(NULL);
     return well;
 }

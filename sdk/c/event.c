@@ -161,6 +161,53 @@ size_t ef_event_count(const ef_event *event, const char *field) {
     return 0;
 }
 
+// ---- JSON that is written ----
+
+static yyjson_mut_val *json_of(ef_tx *tx, yyjson_mut_doc *doc, ef_column column) {
+    const ef_value value = column.value;
+    const ef_str text = value.val.text;
+    int64_t number;
+    if (ef_integer(value, &number)) return yyjson_mut_sint(doc, number);
+    switch (value.tag) {
+    case V(NULL):
+        return yyjson_mut_null(doc);
+    case V(BOOLEAN):
+        return yyjson_mut_bool(doc, value.val.boolean);
+    case V(FLOAT32):
+        return yyjson_mut_real(doc, value.val.float32);
+    case V(FLOAT64):
+        return yyjson_mut_real(doc, value.val.float64);
+    case V(TEXT):
+    case V(UUID):
+    case V(NUMERIC): // as text, so that nobody rounds it
+        return yyjson_mut_strn(doc, (const char *)text.ptr, text.len);
+    case V(JSON):
+        return yyjson_mut_rawn(doc, (const char *)text.ptr, text.len);
+    }
+    ef_fatal(tx, "field `%s`: no JSON is made of such a value: give it as a text", column.name);
+    return yyjson_mut_null(doc);
+}
+
+ef_str ef_object_values(ef_tx *tx, const ef_column *fields, size_t count) {
+    yyjson_mut_doc *doc = yyjson_mut_doc_new(&ALLOCATOR);
+    yyjson_mut_val *object = yyjson_mut_obj(doc);
+    for (size_t i = 0; i < count; i++) {
+        yyjson_mut_obj_add(object, yyjson_mut_str(doc, fields[i].name), json_of(tx, doc, fields[i]));
+    }
+    yyjson_write_err error;
+    ef_str json = {NULL, 0};
+    json.ptr = (uint8_t *)yyjson_mut_val_write_opts(object, 0, &ALLOCATOR, &json.len, &error);
+    if (!json.ptr) ef_fatal(tx, "no JSON can be made of the values: %s", error.msg);
+    return json;
+}
+
+struct yyjson_val *ef_json_read(ef_str text, const char **why) {
+    yyjson_read_err error;
+    yyjson_doc *doc = yyjson_read_opts((char *)text.ptr, text.len, YYJSON_READ_NUMBER_AS_RAW, &ALLOCATOR, &error);
+    if (!doc) *why = error.msg;
+    return doc ? yyjson_doc_get_root(doc) : NULL;
+}
+
 // ---- Upcasters ----
 
 static const ef_upcaster *step_from(const ef_upcaster *steps, ef_str event_type, uint32_t version) {

@@ -186,21 +186,23 @@ struct yyjson_val *ef_event_root(const ef_event *event);
 // whenever it is full; a failure names the event that queued the statement. Parameters are `$1`, `$2`, …:
 //
 //     ef_run(tx, "INSERT INTO seen (id, name) VALUES ($1, $2)", ef_int64(7), ef_text("x"));
-#define ef_run(tx, ...) ef_run_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_run(tx, ...) EF_CALL(ef_run_values, tx, __VA_ARGS__, ef_null())
 
 // Runs a statement at once and tells how many rows it wrote or returned. A round trip of its own.
-#define ef_execute(tx, ...) ef_execute_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_execute(tx, ...) EF_CALL(ef_execute_values, tx, __VA_ARGS__, ef_null())
 
 // Runs a statement and returns its rows; NULL where it fails.
-#define ef_query(tx, ...) ef_query_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_query(tx, ...) EF_CALL(ef_query_values, tx, __VA_ARGS__, ef_null())
 
 // The same for a statement that must return one row. Anything else is fatal.
-#define ef_query_one(tx, ...) ef_query_one_values(tx, EF_STATEMENT(__VA_ARGS__))
+#define ef_query_one(tx, ...) EF_CALL(ef_query_one_values, tx, __VA_ARGS__, ef_null())
 
-// A statement and its parameters, of which there may be none.
-#define EF_STATEMENT(...) EF_STATEMENT_(__VA_ARGS__, ef_null())
-#define EF_STATEMENT_(text, ...)                                                                                     \
-    text, (ef_value[]){__VA_ARGS__}, sizeof((ef_value[]){__VA_ARGS__}) / sizeof(ef_value) - 1
+// The parameters, of which there may be none, stand here once: so a compiler complains of them once.
+#define EF_CALL(function, tx, statement, ...)                                                                        \
+    __extension__({                                                                                                  \
+        const ef_value ef_params_[] = {__VA_ARGS__};                                                                 \
+        function(tx, statement, ef_params_, sizeof ef_params_ / sizeof *ef_params_ - 1);                             \
+    })
 
 typedef struct ef_rows {
     size_t count;
@@ -347,6 +349,232 @@ typedef struct ef_projection {
 #define EF_EXPORT(projection)                                                                                        \
     const ef_projection *ef_exported(void) { return &(projection); }
 const ef_projection *ef_exported(void);
+
+// ---- JSON ----
+
+// A JSON object of values: numbers, texts, booleans, NULL and JSON; a numeric becomes a text.
+//
+//     ef_object(tx, EF_COLUMNS({"cents", ef_int64(250)}, {"owner", ef_text(owner)}))
+#define ef_object(tx, ...) ef_object_values(tx, __VA_ARGS__)
+ef_str ef_object_values(ef_tx *tx, const ef_column *fields, size_t count);
+
+// ---- The log, for projections that answer events with events ----
+//
+// A plugin that calls these is a process manager, of the mode EF_CATCH_UP or EF_ASYNC: its component imports the event
+// store, and a host loads it only where the operator has granted it `append:AGGREGATE`.
+
+// A stream as it is now, in this transaction.
+typedef struct ef_stream {
+    const ef_event *events; // oldest first, without those that were dismissed; lifted by the upcasters of the projection
+    size_t count;
+    uint32_t version; // which an append that decides by it expects; 0: there is no event
+} ef_stream;
+
+// A whole stream, of the tenant of the event that is being handled; or what comes after a version. It sees what this
+// transaction has appended. NULL where it fails.
+ef_stream *ef_load(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id);
+ef_stream *ef_load_after(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id, uint32_t version);
+
+// What a writer believes of a stream.
+typedef struct ef_expected {
+    uint8_t tag;
+    uint32_t version;
+} ef_expected;
+
+static inline ef_expected ef_any_version(void) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_ANY, 0};
+    return made;
+}
+static inline ef_expected ef_no_stream(void) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_NONE, 0};
+    return made;
+}
+static inline ef_expected ef_exact(uint32_t version) {
+    ef_expected made = {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_EXACT, version};
+    return made;
+}
+
+// A fact that is to be appended.
+typedef struct ef_new_event {
+    const char *event_type;
+    ef_str data;             // a JSON object (ef_object); without `ptr`: an empty one
+    uint32_t schema_version; // 0 stands for 1
+    const char *topic;       // the label in the outbox; NULL: none
+} ef_new_event;
+
+#define EF_EVENTS(...) (ef_new_event[]){__VA_ARGS__}, sizeof((ef_new_event[]){__VA_ARGS__}) / sizeof(ef_new_event)
+
+// Appends events to a stream of the tenant of the event that is being handled, and tells the version that the stream has
+// then. They commit together with the record that the batch was handled. Their ids come from the cause, so that an event
+// which is handled once more appends nothing twice; so append the same, in the same order, each time.
+//
+// A stream that is not as expected is a failure that is tried again; or, where `conflict` is not NULL, no failure: nothing was
+// written, `*conflict` is true, and the version is the one that the stream has.
+//
+//     ef_append(tx, event, "Account", id, ef_exact(account->version), NULL,
+//               EF_EVENTS({"MoneyWithdrawn", ef_object(tx, EF_COLUMNS({"cents", ef_int64(250)})), 1, NULL}));
+#define ef_append(tx, cause, aggregate, id, expected, conflict, ...)                                                 \
+    ef_append_events(tx, cause, aggregate, id, expected, conflict, __VA_ARGS__)
+uint32_t ef_append_events(ef_tx *tx, const ef_event *cause, const char *aggregate, ef_str id, ef_expected expected,
+                          bool *conflict, const ef_new_event *events, size_t count);
+
+// ---- Requests to other systems ----
+//
+// A plugin that calls these is a reactor, of the mode EF_ASYNC: its component imports the outgoing HTTP, and needs a grant
+// of the operator, `https:HOST:PORT`.
+
+typedef struct ef_header {
+    const char *name;
+    ef_str value;
+} ef_header;
+
+// What is sent.
+typedef struct ef_request_to {
+    ef_str url;         // with scheme and host
+    const char *method; // GET, HEAD, POST, PUT, PATCH, DELETE; NULL: POST with a body, and GET without
+    ef_str json;        // a body with its Content-Type (ef_object); or
+    ef_str body;
+    // Those beside the connection's and `Idempotency-Key`, which are the host's; ends with an entry of zeros. NULL: none.
+    const ef_header *headers;
+    uint32_t timeout_ms; // for the whole of it, where it is less than the host's own limit
+} ef_request_to;
+
+// What a server has answered.
+typedef struct ef_response {
+    uint16_t status;
+    ef_str body;
+    eventfabric_reactor_outgoing_list_header_t headers;
+    const ef_event *cause;
+    ef_tx *tx;
+} ef_response;
+
+// Sends a request and waits for the answer, whatever its status. `cause` is the event that it tells of. Redirects are not
+// followed. Without an answer it is NULL: time-outs and connections are tried again, and what is denied or wrong is poison.
+//
+//     ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://mail.example.com/welcome"),
+//                                                          .json = ef_event_json(event, "mail")}));
+//
+// A request is sent at least once: an event that fails after it is handled again, and sends it again, with the same
+// `Idempotency-Key`. The host makes that header of the projection, the event and the place of the request among those of the
+// event; so send them in the same order each time.
+const ef_response *ef_send(ef_tx *tx, const ef_event *cause, ef_request_to request);
+
+// Whether the status is one of success. If not, that is a failure: for 408, 425, 429 and from 500 on it is tried again, as the
+// server may do better later; all else is poison, redirects included.
+bool ef_response_check(const ef_response *response);
+
+// The first header of a name; without `ptr` where there is none.
+ef_str ef_response_header(const ef_response *response, const char *name);
+
+// The body by yyjson, with raw numbers; what is no JSON is poison.
+struct yyjson_val *ef_response_json(const ef_response *response);
+
+// ---- Queries ----
+
+// What a parameter of a query may be; ef_param gives the value that has the same name.
+typedef enum {
+    EF_PARAM_BOOL,
+    EF_PARAM_INT64,
+    EF_PARAM_FLOAT64,
+    EF_PARAM_NUMERIC,
+    EF_PARAM_TEXT,
+    EF_PARAM_UUID,
+    EF_PARAM_TIMESTAMPTZ,
+    EF_PARAM_DATE
+} ef_param_type;
+
+// A parameter: [a-z][a-z0-9_]{0,47}, and one sentence for people. The host checks a request by it before it starts the
+// plugin.
+typedef struct ef_parameter {
+    const char *name;
+    const char *text;
+    ef_param_type type;
+    bool optional;
+} ef_parameter;
+
+// What a caller asks.
+typedef struct ef_request {
+    ef_str tenant;
+    exports_eventfabric_query_queries_list_tuple2_string_value_t given;
+    const ef_parameter *parameters;
+    ef_tx *tx;
+} ef_request;
+
+// A parameter as a value, to be handed on to a statement: NULL where it was left out.
+ef_value ef_param(const ef_request *request, const char *name);
+bool ef_param_given(const ef_request *request, const char *name);
+
+// A parameter of its type, or `otherwise` where it was left out. To ask for one that the query does not have, or that is of
+// another type, is fatal.
+bool ef_param_bool(const ef_request *request, const char *name, bool otherwise);
+int64_t ef_param_int64(const ef_request *request, const char *name, int64_t otherwise);
+double ef_param_float64(const ef_request *request, const char *name, double otherwise);
+int64_t ef_param_timestamptz(const ef_request *request, const char *name, int64_t otherwise);
+int32_t ef_param_date(const ef_request *request, const char *name, int32_t otherwise);
+ef_str ef_param_text(const ef_request *request, const char *name); // text, numeric or uuid; without `ptr`: left out
+
+// A question that the plugin answers from its tables: the host serves it at GET /v1/query/PLUGIN/QUERY. The transaction
+// reads and nothing else: what writes is denied, and each statement sees what was committed when it began. There is no
+// clock: make the moment a parameter. ef_poison refuses what makes no sense, and tells the caller (422); ef_retry has it
+// come back (503); what is fatal is the plugin's (500).
+typedef struct ef_named_query {
+    const char *name; // [a-z][a-z0-9_]{0,47}
+    const char *text; // one sentence for people
+    ef_rows *(*answer)(ef_tx *tx, const ef_request *request);
+    const ef_parameter *parameters; // ends with an entry of zeros; NULL: none
+    // The answer holds nothing but what belongs to the tenant of the request. Callers that are confined to some tenants can
+    // ask such queries only.
+    bool per_tenant;
+} ef_named_query;
+
+// An answer that a plugin works out itself: `columns` names, and for each row as many values, as EF_KEY(…).
+ef_rows *ef_rows_new(ef_tx *tx, const char *const *columns, size_t count);
+#define ef_rows_add(rows, ...) ef_rows_add_values(rows, __VA_ARGS__)
+void ef_rows_add_values(ef_rows *rows, const ef_value *values, size_t count);
+
+// Makes queries, a list that ends with an entry of zeros, those of this component: once, at the top level of a file. A
+// component without it exports none.
+//
+//     static const ef_named_query queries[] = {{"richest", "Who has most", richest, richest_parameters, false}, {0}};
+//     EF_EXPORT_QUERIES(queries)
+#define EF_EXPORT_QUERIES(queries)                                                                                   \
+    const ef_named_query *ef_exported_queries(void) { return (queries); }                                            \
+    EF_QUERY_EXPORTS
+__attribute__((weak)) const ef_named_query *ef_exported_queries(void);
+
+#ifdef __wasm__
+// The functions that the host calls: those of bindings/projection.c, by the names of the contract.
+uint8_t *__wasm_export_exports_eventfabric_query_queries_describe_queries(void);
+uint8_t *__wasm_export_exports_eventfabric_query_queries_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant,
+                                                               size_t tenant_length, uint8_t *parameters, size_t count);
+void ef_release(void);
+uint8_t *ef_export_describe_queries(void);
+void ef_export_queries_described(uint8_t *result);
+uint8_t *ef_export_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant, size_t tenant_length,
+                         uint8_t *parameters, size_t count);
+void ef_export_query_answered(uint8_t *result);
+#define EF_QUERY_EXPORT(prefix, function) __attribute__((export_name(prefix "eventfabric:query/queries@0.1.0#" function)))
+#define EF_QUERY_EXPORTS                                                                                             \
+    EF_QUERY_EXPORT("", "describe-queries") uint8_t *ef_export_describe_queries(void) {                              \
+        return __wasm_export_exports_eventfabric_query_queries_describe_queries();                                   \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("cabi_post_", "describe-queries") void ef_export_queries_described(uint8_t *result) {            \
+        (void)result;                                                                                                \
+        ef_release();                                                                                                \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("", "query")                                                                                     \
+    uint8_t *ef_export_query(int32_t tx, uint8_t *name, size_t name_length, uint8_t *tenant, size_t tenant_length,   \
+                             uint8_t *parameters, size_t count) {                                                    \
+        return __wasm_export_exports_eventfabric_query_queries_query(tx, name, name_length, tenant, tenant_length,   \
+                                                                     parameters, count);                             \
+    }                                                                                                                \
+    EF_QUERY_EXPORT("cabi_post_", "query") void ef_export_query_answered(uint8_t *result) {                          \
+        (void)result;                                                                                                \
+        ef_release();                                                                                                \
+    }
+#else
+#define EF_QUERY_EXPORTS
+#endif
 
 #ifdef __cplusplus
 }

@@ -99,7 +99,8 @@ private:
 // Rows of a query; none where it failed.
 class Rows {
 public:
-    explicit Rows(const ef_rows *rows) : rows_(rows) {}
+    explicit Rows(ef_rows *rows) : rows_(rows) {}
+    ef_rows *raw() const { return rows_; }
     size_t size() const { return rows_ ? rows_->count : 0; }
 
     int64_t int64(size_t row, const char *column) const { return ef_row_int64(rows_, row, column); }
@@ -138,7 +139,38 @@ public:
 private:
     // The same with a zero at its end.
     static const char *chars(ef_str text) { return reinterpret_cast<const char *>(ef_format("%.*s", EF_STR(text)).ptr); }
-    const ef_rows *rows_;
+    ef_rows *rows_;
+};
+
+// A stream of the log; none where it could not be loaded. See ef_load.
+class Stream {
+public:
+    explicit Stream(const ef_stream *stream) : stream_(stream) {}
+    explicit operator bool() const { return stream_; }
+    size_t size() const { return stream_ ? stream_->count : 0; }
+    Event operator[](size_t index) const { return Event(&stream_->events[index]); }
+    uint32_t version() const { return stream_ ? stream_->version : 0; }
+
+private:
+    const ef_stream *stream_;
+};
+
+// What a server has answered; none where it could not be asked. See ef_send.
+class Response {
+public:
+    explicit Response(const ef_response *response) : response_(response) {}
+    const ef_response *raw() const { return response_; }
+    bool check() const { return ef_response_check(response_); }
+    uint16_t status() const { return response_ ? response_->status : 0; }
+    std::string_view body() const { return response_ ? view(response_->body) : std::string_view(); }
+    std::optional<std::string_view> header(const char *name) const {
+        ef_str value = ef_response_header(response_, name);
+        if (!value.ptr) return std::nullopt;
+        return view(value);
+    }
+
+private:
+    const ef_response *response_;
 };
 
 // The open transaction.
@@ -168,6 +200,21 @@ public:
         return Rows(ef_query_one_values(tx_, statement, values, sizeof...(Args)));
     }
     void flush() { ef_flush(tx_); }
+
+    // JSON of values, for new events and requests; see ef_object.
+    std::string_view object(std::initializer_list<ef_column> fields) {
+        return view(ef_object_values(tx_, fields.begin(), fields.size()));
+    }
+    Stream load(const Event &cause, const char *aggregate, std::string_view id, uint32_t after = 0) {
+        return Stream(ef_load_after(tx_, cause.operator->(), aggregate, str(id), after));
+    }
+    uint32_t append(const Event &cause, const char *aggregate, std::string_view id, ef_expected expected,
+                    std::initializer_list<ef_new_event> events, bool *conflict = nullptr) {
+        return ef_append_events(tx_, cause.operator->(), aggregate, str(id), expected, conflict, events.begin(), events.size());
+    }
+    Response send(const Event &cause, const ef_request_to &request) {
+        return Response(ef_send(tx_, cause.operator->(), request));
+    }
 
     void retry(std::string_view message) { ef_retry(tx_, "%.*s", EF_STR(str(message))); }
     void poison(std::string_view message) { ef_poison(tx_, "%.*s", EF_STR(str(message))); }
@@ -208,6 +255,39 @@ template <void (*handle)(Tx &, const Event &)>
 void handler(ef_tx *tx, const ef_event *event) {
     Tx of(tx);
     handle(of, Event(event));
+}
+
+// What a caller asks: parameters by name, and no value where one was left out; see ef_param.
+class Request {
+public:
+    explicit Request(const ef_request *request) : request_(request) {}
+    std::string_view tenant() const { return view(request_->tenant); }
+    bool given(const char *name) const { return ef_param_given(request_, name); }
+    ef_value raw(const char *name) const { return ef_param(request_, name); }
+
+    std::optional<int64_t> int64(const char *name) const { return get(name, ef_param_int64(request_, name, 0)); }
+    std::optional<double> float64(const char *name) const { return get(name, ef_param_float64(request_, name, 0)); }
+    std::optional<bool> boolean(const char *name) const { return get(name, ef_param_bool(request_, name, false)); }
+    std::optional<std::string_view> text(const char *name) const { return get(name, view(ef_param_text(request_, name))); }
+    std::optional<Timestamptz> timestamptz(const char *name) const {
+        return get(name, Timestamptz{ef_param_timestamptz(request_, name, 0)});
+    }
+    std::optional<Date> date(const char *name) const { return get(name, Date{ef_param_date(request_, name, 0)}); }
+
+private:
+    template <typename T>
+    std::optional<T> get(const char *name, T value) const {
+        if (!given(name)) return std::nullopt;
+        return value;
+    }
+    const ef_request *request_;
+};
+
+// The function of a query, for `ef_named_query::answer`: {"richest", "Who has most", eventfabric::answer<richest>, …}.
+template <Rows (*function)(Tx &, const Request &)>
+ef_rows *answer(ef_tx *tx, const ef_request *request) {
+    Tx of(tx);
+    return function(of, Request(request)).raw();
 }
 
 } // namespace eventfabric

@@ -47,6 +47,44 @@ bool ef_value_equals(ef_value a, ef_value b);
 bool ef_test_run(const ef_projection *projection, ef_recording *db, projection_event_t *events, size_t count,
                  projection_failure_t *failure);
 
+// Asks a query for the tenant `default`, as the host does. False where it fails; the failure is then told where it is asked
+// for. The answer lives until the test ends:
+//
+//     EF_CHECK(ef_test_query(queries, db, "richest", EF_COLUMNS({"least", ef_int64(1)}), &rows, &failure));
+bool ef_test_query(const ef_named_query *queries, ef_recording *db, const char *name, const ef_column *parameters,
+                   size_t count, eventfabric_projection_sql_row_set_t *rows, projection_failure_t *failure);
+
+// What the queries of a plugin say of themselves.
+exports_eventfabric_query_queries_list_query_description_t ef_test_describe_queries(const ef_named_query *queries);
+
+// Adds an event to a stream of the log.
+void ef_test_stream(ef_recording *db, const char *aggregate, const char *id, projection_event_t event);
+
+// The next use of the log fails: `kind` is EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_….
+void ef_test_refuse(ef_recording *db, uint8_t kind, const char *message);
+
+// What was appended.
+typedef struct ef_test_appended {
+    uint32_t cause;
+    const char *aggregate, *id, *event_type, *payload, *topic;
+    uint32_t schema_version;
+} ef_test_appended;
+const ef_test_appended *ef_appended(const ef_recording *db, size_t index); // from 0; NULL where there is none
+
+// The next request gets this answer, or fails: `kind` is EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_…. Those that nothing was said
+// of get the status 200.
+void ef_test_respond(ef_recording *db, uint16_t status, const char *header, const char *value, const char *body);
+void ef_test_fail_request(ef_recording *db, uint8_t kind, const char *message);
+
+// What was sent.
+typedef struct ef_test_sent {
+    uint32_t cause, timeout_ms;
+    uint8_t method; // EVENTFABRIC_REACTOR_OUTGOING_METHOD_…
+    const char *url, *body;
+    const char *headers; // "name: value\n" for each
+} ef_test_sent;
+const ef_test_sent *ef_sent(const ef_recording *db, size_t index); // from 0; NULL where there is none
+
 // What ef_config returns from now on.
 void ef_test_config(const char *key, const char *value);
 

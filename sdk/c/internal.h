@@ -27,13 +27,38 @@ bool ef_handle(const ef_projection *projection, const ef_backend *backend, const
 // What a projection says of itself.
 void ef_describe(const ef_projection *projection, projection_description_t *description);
 
+// Answers a request as the host would have it answered. The component and the tests both come here.
+bool ef_answer_query(const ef_named_query *queries, const ef_backend *backend,
+                     const exports_eventfabric_query_queries_request_t *asked, ef_row_set *rows, projection_failure_t *failure);
+
+// What queries say of themselves.
+void ef_describe_queries(const ef_named_query *queries, exports_eventfabric_query_queries_list_query_description_t *list);
+
+// Says why the plugin can't be described, and traps.
+_Noreturn void ef_refuse(ef_str why);
+
 ef_str ef_vformat(const char *format, va_list arguments);
 
 // Memory of the batch, and its end. `grown` moves what was there.
 void *ef_grown(void *memory, size_t old_size, size_t new_size);
 void ef_release(void);
 
-// One of each is in the component, and one in the tests.
+typedef eventfabric_process_manager_event_store_page_t ef_page;
+typedef eventfabric_process_manager_event_store_append_error_t ef_append_error;
+typedef eventfabric_process_manager_event_store_expected_version_t ef_expected_version;
+typedef eventfabric_process_manager_event_store_list_new_event_t ef_new_events;
+typedef eventfabric_reactor_outgoing_request_t ef_outgoing_request;
+typedef eventfabric_reactor_outgoing_response_t ef_outgoing_response;
+typedef eventfabric_reactor_outgoing_send_error_t ef_send_error;
+
+// One of each is in the component, and one in the tests. The linker leaves out what a plugin does not call, and with it the
+// import.
+bool ef_host_load(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, uint32_t after, uint32_t limit,
+                  ef_page *page, ef_append_error *error);
+bool ef_host_append(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, ef_expected_version expected,
+                    ef_new_events events, uint32_t *version, ef_append_error *error);
+bool ef_host_send(const ef_backend *backend, uint32_t cause, ef_outgoing_request *request, ef_outgoing_response *response,
+                  ef_send_error *error);
 void ef_write_log(ef_level level, ef_str message);
 bool ef_read_config(ef_str key, ef_str *value);
 

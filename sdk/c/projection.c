@@ -35,41 +35,37 @@ static void run(const ef_projection *projection, ef_tx *tx, ef_event *events, si
     projection->handle_batch(tx, events, count);
 }
 
+ef_event ef_event_of(ef_tx *tx, const projection_event_t *raw, uint32_t index) {
+    return (ef_event){
+        .position = raw->position,
+        .id = raw->id,
+        .tenant = raw->tenant,
+        .aggregate = raw->aggregate,
+        .aggregate_id = raw->aggregate_id,
+        .version = raw->version,
+        .event_type = raw->event_type,
+        .schema_version = raw->schema_version,
+        .payload = raw->payload,
+        .occurred_at = raw->occurred_at,
+        .correlation_id = optional(raw->correlation_id),
+        .causation_id = optional(raw->causation_id),
+        .index = index,
+        .tx = tx,
+    };
+}
+
 bool ef_handle(const ef_projection *projection, const ef_backend *backend, const projection_event_t *raw, size_t count,
                projection_failure_t *failure) {
-    ef_tx tx = {.backend = backend, .event = NO_EVENT};
+    ef_tx tx = {.backend = backend, .event = NO_EVENT, .upcasters = projection->upcasters};
     ef_event *events = ef_alloc(count * sizeof(ef_event));
-    for (size_t i = 0; i < count; i++) {
-        events[i] = (ef_event){
-            .position = raw[i].position,
-            .id = raw[i].id,
-            .tenant = raw[i].tenant,
-            .aggregate = raw[i].aggregate,
-            .aggregate_id = raw[i].aggregate_id,
-            .version = raw[i].version,
-            .event_type = raw[i].event_type,
-            .schema_version = raw[i].schema_version,
-            .payload = raw[i].payload,
-            .occurred_at = raw[i].occurred_at,
-            .correlation_id = optional(raw[i].correlation_id),
-            .causation_id = optional(raw[i].causation_id),
-            .index = (uint32_t)i,
-            .tx = &tx,
-        };
-    }
+    for (size_t i = 0; i < count; i++) events[i] = ef_event_of(&tx, &raw[i], (uint32_t)i);
     run(projection, &tx, events, count);
-    ef_flush(&tx);
-    if (!tx.failed) return true;
-    failure->kind = tx.kind;
-    failure->message = tx.message;
-    failure->index.is_some = tx.failed_event != NO_EVENT;
-    failure->index.val = (uint32_t)tx.failed_event;
-    return false;
+    return ef_end(&tx, failure);
 }
 
 // ---- The description ----
 
-static void refuse(ef_str why) {
+void ef_refuse(ef_str why) {
     ef_write_log(EF_ERROR, why);
     __builtin_trap();
 }
@@ -88,7 +84,7 @@ static eventfabric_projection_types_migration_t step_of(ef_migration migration) 
     char *end;
     unsigned long number = strtoul(name, &end, 10);
     if (number == 0 || *end != '_') {
-        refuse(ef_format("a migration's file is named by number and purpose, such as 001_create_accounts.sql; %s is not",
+        ef_refuse(ef_format("a migration's file is named by number and purpose, such as 001_create_accounts.sql; %s is not",
                          migration.file));
     }
     ef_str text = ef_format("%s", end + 1);
@@ -111,7 +107,7 @@ static projection_list_string_t types_of(const ef_projection *projection) {
 
 void ef_describe(const ef_projection *projection, projection_description_t *description) {
     if (!projection->handlers == !projection->handle_batch) {
-        refuse(ef_format("projection %s has neither handlers nor handle_batch, or both", projection->name));
+        ef_refuse(ef_format("projection %s has neither handlers nor handle_batch, or both", projection->name));
     }
     memset(description, 0, sizeof *description);
     description->name = ef_str_of(projection->name);

@@ -18,7 +18,29 @@ typedef struct {
     ef_sql_error error;
 } answer;
 
+typedef struct {
+    const char *aggregate, *id;
+    projection_event_t event;
+} stored;
+
+typedef struct {
+    uint16_t status;
+    const char *header, *value, *body;
+    bool fails;
+    ef_send_error error;
+} reply;
+
 struct ef_recording {
+    stored *log;
+    size_t log_count;
+    ef_append_error *refusals;
+    size_t refusal_count, refusals_used;
+    ef_test_appended *appended;
+    size_t appended_count;
+    reply *replies;
+    size_t reply_count, replies_used;
+    ef_test_sent *sent;
+    size_t sent_count;
     recorded *statements;
     size_t count, round_trips;
     answer *answers;
@@ -174,6 +196,178 @@ bool ef_test_run(const ef_projection *projection, ef_recording *db, projection_e
     ef_release();
     return well;
 }
+
+bool ef_test_query(const ef_named_query *queries, ef_recording *db, const char *name, const ef_column *parameters, size_t count,
+                   ef_row_set *rows, projection_failure_t *failure) {
+    exports_eventfabric_query_queries_request_t asked = {.name = ef_str_of(name), .tenant = ef_str_of("default")};
+    asked.parameters.len = count;
+    asked.parameters.ptr = malloc((count + 1) * sizeof(*asked.parameters.ptr));
+    for (size_t i = 0; i < count; i++) {
+        asked.parameters.ptr[i].f0 = ef_str_of(parameters[i].name);
+        asked.parameters.ptr[i].f1 = parameters[i].value;
+    }
+    ef_backend backend = {db, execute, query, execute_batch};
+    projection_failure_t told = {0};
+    ef_row_set found = {0};
+    bool well = ef_answer_query(queries, &backend, &asked, &found, &told);
+    free(asked.parameters.ptr);
+    if (!well && failure) {
+        *failure = told;
+        failure->message.ptr = (uint8_t *)chars(told.message);
+    }
+    if (well && rows) {
+        rows->columns.len = found.columns.len;
+        rows->columns.ptr = keep(found.columns.ptr, found.columns.len * sizeof(ef_str));
+        for (size_t i = 0; i < found.columns.len; i++) rows->columns.ptr[i].ptr = (uint8_t *)chars(found.columns.ptr[i]);
+        rows->rows.len = found.rows.len;
+        rows->rows.ptr = keep(found.rows.ptr, found.rows.len * sizeof(ef_values));
+        for (size_t i = 0; i < found.rows.len; i++) rows->rows.ptr[i] = keep_values(found.rows.ptr[i]);
+    }
+    ef_release();
+    return well;
+}
+
+exports_eventfabric_query_queries_list_query_description_t ef_test_describe_queries(const ef_named_query *queries) {
+    exports_eventfabric_query_queries_list_query_description_t list;
+    ef_describe_queries(queries, &list);
+    return list;
+}
+
+// ---- The log ----
+
+// Room for one more item, which is zero.
+static void *added(void **items, size_t *count, size_t size) {
+    *items = realloc(*items, (*count + 1) * size);
+    return memset((char *)*items + (*count)++ * size, 0, size);
+}
+#define ADDED(items, count) added((void **)&(items), &(count), sizeof *(items))
+
+static uint32_t version_of(const ef_recording *db, ef_str aggregate, ef_str id) {
+    uint32_t version = 0;
+    for (size_t i = 0; i < db->log_count; i++) {
+        version += ef_str_equals(aggregate, db->log[i].aggregate) && ef_str_equals(id, db->log[i].id);
+    }
+    return version;
+}
+
+void ef_test_stream(ef_recording *db, const char *aggregate, const char *id, projection_event_t event) {
+    event.version = version_of(db, ef_str_of(aggregate), ef_str_of(id)) + 1;
+    event.aggregate = ef_str_of(aggregate);
+    event.aggregate_id = ef_str_of(id);
+    *(stored *)ADDED(db->log, db->log_count) = (stored){aggregate, id, event};
+}
+
+void ef_test_refuse(ef_recording *db, uint8_t kind, const char *message) {
+    ef_append_error error = {.tag = kind, .val.denied = ef_str_of(message)};
+    *(ef_append_error *)ADDED(db->refusals, db->refusal_count) = error;
+}
+
+static bool is_refused(ef_recording *db, ef_append_error *error) {
+    if (db->refusals_used == db->refusal_count) return false;
+    *error = db->refusals[db->refusals_used++];
+    return true;
+}
+
+bool ef_host_load(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, uint32_t after, uint32_t limit,
+                  ef_page *page, ef_append_error *error) {
+    ef_recording *db = backend->self;
+    (void)cause;
+    if (is_refused(db, error)) return false;
+    *page = (ef_page){.version = after, .events.ptr = ef_alloc(limit * sizeof(projection_event_t))};
+    for (size_t i = 0; i < db->log_count; i++) {
+        stored *entry = &db->log[i];
+        if (!ef_str_equals(aggregate, entry->aggregate) || !ef_str_equals(id, entry->id) || entry->event.version <= after) continue;
+        page->more = page->events.len == limit;
+        if (page->more) break;
+        page->events.ptr[page->events.len++] = entry->event;
+        page->version = entry->event.version;
+    }
+    return true;
+}
+
+bool ef_host_append(const ef_backend *backend, uint32_t cause, ef_str aggregate, ef_str id, ef_expected_version expected,
+                    ef_new_events events, uint32_t *version, ef_append_error *error) {
+    ef_recording *db = backend->self;
+    if (is_refused(db, error)) return false;
+    *version = version_of(db, aggregate, id);
+    uint32_t wanted = expected.tag == EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_EXACT ? expected.val.exact : 0;
+    if (expected.tag != EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_ANY && wanted != *version) {
+        error->tag = EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_CONFLICT;
+        error->val.conflict = *version;
+        return false;
+    }
+    for (size_t i = 0; i < events.len; i++) {
+        ef_test_appended entry = {
+            .cause = cause,
+            .aggregate = chars(aggregate),
+            .id = chars(id),
+            .event_type = chars(events.ptr[i].event_type),
+            .payload = chars(events.ptr[i].payload),
+            .topic = events.ptr[i].topic.is_some ? chars(events.ptr[i].topic.val) : NULL,
+            .schema_version = events.ptr[i].schema_version,
+        };
+        *(ef_test_appended *)ADDED(db->appended, db->appended_count) = entry;
+        projection_event_t event = ef_test_event(entry.event_type, entry.payload);
+        event.schema_version = entry.schema_version;
+        ef_test_stream(db, entry.aggregate, entry.id, event);
+        ++*version;
+    }
+    return true;
+}
+
+const ef_test_appended *ef_appended(const ef_recording *db, size_t index) {
+    return index < db->appended_count ? &db->appended[index] : NULL;
+}
+
+// ---- Requests ----
+
+void ef_test_respond(ef_recording *db, uint16_t status, const char *header, const char *value, const char *body) {
+    *(reply *)ADDED(db->replies, db->reply_count) = (reply){status, header, value, body, false, {0}};
+}
+
+void ef_test_fail_request(ef_recording *db, uint8_t kind, const char *message) {
+    reply *next = ADDED(db->replies, db->reply_count);
+    next->fails = true;
+    next->error = (ef_send_error){.tag = kind, .val.denied = ef_str_of(message)};
+}
+
+bool ef_host_send(const ef_backend *backend, uint32_t cause, ef_outgoing_request *request, ef_outgoing_response *response,
+                  ef_send_error *error) {
+    ef_recording *db = backend->self;
+    ef_str headers = ef_str_of("");
+    for (size_t i = 0; i < request->headers.len; i++) {
+        headers = ef_format("%.*s%.*s: %.*s\n", EF_STR(headers), EF_STR(request->headers.ptr[i].f0),
+                            EF_STR(request->headers.ptr[i].f1));
+    }
+    ef_str body = {request->body.ptr, request->body.len};
+    *(ef_test_sent *)ADDED(db->sent, db->sent_count) = (ef_test_sent){
+        .cause = cause,
+        .timeout_ms = request->timeout_ms.is_some ? request->timeout_ms.val : 0,
+        .method = request->method,
+        .url = chars(request->url),
+        .body = body.ptr ? chars(body) : "",
+        .headers = chars(headers),
+    };
+    *response = (ef_outgoing_response){.status = 200};
+    if (db->replies_used == db->reply_count) return true;
+    reply next = db->replies[db->replies_used++];
+    if (next.fails) {
+        *error = next.error;
+        return false;
+    }
+    response->status = next.status;
+    response->body.ptr = (uint8_t *)next.body;
+    response->body.len = next.body ? strlen(next.body) : 0;
+    if (next.header) {
+        response->headers.ptr = ef_alloc(sizeof *response->headers.ptr);
+        response->headers.len = 1;
+        response->headers.ptr[0].f0 = ef_str_of(next.header);
+        response->headers.ptr[0].f1 = ef_str_of(next.value);
+    }
+    return true;
+}
+
+const ef_test_sent *ef_sent(const ef_recording *db, size_t index) { return index < db->sent_count ? &db->sent[index] : NULL; }
 
 size_t ef_round_trips(const ef_recording *db) { return db->round_trips; }
 

@@ -235,6 +235,16 @@ void ef_flush(ef_tx *tx) {
     send(tx);
 }
 
+bool ef_end(ef_tx *tx, projection_failure_t *failure) {
+    ef_flush(tx);
+    if (!tx->failed) return true;
+    failure->kind = tx->kind;
+    failure->message = tx->message;
+    failure->index.is_some = tx->failed_event != NO_EVENT;
+    failure->index.val = (uint32_t)tx->failed_event;
+    return false;
+}
+
 // ---- At once ----
 
 uint64_t ef_execute_values(ef_tx *tx, const char *statement, const ef_value *params, size_t count) {
@@ -295,6 +305,33 @@ const ef_value *ef_row_value(const ef_rows *rows, size_t row, const char *column
     }
     ef_fatal(rows->tx, "there is no column `%s`: %s", column, rows->statement);
     return NULL;
+}
+
+ef_rows *ef_rows_new(ef_tx *tx, const char *const *columns, size_t count) {
+    ef_rows *rows = ef_alloc(sizeof(ef_rows));
+    memset(rows, 0, sizeof *rows);
+    rows->statement = "rows of the plugin";
+    rows->tx = tx;
+    rows->set.columns.len = count;
+    rows->set.columns.ptr = ef_alloc(count * sizeof(ef_str));
+    for (size_t i = 0; i < count; i++) rows->set.columns.ptr[i] = copy_text(ef_str_of(columns[i]));
+    return rows;
+}
+
+void ef_rows_add_values(ef_rows *rows, const ef_value *values, size_t count) {
+    if (count != rows->set.columns.len) {
+        ef_fatal(rows->tx, "row %zu has %zu values for %zu columns", rows->count, count, rows->set.columns.len);
+        return;
+    }
+    if ((rows->count & (rows->count - 1)) == 0) { // the room is the next power of two
+        size_t room = rows->count ? rows->count * 2 : 1;
+        rows->set.rows.ptr = ef_grown(rows->set.rows.ptr, rows->count * sizeof(ef_values), room * sizeof(ef_values));
+    }
+    ef_values *row = &rows->set.rows.ptr[rows->count++];
+    row->len = count;
+    row->ptr = ef_alloc(count * sizeof(ef_value));
+    for (size_t i = 0; i < count; i++) row->ptr[i] = ef_copy(values[i]);
+    rows->set.rows.len = rows->count;
 }
 
 bool ef_row_is_null(const ef_rows *rows, size_t row, const char *column) {

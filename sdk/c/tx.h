@@ -25,10 +25,15 @@ struct ef_tx {
     size_t statement_count, statement_room, call_count, call_room, bytes;
 
     merged_table *tables; // in the order of their names
+
+    const ef_upcaster *upcasters; // of the projection, for events that are loaded
 };
 
 // Notes a failure, unless there is one.
 void ef_fail(ef_tx *tx, uint8_t kind, int64_t event, ef_str message);
+
+// Writes out what is queued, and tells whether all went well; the failure, where not.
+bool ef_end(ef_tx *tx, projection_failure_t *failure);
 
 // Puts a write into the queue.
 void ef_queue(ef_tx *tx, const char *statement, const ef_value *params, size_t count, int64_t event);

@@ -21,5 +21,8 @@
 //
 //	func init() { eventfabric.Export(projection) }
 //
+// A plugin can also answer queries ([OnQuery], exported by package queries), answer events with events ([Load], [Append]),
+// and tell other systems ([Send]).
+//
 // Package eventfabrictest runs a projection in `go test`, without a host.
 package eventfabric

@@ -42,7 +42,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 func Retry(err error) error { return mark(KindRetry, err) }
 
 // Poison marks an error as the event's own: the host sets the event aside, and goes on with the others. An
-// error without a mark counts as poison, too, unless it is an [SQLError].
+// error without a mark counts as poison, too, unless it is an [SQLError], an [AppendError] or a [SendError].
 func Poison(err error) error { return mark(KindPoison, err) }
 
 // Fatal marks an error as the plugin's own: the host stops the projection.
@@ -137,14 +137,20 @@ func (e *SQLError) kind() FailureKind {
 	}
 }
 
-// failureOf makes a failure of any error. What is marked says it; of what is not, an SQL error has a kind of its
-// own, and everything else came from the event.
+// knownError is an error of SQL, of the log or of a request.
+type knownError interface {
+	error
+	kind() FailureKind
+}
+
+// failureOf makes a failure of any error. What is marked says it; of what is not, a known error has a kind of its own,
+// and everything else came from the event.
 func failureOf(err error) *Failure {
 	failure := &Failure{Kind: KindPoison, Event: NoEvent, Err: err}
 	if marked, ok := errors.AsType[*Failure](err); ok {
 		failure.Kind, failure.Event = marked.Kind, marked.Event
-	} else if sql, ok := errors.AsType[*SQLError](err); ok {
-		failure.Kind = sql.kind()
+	} else if known, ok := errors.AsType[knownError](err); ok {
+		failure.Kind = known.kind()
 	} else if errors.Is(err, ErrNoRows) {
 		failure.Kind = KindFatal
 	}

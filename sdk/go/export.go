@@ -9,3 +9,8 @@ func Export(projection Projection) {
 		panic("eventfabric: " + err.Error())
 	}
 }
+
+func exportQueries(queries []Query) error {
+	_, err := DescribeQueries(queries)
+	return err
+}

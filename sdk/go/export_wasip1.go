@@ -14,6 +14,8 @@ import (
 	hostlog "eventfabric.dev/eventfabric/internal/wit/eventfabric_projection_log"
 	sql "eventfabric.dev/eventfabric/internal/wit/eventfabric_projection_sql"
 	types "eventfabric.dev/eventfabric/internal/wit/eventfabric_projection_types"
+	query "eventfabric.dev/eventfabric/internal/wit/eventfabric_query_queries"
+	export_queries "eventfabric.dev/eventfabric/internal/wit/export_eventfabric_query_queries"
 	"eventfabric.dev/eventfabric/internal/wit/export_wit_world"
 	_ "eventfabric.dev/eventfabric/internal/wit/wit_exports" // the functions that the host calls
 	wit "eventfabric.dev/eventfabric/internal/witpkg/types"
@@ -90,6 +92,50 @@ func Export(projection Projection) {
 		}
 		return wit.Ok[wit.Unit, types.Failure](wit.Unit{})
 	}
+}
+
+func exportQueries(queries []Query) error {
+	descriptions, err := DescribeQueries(queries)
+	if err != nil {
+		return err
+	}
+	export_queries.DescribeQueries = func() []query.QueryDescription {
+		all := make([]query.QueryDescription, len(descriptions))
+		for i, description := range descriptions {
+			all[i] = description.contract()
+		}
+		return all
+	}
+	export_queries.Query = func(tx *sql.Tx, asked query.Request) wit.Result[sql.RowSet, types.Failure] {
+		defer tx.Drop()
+		request := QueryRequest{asked.Name, asked.Tenant, map[string]any{}}
+		for _, param := range asked.Parameters {
+			request.Params[param.F0] = valueOf(param.F1)
+		}
+		set, err := AnswerQuery(hostTx{tx}, queries, request)
+		if err != nil {
+			return wit.Err[sql.RowSet](failureOf(err).contract())
+		}
+		rows := make([][]sql.Value, len(set.Rows))
+		for i, row := range set.Rows {
+			rows[i] = lowerAll(row)
+		}
+		return wit.Ok[sql.RowSet, types.Failure](sql.RowSet{Columns: set.Columns, Rows: rows})
+	}
+	return nil
+}
+
+func (d *QueryDescription) contract() query.QueryDescription {
+	kinds := [...]query.ParameterType{
+		ParamBool: query.ParameterTypeBoolean, ParamInt64: query.ParameterTypeInt64, ParamFloat64: query.ParameterTypeFloat64,
+		ParamNumeric: query.ParameterTypeNumeric, ParamText: query.ParameterTypeText, ParamUUID: query.ParameterTypeUuid,
+		ParamTimestamptz: query.ParameterTypeTimestamptz, ParamDate: query.ParameterTypeDate,
+	}
+	params := make([]query.Parameter, len(d.Params))
+	for i, param := range d.Params {
+		params[i] = query.Parameter{Name: param.Name, Text: param.Text, Type: kinds[param.Type], Required: param.Required}
+	}
+	return query.QueryDescription{Name: d.Name, Text: d.Text, Parameters: params, PerTenant: d.PerTenant}
 }
 
 func (d *Description) contract() types.Description {

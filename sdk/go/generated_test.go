@@ -38,8 +38,24 @@ func TestTheBindingsAreThoseOfTheContract(t *testing.T) {
 	if said, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
-	said, err := exec.Command("diff", "-r", "-x", "export_wit_world", "internal/wit", fresh).CombinedOutput()
+	said, err := exec.Command("diff", "-r", "-x", "export_*", "internal/wit", fresh).CombinedOutput()
 	if err != nil {
 		t.Errorf("run internal/generate.sh: %s", said)
+	}
+}
+
+// Go embeds what is below a module's own folder, so its plugins have copies of what all languages share.
+func TestTheCopiesAreThoseOfAllLanguages(t *testing.T) {
+	for copied, of := range map[string]string{
+		"conformance/migrations":               "../conformance/migrations",
+		"template/migrations":                  "../rust/template/migrations",
+		"template/scenarios":                   "../rust/template/scenarios",
+		"../../plugins/carriers-go/migrations": "../../plugins/carriers/migrations",
+		"../../plugins/carriers-go/scenarios":  "../../plugins/carriers/scenarios",
+	} {
+		said, err := exec.Command("diff", "-r", of, copied).CombinedOutput()
+		if err != nil {
+			t.Errorf("copy the files of %s to %s: %v: %s", of, copied, err, said)
+		}
 	}
 }

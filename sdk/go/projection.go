@@ -3,8 +3,6 @@ package eventfabric
 import (
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"runtime/debug"
 )
 
 // Mode is where a projection gets its events from, and when.
@@ -118,25 +116,11 @@ func (p *Projection) typeNames() []string {
 // logged. The error is a [*Failure].
 func (p *Projection) Handle(backend Backend, events []RawEvent) error {
 	tx := newTx(backend)
-	err := p.run(tx, events)
-	if err == nil {
-		err = tx.Flush() // which fails where a statement did, even if its error was ignored
-	}
-	if err == nil {
-		return nil
-	}
-	return at(err, tx.event)
+	tx.upcasters = p.Upcasters
+	return tx.do(KindPoison, func() error { return p.run(tx, events) })
 }
 
-func (p *Projection) run(tx *Tx, events []RawEvent) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			slog.Error(fmt.Sprintf("panic: %v\n%s", cause, debug.Stack()))
-			if err = tx.failed; err == nil {
-				err = Poisonf("panic: %v", cause)
-			}
-		}
-	}()
+func (p *Projection) run(tx *Tx, events []RawEvent) error {
 	if p.Batch.handle != nil {
 		return p.runBatch(tx, events)
 	}

@@ -1,6 +1,11 @@
 package eventfabric
 
-import "strings"
+import (
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+)
 
 const (
 	// Calls after which the queue is written out, so that it stays small.
@@ -65,10 +70,38 @@ type Tx struct {
 	bytes      int
 
 	tables map[string]*merged
+
+	upcasters []Upcaster // of the projection, for events that are loaded
 }
 
 func newTx(backend Backend) *Tx {
 	return &Tx{backend: backend, event: NoEvent}
+}
+
+// do runs all that happens in a transaction, its end included. A panic is a failure of the kind that is given. The error
+// is a [*Failure].
+func (tx *Tx) do(panics FailureKind, work func() error) error {
+	err := tx.recovered(panics, work)
+	if err == nil {
+		err = tx.Flush() // which fails where a statement did, even if its error was ignored
+	}
+	if err == nil {
+		return nil
+	}
+	return at(err, tx.event)
+}
+
+// recovered makes an error of a panic.
+func (tx *Tx) recovered(panics FailureKind, work func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			slog.Error(fmt.Sprintf("panic: %v\n%s", cause, debug.Stack()))
+			if err = tx.failed; err == nil {
+				err = mark(panics, fmt.Errorf("panic: %v", cause))
+			}
+		}
+	}()
+	return work()
 }
 
 // Run queues a write. It takes effect, and fails, later: at the end of the batch at the latest. The failure names the

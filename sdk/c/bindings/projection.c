@@ -3,6 +3,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Imported Functions from `eventfabric:projection/sql@0.1.0`
+
+__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.execute")))
+extern void __wasm_import_eventfabric_projection_sql_method_tx_execute(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.query")))
+extern void __wasm_import_eventfabric_projection_sql_method_tx_query(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.execute-batch")))
+extern void __wasm_import_eventfabric_projection_sql_method_tx_execute_batch(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `eventfabric:process-manager/event-store@0.1.0`
+
+__attribute__((__import_module__("eventfabric:process-manager/event-store@0.1.0"), __import_name__("load")))
+extern void __wasm_import_eventfabric_process_manager_event_store_load(int32_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
+__attribute__((__import_module__("eventfabric:process-manager/event-store@0.1.0"), __import_name__("append")))
+extern void __wasm_import_eventfabric_process_manager_event_store_append(int32_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *, size_t, uint8_t *);
+
+// Imported Functions from `eventfabric:reactor/outgoing@0.1.0`
+
+__attribute__((__import_module__("eventfabric:reactor/outgoing@0.1.0"), __import_name__("send")))
+extern void __wasm_import_eventfabric_reactor_outgoing_send(int32_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, int32_t, uint8_t *);
+
 // Imported Functions from `eventfabric:projection/log@0.1.0`
 
 __attribute__((__import_module__("eventfabric:projection/log@0.1.0"), __import_name__("write")))
@@ -15,17 +39,6 @@ extern void __wasm_import_eventfabric_projection_config_get(uint8_t *, size_t, u
 
 __attribute__((__import_module__("eventfabric:projection/config@0.1.0"), __import_name__("all")))
 extern void __wasm_import_eventfabric_projection_config_all(uint8_t *);
-
-// Imported Functions from `eventfabric:projection/sql@0.1.0`
-
-__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.execute")))
-extern void __wasm_import_eventfabric_projection_sql_method_tx_execute(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.query")))
-extern void __wasm_import_eventfabric_projection_sql_method_tx_query(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
-
-__attribute__((__import_module__("eventfabric:projection/sql@0.1.0"), __import_name__("[method]tx.execute-batch")))
-extern void __wasm_import_eventfabric_projection_sql_method_tx_execute_batch(int32_t, uint8_t *, size_t, uint8_t *, size_t, uint8_t *);
 
 // Exported Functions from `projection`
 
@@ -116,6 +129,376 @@ void __wasm_export_exports_projection_handle_post_return(uint8_t * arg0) {
   }
 }
 
+// Exported Functions from `eventfabric:query/queries@0.1.0`
+
+void __wasm_export_exports_eventfabric_query_queries_describe_queries_post_return(uint8_t * arg0) {
+  size_t len0 = *((size_t*) (arg0 + sizeof(void*)));
+  if (len0 > 0) {
+    uint8_t *ptr1 = *((uint8_t **) (arg0 + 0));
+    for (size_t i2 = 0; i2 < len0; i2++) {
+      uint8_t *base = ptr1 + i2 * (7*sizeof(void*));
+      (void) base;
+      if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+        free(*((uint8_t **) (base + 0)));
+      }
+      if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (base + (2*sizeof(void*)))));
+      }
+      size_t len = *((size_t*) (base + (5*sizeof(void*))));
+      if (len > 0) {
+        uint8_t *ptr = *((uint8_t **) (base + (4*sizeof(void*))));
+        for (size_t i = 0; i < len; i++) {
+          uint8_t *base = ptr + i * (5*sizeof(void*));
+          (void) base;
+          if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+            free(*((uint8_t **) (base + 0)));
+          }
+          if ((*((size_t*) (base + (3*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (2*sizeof(void*)))));
+          }
+        }
+        free(ptr);
+      }
+    }
+    free(ptr1);
+  }
+}
+
+void __wasm_export_exports_eventfabric_query_queries_query_post_return(uint8_t * arg0) {
+  switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
+    case 0: {
+      size_t len = *((size_t*) (arg0 + (2*sizeof(void*))));
+      if (len > 0) {
+        uint8_t *ptr = *((uint8_t **) (arg0 + sizeof(void*)));
+        for (size_t i = 0; i < len; i++) {
+          uint8_t *base = ptr + i * (2*sizeof(void*));
+          (void) base;
+          if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+            free(*((uint8_t **) (base + 0)));
+          }
+        }
+        free(ptr);
+      }
+      size_t len48 = *((size_t*) (arg0 + (4*sizeof(void*))));
+      if (len48 > 0) {
+        uint8_t *ptr49 = *((uint8_t **) (arg0 + (3*sizeof(void*))));
+        for (size_t i50 = 0; i50 < len48; i50++) {
+          uint8_t *base = ptr49 + i50 * (2*sizeof(void*));
+          (void) base;
+          size_t len45 = *((size_t*) (base + sizeof(void*)));
+          if (len45 > 0) {
+            uint8_t *ptr46 = *((uint8_t **) (base + 0));
+            for (size_t i47 = 0; i47 < len45; i47++) {
+              uint8_t *base = ptr46 + i47 * (8+4*sizeof(void*));
+              (void) base;
+              switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                case 0: {
+                  break;
+                }
+                case 1: {
+                  break;
+                }
+                case 2: {
+                  break;
+                }
+                case 3: {
+                  break;
+                }
+                case 4: {
+                  break;
+                }
+                case 5: {
+                  break;
+                }
+                case 6: {
+                  break;
+                }
+                case 7: {
+                  if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + 8)));
+                  }
+                  break;
+                }
+                case 8: {
+                  if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + 8)));
+                  }
+                  break;
+                }
+                case 9: {
+                  size_t len0 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len0 > 0) {
+                    uint8_t *ptr1 = *((uint8_t **) (base + 8));
+                    for (size_t i2 = 0; i2 < len0; i2++) {
+                      uint8_t *base = ptr1 + i2 * 1;
+                      (void) base;
+                    }
+                    free(ptr1);
+                  }
+                  break;
+                }
+                case 10: {
+                  if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + 8)));
+                  }
+                  break;
+                }
+                case 11: {
+                  break;
+                }
+                case 12: {
+                  break;
+                }
+                case 13: {
+                  if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + 8)));
+                  }
+                  break;
+                }
+                case 14: {
+                  size_t len3 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len3 > 0) {
+                    uint8_t *ptr4 = *((uint8_t **) (base + 8));
+                    for (size_t i5 = 0; i5 < len3; i5++) {
+                      uint8_t *base = ptr4 + i5 * 2;
+                      (void) base;
+                    }
+                    free(ptr4);
+                  }
+                  break;
+                }
+                case 15: {
+                  size_t len6 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len6 > 0) {
+                    uint8_t *ptr7 = *((uint8_t **) (base + 8));
+                    for (size_t i8 = 0; i8 < len6; i8++) {
+                      uint8_t *base = ptr7 + i8 * 4;
+                      (void) base;
+                    }
+                    free(ptr7);
+                  }
+                  break;
+                }
+                case 16: {
+                  size_t len9 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len9 > 0) {
+                    uint8_t *ptr10 = *((uint8_t **) (base + 8));
+                    for (size_t i11 = 0; i11 < len9; i11++) {
+                      uint8_t *base = ptr10 + i11 * 8;
+                      (void) base;
+                    }
+                    free(ptr10);
+                  }
+                  break;
+                }
+                case 17: {
+                  size_t len12 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len12 > 0) {
+                    uint8_t *ptr13 = *((uint8_t **) (base + 8));
+                    for (size_t i14 = 0; i14 < len12; i14++) {
+                      uint8_t *base = ptr13 + i14 * 16;
+                      (void) base;
+                    }
+                    free(ptr13);
+                  }
+                  break;
+                }
+                case 18: {
+                  size_t len15 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len15 > 0) {
+                    uint8_t *ptr16 = *((uint8_t **) (base + 8));
+                    for (size_t i17 = 0; i17 < len15; i17++) {
+                      uint8_t *base = ptr16 + i17 * 8;
+                      (void) base;
+                    }
+                    free(ptr16);
+                  }
+                  break;
+                }
+                case 19: {
+                  size_t len18 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len18 > 0) {
+                    uint8_t *ptr19 = *((uint8_t **) (base + 8));
+                    for (size_t i20 = 0; i20 < len18; i20++) {
+                      uint8_t *base = ptr19 + i20 * 16;
+                      (void) base;
+                    }
+                    free(ptr19);
+                  }
+                  break;
+                }
+                case 20: {
+                  size_t len21 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len21 > 0) {
+                    uint8_t *ptr22 = *((uint8_t **) (base + 8));
+                    for (size_t i23 = 0; i23 < len21; i23++) {
+                      uint8_t *base = ptr22 + i23 * (3*sizeof(void*));
+                      (void) base;
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + sizeof(void*))));
+                          }
+                          break;
+                        }
+                      }
+                    }
+                    free(ptr22);
+                  }
+                  break;
+                }
+                case 21: {
+                  size_t len24 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len24 > 0) {
+                    uint8_t *ptr25 = *((uint8_t **) (base + 8));
+                    for (size_t i26 = 0; i26 < len24; i26++) {
+                      uint8_t *base = ptr25 + i26 * (3*sizeof(void*));
+                      (void) base;
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + sizeof(void*))));
+                          }
+                          break;
+                        }
+                      }
+                    }
+                    free(ptr25);
+                  }
+                  break;
+                }
+                case 22: {
+                  size_t len30 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len30 > 0) {
+                    uint8_t *ptr31 = *((uint8_t **) (base + 8));
+                    for (size_t i32 = 0; i32 < len30; i32++) {
+                      uint8_t *base = ptr31 + i32 * (3*sizeof(void*));
+                      (void) base;
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          size_t len27 = *((size_t*) (base + (2*sizeof(void*))));
+                          if (len27 > 0) {
+                            uint8_t *ptr28 = *((uint8_t **) (base + sizeof(void*)));
+                            for (size_t i29 = 0; i29 < len27; i29++) {
+                              uint8_t *base = ptr28 + i29 * 1;
+                              (void) base;
+                            }
+                            free(ptr28);
+                          }
+                          break;
+                        }
+                      }
+                    }
+                    free(ptr31);
+                  }
+                  break;
+                }
+                case 23: {
+                  size_t len33 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len33 > 0) {
+                    uint8_t *ptr34 = *((uint8_t **) (base + 8));
+                    for (size_t i35 = 0; i35 < len33; i35++) {
+                      uint8_t *base = ptr34 + i35 * (3*sizeof(void*));
+                      (void) base;
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + sizeof(void*))));
+                          }
+                          break;
+                        }
+                      }
+                    }
+                    free(ptr34);
+                  }
+                  break;
+                }
+                case 24: {
+                  size_t len36 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len36 > 0) {
+                    uint8_t *ptr37 = *((uint8_t **) (base + 8));
+                    for (size_t i38 = 0; i38 < len36; i38++) {
+                      uint8_t *base = ptr37 + i38 * 16;
+                      (void) base;
+                    }
+                    free(ptr37);
+                  }
+                  break;
+                }
+                case 25: {
+                  size_t len39 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len39 > 0) {
+                    uint8_t *ptr40 = *((uint8_t **) (base + 8));
+                    for (size_t i41 = 0; i41 < len39; i41++) {
+                      uint8_t *base = ptr40 + i41 * 8;
+                      (void) base;
+                    }
+                    free(ptr40);
+                  }
+                  break;
+                }
+                case 26: {
+                  size_t len42 = *((size_t*) (base + (8+1*sizeof(void*))));
+                  if (len42 > 0) {
+                    uint8_t *ptr43 = *((uint8_t **) (base + 8));
+                    for (size_t i44 = 0; i44 < len42; i44++) {
+                      uint8_t *base = ptr43 + i44 * (3*sizeof(void*));
+                      (void) base;
+                      switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
+                        case 0: {
+                          break;
+                        }
+                        case 1: {
+                          if ((*((size_t*) (base + (2*sizeof(void*))))) > 0) {
+                            free(*((uint8_t **) (base + sizeof(void*))));
+                          }
+                          break;
+                        }
+                      }
+                    }
+                    free(ptr43);
+                  }
+                  break;
+                }
+                case 27: {
+                  if ((*((size_t*) (base + (8+1*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + 8)));
+                  }
+                  if ((*((size_t*) (base + (8+3*sizeof(void*))))) > 0) {
+                    free(*((uint8_t **) (base + (8+2*sizeof(void*)))));
+                  }
+                  break;
+                }
+              }
+            }
+            free(ptr46);
+          }
+        }
+        free(ptr49);
+      }
+      break;
+    }
+    case 1: {
+      if ((*((size_t*) (arg0 + (8+3*sizeof(void*))))) > 0) {
+        free(*((uint8_t **) (arg0 + (8+2*sizeof(void*)))));
+      }
+      break;
+    }
+  }
+}
+
 // Canonical ABI intrinsics
 
 __attribute__((__weak__, __export_name__("cabi_realloc")))
@@ -132,26 +515,79 @@ static uint8_t RET_AREA[(12*sizeof(void*))];
 
 // Helper Functions
 
+void projection_list_string_free(projection_list_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    projection_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      projection_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void eventfabric_projection_types_topic_filter_free(eventfabric_projection_types_topic_filter_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 1: {
+      projection_list_string_free(&ptr->val.include);
+      break;
+    }
+    case 2: {
+      projection_list_string_free(&ptr->val.exclude);
+      break;
+    }
+  }
+}
+
+void eventfabric_projection_types_migration_free(eventfabric_projection_types_migration_t *ptr) {
+  projection_string_free(&ptr->name);
+  projection_string_free(&ptr->sql);
+}
+
+void eventfabric_projection_types_list_migration_free(eventfabric_projection_types_list_migration_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    eventfabric_projection_types_migration_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      eventfabric_projection_types_migration_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void eventfabric_projection_types_description_free(eventfabric_projection_types_description_t *ptr) {
+  projection_string_free(&ptr->name);
+  projection_string_free(&ptr->text);
+  eventfabric_projection_types_topic_filter_free(&ptr->topics);
+  projection_list_string_free(&ptr->event_types);
+  eventfabric_projection_types_list_migration_free(&ptr->migrations);
+}
+
 void projection_option_string_free(projection_option_string_t *ptr) {
   if (ptr->is_some) {
     projection_string_free(&ptr->val);
   }
 }
 
-void projection_tuple2_string_string_free(projection_tuple2_string_string_t *ptr) {
-  projection_string_free(&ptr->f0);
-  projection_string_free(&ptr->f1);
+void eventfabric_projection_types_event_free(eventfabric_projection_types_event_t *ptr) {
+  projection_string_free(&ptr->id);
+  projection_string_free(&ptr->tenant);
+  projection_string_free(&ptr->aggregate);
+  projection_string_free(&ptr->aggregate_id);
+  projection_string_free(&ptr->event_type);
+  projection_string_free(&ptr->payload);
+  projection_option_string_free(&ptr->correlation_id);
+  projection_option_string_free(&ptr->causation_id);
 }
 
-void projection_list_tuple2_string_string_free(projection_list_tuple2_string_string_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    projection_tuple2_string_string_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      projection_tuple2_string_string_free(&list_ptr[i]);
-    }
-    free(list_ptr);
+void projection_option_u32_free(projection_option_u32_t *ptr) {
+  if (ptr->is_some) {
   }
+}
+
+void eventfabric_projection_types_failure_free(eventfabric_projection_types_failure_t *ptr) {
+  projection_option_u32_free(&ptr->index);
+  projection_string_free(&ptr->message);
 }
 
 void projection_list_u8_free(projection_list_u8_t *ptr) {
@@ -288,6 +724,11 @@ void projection_list_option_list_u8_free(projection_list_option_list_u8_t *ptr) 
   }
 }
 
+void projection_tuple2_string_string_free(projection_tuple2_string_string_t *ptr) {
+  projection_string_free(&ptr->f0);
+  projection_string_free(&ptr->f1);
+}
+
 void eventfabric_projection_sql_value_free(eventfabric_projection_sql_value_t *ptr) {
   switch ((int32_t) ptr->tag) {
     case 1: {
@@ -393,11 +834,6 @@ void eventfabric_projection_sql_value_free(eventfabric_projection_sql_value_t *p
   }
 }
 
-void projection_option_u32_free(projection_option_u32_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
 void eventfabric_projection_sql_sql_error_free(eventfabric_projection_sql_sql_error_t *ptr) {
   projection_string_free(&ptr->sqlstate);
   projection_string_free(&ptr->message);
@@ -407,17 +843,6 @@ void eventfabric_projection_sql_sql_error_free(eventfabric_projection_sql_sql_er
   projection_option_string_free(&ptr->table);
   projection_option_string_free(&ptr->column);
   projection_option_u32_free(&ptr->position);
-}
-
-void projection_list_string_free(projection_list_string_t *ptr) {
-  size_t list_len = ptr->len;
-  if (list_len > 0) {
-    projection_string_t *list_ptr = ptr->ptr;
-    for (size_t i = 0; i < list_len; i++) {
-      projection_string_free(&list_ptr[i]);
-    }
-    free(list_ptr);
-  }
 }
 
 void eventfabric_projection_sql_list_value_free(eventfabric_projection_sql_list_value_t *ptr) {
@@ -510,57 +935,155 @@ void eventfabric_projection_sql_result_list_u64_batch_error_free(eventfabric_pro
   }
 }
 
-void eventfabric_projection_types_topic_filter_free(eventfabric_projection_types_topic_filter_t *ptr) {
+void eventfabric_process_manager_event_store_event_free(eventfabric_process_manager_event_store_event_t *ptr) {
+  eventfabric_projection_types_event_free(ptr);
+}
+
+void eventfabric_process_manager_event_store_expected_version_free(eventfabric_process_manager_event_store_expected_version_t *ptr) {
   switch ((int32_t) ptr->tag) {
-    case 1: {
-      projection_list_string_free(&ptr->val.include);
-      break;
-    }
     case 2: {
-      projection_list_string_free(&ptr->val.exclude);
       break;
     }
   }
 }
 
-void eventfabric_projection_types_migration_free(eventfabric_projection_types_migration_t *ptr) {
-  projection_string_free(&ptr->name);
-  projection_string_free(&ptr->sql);
+void eventfabric_process_manager_event_store_new_event_free(eventfabric_process_manager_event_store_new_event_t *ptr) {
+  projection_string_free(&ptr->event_type);
+  projection_string_free(&ptr->payload);
 }
 
-void eventfabric_projection_types_list_migration_free(eventfabric_projection_types_list_migration_t *ptr) {
+void eventfabric_process_manager_event_store_list_event_free(eventfabric_process_manager_event_store_list_event_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
-    eventfabric_projection_types_migration_t *list_ptr = ptr->ptr;
+    eventfabric_process_manager_event_store_event_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
-      eventfabric_projection_types_migration_free(&list_ptr[i]);
+      eventfabric_process_manager_event_store_event_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
 }
 
-void eventfabric_projection_types_description_free(eventfabric_projection_types_description_t *ptr) {
-  projection_string_free(&ptr->name);
-  projection_string_free(&ptr->text);
-  eventfabric_projection_types_topic_filter_free(&ptr->topics);
-  projection_list_string_free(&ptr->event_types);
-  eventfabric_projection_types_list_migration_free(&ptr->migrations);
+void eventfabric_process_manager_event_store_page_free(eventfabric_process_manager_event_store_page_t *ptr) {
+  eventfabric_process_manager_event_store_list_event_free(&ptr->events);
 }
 
-void eventfabric_projection_types_event_free(eventfabric_projection_types_event_t *ptr) {
-  projection_string_free(&ptr->id);
-  projection_string_free(&ptr->tenant);
-  projection_string_free(&ptr->aggregate);
-  projection_string_free(&ptr->aggregate_id);
-  projection_string_free(&ptr->event_type);
-  projection_string_free(&ptr->payload);
-  projection_option_string_free(&ptr->correlation_id);
-  projection_option_string_free(&ptr->causation_id);
+void eventfabric_process_manager_event_store_append_error_free(eventfabric_process_manager_event_store_append_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      break;
+    }
+    case 1: {
+      projection_string_free(&ptr->val.denied);
+      break;
+    }
+    case 2: {
+      projection_string_free(&ptr->val.invalid);
+      break;
+    }
+    case 3: {
+      projection_string_free(&ptr->val.limit);
+      break;
+    }
+    case 4: {
+      projection_string_free(&ptr->val.database);
+      break;
+    }
+  }
 }
 
-void eventfabric_projection_types_failure_free(eventfabric_projection_types_failure_t *ptr) {
-  projection_option_u32_free(&ptr->index);
-  projection_string_free(&ptr->message);
+void eventfabric_process_manager_event_store_result_page_append_error_free(eventfabric_process_manager_event_store_result_page_append_error_t *ptr) {
+  if (!ptr->is_err) {
+    eventfabric_process_manager_event_store_page_free(&ptr->val.ok);
+  } else {
+    eventfabric_process_manager_event_store_append_error_free(&ptr->val.err);
+  }
+}
+
+void eventfabric_process_manager_event_store_list_new_event_free(eventfabric_process_manager_event_store_list_new_event_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    eventfabric_process_manager_event_store_new_event_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      eventfabric_process_manager_event_store_new_event_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void eventfabric_process_manager_event_store_result_u32_append_error_free(eventfabric_process_manager_event_store_result_u32_append_error_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    eventfabric_process_manager_event_store_append_error_free(&ptr->val.err);
+  }
+}
+
+void eventfabric_reactor_outgoing_header_free(eventfabric_reactor_outgoing_header_t *ptr) {
+  projection_string_free(&ptr->f0);
+  projection_string_free(&ptr->f1);
+}
+
+void eventfabric_reactor_outgoing_list_header_free(eventfabric_reactor_outgoing_list_header_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    eventfabric_reactor_outgoing_header_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      eventfabric_reactor_outgoing_header_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void eventfabric_reactor_outgoing_request_free(eventfabric_reactor_outgoing_request_t *ptr) {
+  projection_string_free(&ptr->url);
+  eventfabric_reactor_outgoing_list_header_free(&ptr->headers);
+}
+
+void eventfabric_reactor_outgoing_response_free(eventfabric_reactor_outgoing_response_t *ptr) {
+  eventfabric_reactor_outgoing_list_header_free(&ptr->headers);
+}
+
+void eventfabric_reactor_outgoing_send_error_free(eventfabric_reactor_outgoing_send_error_t *ptr) {
+  switch ((int32_t) ptr->tag) {
+    case 0: {
+      projection_string_free(&ptr->val.denied);
+      break;
+    }
+    case 1: {
+      projection_string_free(&ptr->val.invalid);
+      break;
+    }
+    case 2: {
+      projection_string_free(&ptr->val.timeout);
+      break;
+    }
+    case 3: {
+      projection_string_free(&ptr->val.connection);
+      break;
+    }
+    case 4: {
+      projection_string_free(&ptr->val.limit);
+      break;
+    }
+  }
+}
+
+void eventfabric_reactor_outgoing_result_response_send_error_free(eventfabric_reactor_outgoing_result_response_send_error_t *ptr) {
+  if (!ptr->is_err) {
+    eventfabric_reactor_outgoing_response_free(&ptr->val.ok);
+  } else {
+    eventfabric_reactor_outgoing_send_error_free(&ptr->val.err);
+  }
+}
+
+void projection_list_tuple2_string_string_free(projection_list_tuple2_string_string_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    projection_tuple2_string_string_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      projection_tuple2_string_string_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
 }
 
 void projection_description_free(projection_description_t *ptr) {
@@ -593,6 +1116,81 @@ void projection_result_void_failure_free(projection_result_void_failure_t *ptr) 
   }
 }
 
+void exports_eventfabric_query_queries_failure_free(exports_eventfabric_query_queries_failure_t *ptr) {
+  eventfabric_projection_types_failure_free(ptr);
+}
+
+void exports_eventfabric_query_queries_row_set_free(exports_eventfabric_query_queries_row_set_t *ptr) {
+  eventfabric_projection_sql_row_set_free(ptr);
+}
+
+void exports_eventfabric_query_queries_value_free(exports_eventfabric_query_queries_value_t *ptr) {
+  eventfabric_projection_sql_value_free(ptr);
+}
+
+void exports_eventfabric_query_queries_parameter_free(exports_eventfabric_query_queries_parameter_t *ptr) {
+  projection_string_free(&ptr->name);
+  projection_string_free(&ptr->text);
+}
+
+void exports_eventfabric_query_queries_list_parameter_free(exports_eventfabric_query_queries_list_parameter_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    exports_eventfabric_query_queries_parameter_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      exports_eventfabric_query_queries_parameter_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void exports_eventfabric_query_queries_query_description_free(exports_eventfabric_query_queries_query_description_t *ptr) {
+  projection_string_free(&ptr->name);
+  projection_string_free(&ptr->text);
+  exports_eventfabric_query_queries_list_parameter_free(&ptr->parameters);
+}
+
+void exports_eventfabric_query_queries_tuple2_string_value_free(exports_eventfabric_query_queries_tuple2_string_value_t *ptr) {
+  projection_string_free(&ptr->f0);
+  exports_eventfabric_query_queries_value_free(&ptr->f1);
+}
+
+void exports_eventfabric_query_queries_list_tuple2_string_value_free(exports_eventfabric_query_queries_list_tuple2_string_value_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    exports_eventfabric_query_queries_tuple2_string_value_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      exports_eventfabric_query_queries_tuple2_string_value_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void exports_eventfabric_query_queries_request_free(exports_eventfabric_query_queries_request_t *ptr) {
+  projection_string_free(&ptr->name);
+  projection_string_free(&ptr->tenant);
+  exports_eventfabric_query_queries_list_tuple2_string_value_free(&ptr->parameters);
+}
+
+void exports_eventfabric_query_queries_list_query_description_free(exports_eventfabric_query_queries_list_query_description_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    exports_eventfabric_query_queries_query_description_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      exports_eventfabric_query_queries_query_description_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void exports_eventfabric_query_queries_result_row_set_failure_free(exports_eventfabric_query_queries_result_row_set_failure_t *ptr) {
+  if (!ptr->is_err) {
+    exports_eventfabric_query_queries_row_set_free(&ptr->val.ok);
+  } else {
+    exports_eventfabric_query_queries_failure_free(&ptr->val.err);
+  }
+}
+
 void projection_string_set(projection_string_t *ret, const char*s) {
   ret->ptr = (uint8_t*) s;
   ret->len = strlen(s);
@@ -619,39 +1217,6 @@ void projection_string_free(projection_string_t *ret) {
 }
 
 // Component Adapters
-
-void eventfabric_projection_log_write(eventfabric_projection_log_level_t level, projection_string_t *message) {
-  __wasm_import_eventfabric_projection_log_write((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
-}
-
-bool eventfabric_projection_config_get(projection_string_t *key, projection_string_t *ret) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(3*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_eventfabric_projection_config_get((uint8_t *) (*key).ptr, (*key).len, ptr);
-  projection_option_string_t option;
-  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
-    case 0: {
-      option.is_some = false;
-      break;
-    }
-    case 1: {
-      option.is_some = true;
-      option.val = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
-      break;
-    }
-  }
-  *ret = option.val;
-  return option.is_some;
-}
-
-void eventfabric_projection_config_all(projection_list_tuple2_string_string_t *ret) {
-  __attribute__((__aligned__(sizeof(void*))))
-  uint8_t ret_area[(2*sizeof(void*))];
-  uint8_t *ptr = (uint8_t *) &ret_area;
-  __wasm_import_eventfabric_projection_config_all(ptr);
-  *ret = (projection_list_tuple2_string_string_t) { (projection_tuple2_string_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
-}
 
 bool eventfabric_projection_sql_method_tx_execute(eventfabric_projection_sql_borrow_tx_t self, projection_string_t *statement, eventfabric_projection_sql_list_value_t *params, uint64_t *ret, eventfabric_projection_sql_sql_error_t *err) {
   __attribute__((__aligned__(8)))
@@ -989,6 +1554,233 @@ bool eventfabric_projection_sql_method_tx_execute_batch(eventfabric_projection_s
   }
 }
 
+bool eventfabric_process_manager_event_store_load(eventfabric_process_manager_event_store_borrow_tx_t tx, uint32_t cause, projection_string_t *aggregate, projection_string_t *aggregate_id, uint32_t after, uint32_t limit, eventfabric_process_manager_event_store_page_t *ret, eventfabric_process_manager_event_store_append_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_eventfabric_process_manager_event_store_load((tx).__handle, (int32_t) (cause), (uint8_t *) (*aggregate).ptr, (*aggregate).len, (uint8_t *) (*aggregate_id).ptr, (*aggregate_id).len, (int32_t) (after), (int32_t) (limit), ptr);
+  eventfabric_process_manager_event_store_result_page_append_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (eventfabric_process_manager_event_store_page_t) {
+        (eventfabric_process_manager_event_store_list_event_t) (eventfabric_process_manager_event_store_list_event_t) { (eventfabric_process_manager_event_store_event_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) },
+        (uint32_t) (uint32_t) (*((int32_t*) (ptr + (3*sizeof(void*))))),
+        (bool) (int32_t) *((uint8_t*) (ptr + (4+3*sizeof(void*)))),
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      eventfabric_process_manager_event_store_append_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.conflict = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
+          break;
+        }
+        case 1: {
+          variant.val.denied = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.invalid = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.limit = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.database = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool eventfabric_process_manager_event_store_append(eventfabric_process_manager_event_store_borrow_tx_t tx, uint32_t cause, projection_string_t *aggregate, projection_string_t *aggregate_id, eventfabric_process_manager_event_store_expected_version_t *expected, eventfabric_process_manager_event_store_list_new_event_t *events, uint32_t *ret, eventfabric_process_manager_event_store_append_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  int32_t variant;
+  int32_t variant2;
+  switch ((int32_t) (*expected).tag) {
+    case 0: {
+      variant = 0;
+      variant2 = 0;
+      break;
+    }
+    case 1: {
+      variant = 1;
+      variant2 = 0;
+      break;
+    }
+    case 2: {
+      const uint32_t *payload1 = &(*expected).val.exact;
+      variant = 2;
+      variant2 = (int32_t) (*payload1);
+      break;
+    }
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_eventfabric_process_manager_event_store_append((tx).__handle, (int32_t) (cause), (uint8_t *) (*aggregate).ptr, (*aggregate).len, (uint8_t *) (*aggregate_id).ptr, (*aggregate_id).len, variant, variant2, (uint8_t *) (*events).ptr, (*events).len, ptr);
+  eventfabric_process_manager_event_store_result_u32_append_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint32_t) (*((int32_t*) (ptr + sizeof(void*))));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      eventfabric_process_manager_event_store_append_error_t variant5;
+      variant5.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant5.tag) {
+        case 0: {
+          variant5.val.conflict = (uint32_t) (*((int32_t*) (ptr + (2*sizeof(void*)))));
+          break;
+        }
+        case 1: {
+          variant5.val.denied = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant5.val.invalid = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant5.val.limit = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant5.val.database = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant5;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool eventfabric_reactor_outgoing_send(uint32_t cause, eventfabric_reactor_outgoing_request_t *request, eventfabric_reactor_outgoing_response_t *ret, eventfabric_reactor_outgoing_send_error_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(6*sizeof(void*))];
+  int32_t option;
+  int32_t option1;
+  if (((*request).timeout_ms).is_some) {
+    const uint32_t *payload0 = &((*request).timeout_ms).val;
+    option = 1;
+    option1 = (int32_t) (*payload0);
+  } else {
+    option = 0;
+    option1 = 0;
+  }
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_eventfabric_reactor_outgoing_send((int32_t) (cause), (int32_t) (*request).method, (uint8_t *) ((*request).url).ptr, ((*request).url).len, (uint8_t *) ((*request).headers).ptr, ((*request).headers).len, (uint8_t *) ((*request).body).ptr, ((*request).body).len, option, option1, ptr);
+  eventfabric_reactor_outgoing_result_response_send_error_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (eventfabric_reactor_outgoing_response_t) {
+        (uint16_t) (uint16_t) ((int32_t) *((uint16_t*) (ptr + sizeof(void*)))),
+        (eventfabric_reactor_outgoing_list_header_t) (eventfabric_reactor_outgoing_list_header_t) { (eventfabric_reactor_outgoing_header_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+        (projection_list_u8_t) (projection_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (4*sizeof(void*))))), (*((size_t*) (ptr + (5*sizeof(void*))))) },
+      };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      eventfabric_reactor_outgoing_send_error_t variant;
+      variant.tag = (int32_t) *((uint8_t*) (ptr + sizeof(void*)));
+      switch ((int32_t) variant.tag) {
+        case 0: {
+          variant.val.denied = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 1: {
+          variant.val.invalid = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 2: {
+          variant.val.timeout = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 3: {
+          variant.val.connection = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+        case 4: {
+          variant.val.limit = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.err = variant;
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+void eventfabric_projection_log_write(eventfabric_projection_log_level_t level, projection_string_t *message) {
+  __wasm_import_eventfabric_projection_log_write((int32_t) level, (uint8_t *) (*message).ptr, (*message).len);
+}
+
+bool eventfabric_projection_config_get(projection_string_t *key, projection_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_eventfabric_projection_config_get((uint8_t *) (*key).ptr, (*key).len, ptr);
+  projection_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (projection_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+void eventfabric_projection_config_all(projection_list_tuple2_string_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_eventfabric_projection_config_all(ptr);
+  *ret = (projection_list_tuple2_string_string_t) { (projection_tuple2_string_string_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
 __attribute__((__export_name__("describe")))
 uint8_t * __wasm_export_exports_projection_describe(void) {
   projection_description_t ret;
@@ -1052,6 +1844,59 @@ uint8_t * __wasm_export_exports_projection_handle(int32_t arg, uint8_t * arg0, s
     *((uint8_t **)(ptr + (8+2*sizeof(void*)))) = (uint8_t *) ((*payload4).message).ptr;
   } else {
     *((int8_t*)(ptr + 0)) = 0;
+  }
+  if (borrow != 0) {
+    __wasm_import_eventfabric_projection_sql_tx_drop(borrow);
+  }
+  return ptr;
+}
+
+uint8_t * __wasm_export_exports_eventfabric_query_queries_describe_queries(void) {
+  exports_eventfabric_query_queries_list_query_description_t ret;
+  exports_eventfabric_query_queries_describe_queries(&ret);
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  *((size_t*)(ptr + sizeof(void*))) = (ret).len;
+  *((uint8_t **)(ptr + 0)) = (uint8_t *) (ret).ptr;
+  return ptr;
+}
+
+uint8_t * __wasm_export_exports_eventfabric_query_queries_query(int32_t arg, uint8_t * arg0, size_t arg1, uint8_t * arg2, size_t arg3, uint8_t * arg4, size_t arg5) {
+  int32_t borrow = 0;
+  borrow = arg;
+  exports_eventfabric_query_queries_request_t arg18 = (exports_eventfabric_query_queries_request_t) {
+    (projection_string_t) (projection_string_t) { (uint8_t*)(arg0), (arg1) },
+    (projection_string_t) (projection_string_t) { (uint8_t*)(arg2), (arg3) },
+    (exports_eventfabric_query_queries_list_tuple2_string_value_t) (exports_eventfabric_query_queries_list_tuple2_string_value_t) { (exports_eventfabric_query_queries_tuple2_string_value_t*)(arg4), (arg5) },
+  };
+  exports_eventfabric_query_queries_result_row_set_failure_t ret;
+  exports_eventfabric_query_queries_row_set_t ok;
+  exports_eventfabric_query_queries_failure_t err;
+  ret.is_err = !exports_eventfabric_query_queries_query((exports_eventfabric_query_queries_borrow_tx_t) { arg }, &arg18, &ok, &err);
+  if (ret.is_err) {
+    ret.val.err = err;
+  }
+  if (!ret.is_err) {
+    ret.val.ok = ok;
+  }
+  uint8_t *ptr = (uint8_t *) &RET_AREA;
+  if ((ret).is_err) {
+    const exports_eventfabric_query_queries_failure_t *payload73 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    if (((*payload73).index).is_some) {
+      const uint32_t *payload75 = &((*payload73).index).val;
+      *((int8_t*)(ptr + sizeof(void*))) = 1;
+      *((int32_t*)(ptr + (4+1*sizeof(void*)))) = (int32_t) (*payload75);
+    } else {
+      *((int8_t*)(ptr + sizeof(void*))) = 0;
+    }
+    *((int8_t*)(ptr + (8+1*sizeof(void*)))) = (int32_t) (*payload73).kind;
+    *((size_t*)(ptr + (8+3*sizeof(void*)))) = ((*payload73).message).len;
+    *((uint8_t **)(ptr + (8+2*sizeof(void*)))) = (uint8_t *) ((*payload73).message).ptr;
+  } else {
+    const exports_eventfabric_query_queries_row_set_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).columns).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) ((*payload).columns).ptr;
+    *((size_t*)(ptr + (4*sizeof(void*)))) = ((*payload).rows).len;
+    *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).rows).ptr;
   }
   if (borrow != 0) {
     __wasm_import_eventfabric_projection_sql_tx_drop(borrow);

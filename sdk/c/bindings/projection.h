@@ -14,28 +14,131 @@ typedef struct projection_string_t {
   size_t len;
 } projection_string_t;
 
-typedef uint8_t eventfabric_projection_log_level_t;
+// Where a projection gets its events from, and when.
+typedef uint8_t eventfabric_projection_types_mode_t;
 
-#define EVENTFABRIC_PROJECTION_LOG_LEVEL_TRACE 0
-#define EVENTFABRIC_PROJECTION_LOG_LEVEL_DEBUG 1
-#define EVENTFABRIC_PROJECTION_LOG_LEVEL_INFO 2
-#define EVENTFABRIC_PROJECTION_LOG_LEVEL_WARN 3
-#define EVENTFABRIC_PROJECTION_LOG_LEVEL_ERROR 4
+// In the transaction of the append: the read model is never behind, and a failure fails
+// the append.
+#define EVENTFABRIC_PROJECTION_TYPES_MODE_INLINE 0
+// From the log, in the order of the log, after a checkpoint.
+#define EVENTFABRIC_PROJECTION_TYPES_MODE_CATCH_UP 1
+// From the outbox: any order across streams, with retries and dead letters for each
+// event on its own.
+#define EVENTFABRIC_PROJECTION_TYPES_MODE_ASYNC 2
+
+typedef struct {
+  projection_string_t *ptr;
+  size_t len;
+} projection_list_string_t;
+
+// Which topics an async projection takes. The topic is the label that the writer gives an
+// event in the outbox. Other modes take every topic.
+typedef struct eventfabric_projection_types_topic_filter_t {
+  uint8_t tag;
+  union {
+    projection_list_string_t     include;
+    projection_list_string_t     exclude;
+  } val;
+} eventfabric_projection_types_topic_filter_t;
+
+// Every event, with or without a topic.
+#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_ALL 0
+// Events whose topic is one of these. An event without a topic never matches.
+#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_INCLUDE 1
+// Events whose topic is none of these. An event without a topic matches.
+#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_EXCLUDE 2
+
+// A step in the making of the plugin's tables. Steps run in the order of their numbers, once
+// each, inside the schema of the plugin, before the first event reaches this version.
+typedef struct eventfabric_projection_types_migration_t {
+  // 1, 2, 3, … without holes. A step that was released must never be changed: the host
+  // keeps a checksum and refuses a different text under the same number.
+  uint32_t   number;
+  // A short name for logs, such as `create carriers`.
+  projection_string_t   name;
+  // One or more statements: CREATE, ALTER or DROP of TABLE, INDEX, VIEW, SEQUENCE and
+  // enum TYPE, and COMMENT. Names are given without a schema.
+  projection_string_t   sql;
+} eventfabric_projection_types_migration_t;
+
+typedef struct {
+  eventfabric_projection_types_migration_t *ptr;
+  size_t len;
+} eventfabric_projection_types_list_migration_t;
+
+// What a plugin says of itself.
+typedef struct eventfabric_projection_types_description_t {
+  // The identity of the projection, and the name of its schema: `[a-z][a-z0-9_]{0,47}`,
+  // and not a name that PostgreSQL or the host uses itself.
+  projection_string_t   name;
+  // One sentence for people.
+  projection_string_t   text;
+  eventfabric_projection_types_mode_t   mode;
+  eventfabric_projection_types_topic_filter_t   topics;
+  // The event types that `handle` gets; empty: all of them. The host leaves the others out
+  // before they cross into the plugin.
+  projection_list_string_t   event_types;
+  eventfabric_projection_types_list_migration_t   migrations;
+} eventfabric_projection_types_description_t;
 
 typedef struct {
   bool is_some;
   projection_string_t val;
 } projection_option_string_t;
 
-typedef struct {
-  projection_string_t f0;
-  projection_string_t f1;
-} projection_tuple2_string_string_t;
+// A fact that was committed to the log.
+typedef struct eventfabric_projection_types_event_t {
+  // The place in the log of all streams, from 1. It has holes.
+  uint64_t   position;
+  // UUID in its canonical text form, 36 characters in lower case.
+  projection_string_t   id;
+  projection_string_t   tenant;
+  // The kind of aggregate, such as `Account`.
+  projection_string_t   aggregate;
+  // Which aggregate of that kind, such as `42`.
+  projection_string_t   aggregate_id;
+  // The place in the stream of that aggregate, 1, 2, 3, … without holes.
+  uint32_t   version;
+  // Such as `AccountOpened`.
+  projection_string_t   event_type;
+  // The version of the payload's schema, from 1.
+  uint32_t   schema_version;
+  // A JSON object. It holds `type` and `version` (those of the two fields above) beside
+  // the data.
+  projection_string_t   payload;
+  // Microseconds since 1970-01-01T00:00:00Z.
+  int64_t   occurred_at;
+  // What belongs together: the same for all that came of one request.
+  projection_option_string_t   correlation_id;
+  // The event or command that caused this event.
+  projection_option_string_t   causation_id;
+} eventfabric_projection_types_event_t;
+
+// What the host shall do about a failure.
+typedef uint8_t eventfabric_projection_types_failure_kind_t;
+
+// The same event can succeed later (a lock, a lost race): try it again, with a growing
+// delay.
+#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_RETRY 0
+// This event can never succeed: set it aside, and go on with the others.
+#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_POISON 1
+// The plugin itself is wrong, for every event: stop the projection.
+#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_FATAL 2
 
 typedef struct {
-  projection_tuple2_string_string_t *ptr;
-  size_t len;
-} projection_list_tuple2_string_string_t;
+  bool is_some;
+  uint32_t val;
+} projection_option_u32_t;
+
+// Why a batch was not handled. The transaction is rolled back.
+typedef struct eventfabric_projection_types_failure_t {
+  // The index, from 0, in the list given to `handle`, of the event that failed, where it is
+  // known. The host handles the others without it.
+  projection_option_u32_t   index;
+  eventfabric_projection_types_failure_kind_t   kind;
+  // What went wrong, for the person who reads the log or the dead letter.
+  projection_string_t   message;
+} eventfabric_projection_types_failure_t;
 
 typedef struct {
   uint8_t *ptr;
@@ -116,6 +219,11 @@ typedef struct {
   projection_option_list_u8_t *ptr;
   size_t len;
 } projection_list_option_list_u8_t;
+
+typedef struct {
+  projection_string_t f0;
+  projection_string_t f1;
+} projection_tuple2_string_string_t;
 
 // A value on its way to or from PostgreSQL. 64-bit integers, numerics and times are exact.
 typedef struct eventfabric_projection_sql_value_t {
@@ -205,11 +313,6 @@ typedef uint8_t eventfabric_projection_sql_sql_error_kind_t;
 // The connection was lost. Answer with the failure kind `retry`.
 #define EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_CONNECTION 6
 
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} projection_option_u32_t;
-
 // Why a statement failed. Whatever it was, the transaction can only be rolled back: return a
 // failure from `handle`. (A statement that may meet a conflict says so itself: ON CONFLICT.)
 typedef struct eventfabric_projection_sql_sql_error_t {
@@ -225,11 +328,6 @@ typedef struct eventfabric_projection_sql_sql_error_t {
   // The place in the text of the statement, in characters from 1.
   projection_option_u32_t   position;
 } eventfabric_projection_sql_sql_error_t;
-
-typedef struct {
-  projection_string_t *ptr;
-  size_t len;
-} projection_list_string_t;
 
 typedef struct {
   eventfabric_projection_sql_value_t *ptr;
@@ -303,116 +401,184 @@ typedef struct {
   } val;
 } eventfabric_projection_sql_result_list_u64_batch_error_t;
 
-// Where a projection gets its events from, and when.
-typedef uint8_t eventfabric_projection_types_mode_t;
+typedef eventfabric_projection_types_event_t eventfabric_process_manager_event_store_event_t;
 
-// In the transaction of the append: the read model is never behind, and a failure fails
-// the append.
-#define EVENTFABRIC_PROJECTION_TYPES_MODE_INLINE 0
-// From the log, in the order of the log, after a checkpoint.
-#define EVENTFABRIC_PROJECTION_TYPES_MODE_CATCH_UP 1
-// From the outbox: any order across streams, with retries and dead letters for each
-// event on its own.
-#define EVENTFABRIC_PROJECTION_TYPES_MODE_ASYNC 2
-
-// Which topics an async projection takes. The topic is the label that the writer gives an
-// event in the outbox. Other modes take every topic.
-typedef struct eventfabric_projection_types_topic_filter_t {
+// What the writer believes of a stream.
+typedef struct eventfabric_process_manager_event_store_expected_version_t {
   uint8_t tag;
   union {
-    projection_list_string_t     include;
-    projection_list_string_t     exclude;
+    uint32_t     exact;
   } val;
-} eventfabric_projection_types_topic_filter_t;
+} eventfabric_process_manager_event_store_expected_version_t;
 
-// Every event, with or without a topic.
-#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_ALL 0
-// Events whose topic is one of these. An event without a topic never matches.
-#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_INCLUDE 1
-// Events whose topic is none of these. An event without a topic matches.
-#define EVENTFABRIC_PROJECTION_TYPES_TOPIC_FILTER_EXCLUDE 2
+// Whatever it is.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_ANY 0
+// It has no event yet.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_NONE 1
+// It has this version now.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_EXPECTED_VERSION_EXACT 2
 
-// A step in the making of the plugin's tables. Steps run in the order of their numbers, once
-// each, inside the schema of the plugin, before the first event reaches this version.
-typedef struct eventfabric_projection_types_migration_t {
-  // 1, 2, 3, … without holes. A step that was released must never be changed: the host
-  // keeps a checksum and refuses a different text under the same number.
-  uint32_t   number;
-  // A short name for logs, such as `create carriers`.
-  projection_string_t   name;
-  // One or more statements: CREATE, ALTER or DROP of TABLE, INDEX, VIEW, SEQUENCE and
-  // enum TYPE, and COMMENT. Names are given without a schema.
-  projection_string_t   sql;
-} eventfabric_projection_types_migration_t;
-
-typedef struct {
-  eventfabric_projection_types_migration_t *ptr;
-  size_t len;
-} eventfabric_projection_types_list_migration_t;
-
-// What a plugin says of itself.
-typedef struct eventfabric_projection_types_description_t {
-  // The identity of the projection, and the name of its schema: `[a-z][a-z0-9_]{0,47}`,
-  // and not a name that PostgreSQL or the host uses itself.
-  projection_string_t   name;
-  // One sentence for people.
-  projection_string_t   text;
-  eventfabric_projection_types_mode_t   mode;
-  eventfabric_projection_types_topic_filter_t   topics;
-  // The event types that `handle` gets; empty: all of them. The host leaves the others out
-  // before they cross into the plugin.
-  projection_list_string_t   event_types;
-  eventfabric_projection_types_list_migration_t   migrations;
-} eventfabric_projection_types_description_t;
-
-// A fact that was committed to the log.
-typedef struct eventfabric_projection_types_event_t {
-  // The place in the log of all streams, from 1. It has holes.
-  uint64_t   position;
-  // UUID in its canonical text form, 36 characters in lower case.
-  projection_string_t   id;
-  projection_string_t   tenant;
-  // The kind of aggregate, such as `Account`.
-  projection_string_t   aggregate;
-  // Which aggregate of that kind, such as `42`.
-  projection_string_t   aggregate_id;
-  // The place in the stream of that aggregate, 1, 2, 3, … without holes.
-  uint32_t   version;
-  // Such as `AccountOpened`.
+// A fact that is to be appended.
+typedef struct eventfabric_process_manager_event_store_new_event_t {
+  // Such as `MoneyWithdrawn`.
   projection_string_t   event_type;
   // The version of the payload's schema, from 1.
   uint32_t   schema_version;
-  // A JSON object. It holds `type` and `version` (those of the two fields above) beside
-  // the data.
+  // A JSON object. The host adds `type` and `version` where they are missing.
   projection_string_t   payload;
-  // Microseconds since 1970-01-01T00:00:00Z.
-  int64_t   occurred_at;
-  // What belongs together: the same for all that came of one request.
-  projection_option_string_t   correlation_id;
-  // The event or command that caused this event.
-  projection_option_string_t   causation_id;
-} eventfabric_projection_types_event_t;
+  // The label in the outbox.
+  projection_option_string_t   topic;
+} eventfabric_process_manager_event_store_new_event_t;
 
-// What the host shall do about a failure.
-typedef uint8_t eventfabric_projection_types_failure_kind_t;
+typedef struct {
+  eventfabric_process_manager_event_store_event_t *ptr;
+  size_t len;
+} eventfabric_process_manager_event_store_list_event_t;
 
-// The same event can succeed later (a lock, a lost race): try it again, with a growing
-// delay.
-#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_RETRY 0
-// This event can never succeed: set it aside, and go on with the others.
-#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_POISON 1
-// The plugin itself is wrong, for every event: stop the projection.
-#define EVENTFABRIC_PROJECTION_TYPES_FAILURE_KIND_FATAL 2
+// Some of a stream.
+typedef struct eventfabric_process_manager_event_store_page_t {
+  // In the order of their versions. Dismissed ones are left out.
+  eventfabric_process_manager_event_store_list_event_t   events;
+  // The stream was read up to this version, dismissed events included: what an append that
+  // decides by it expects, and `after` of the next page. 0 for a stream without events.
+  uint32_t   version;
+  // There are more; read on after `version`.
+  bool   more;
+} eventfabric_process_manager_event_store_page_t;
 
-// Why a batch was not handled. The transaction is rolled back.
-typedef struct eventfabric_projection_types_failure_t {
-  // The index, from 0, in the list given to `handle`, of the event that failed, where it is
-  // known. The host handles the others without it.
-  projection_option_u32_t   index;
-  eventfabric_projection_types_failure_kind_t   kind;
-  // What went wrong, for the person who reads the log or the dead letter.
-  projection_string_t   message;
-} eventfabric_projection_types_failure_t;
+typedef struct eventfabric_process_manager_event_store_append_error_t {
+  uint8_t tag;
+  union {
+    uint32_t     conflict;
+    projection_string_t     denied;
+    projection_string_t     invalid;
+    projection_string_t     limit;
+    projection_string_t     database;
+  } val;
+} eventfabric_process_manager_event_store_append_error_t;
+
+// The stream is not as expected: the version that it has, 0 for none. The transaction goes on:
+// load it again, or return a failure of the kind `retry`.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_CONFLICT 0
+// The operator has not granted it, the chain of causes is longer than the host allows, or the
+// cause was answered before in another way. The message names the grant or the setting. Nothing
+// was written, and the transaction goes on.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DENIED 1
+// The events or names are wrong. Nothing was written, and the transaction goes on.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_INVALID 2
+// A limit of the sandbox was reached. Nothing was written, and the transaction goes on.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_LIMIT 3
+// The database could not do it. The transaction is lost: return a failure of the kind `retry`.
+#define EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DATABASE 4
+
+typedef eventfabric_projection_sql_borrow_tx_t eventfabric_process_manager_event_store_borrow_tx_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    eventfabric_process_manager_event_store_page_t ok;
+    eventfabric_process_manager_event_store_append_error_t err;
+  } val;
+} eventfabric_process_manager_event_store_result_page_append_error_t;
+
+typedef struct {
+  eventfabric_process_manager_event_store_new_event_t *ptr;
+  size_t len;
+} eventfabric_process_manager_event_store_list_new_event_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    uint32_t ok;
+    eventfabric_process_manager_event_store_append_error_t err;
+  } val;
+} eventfabric_process_manager_event_store_result_u32_append_error_t;
+
+typedef uint8_t eventfabric_reactor_outgoing_method_t;
+
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_GET 0
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_HEAD 1
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_POST 2
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_PUT 3
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_PATCH 4
+#define EVENTFABRIC_REACTOR_OUTGOING_METHOD_DELETE 5
+
+// A name and a value. Names are compared without case.
+typedef struct eventfabric_reactor_outgoing_header_t {
+  projection_string_t   f0;
+  projection_string_t   f1;
+} eventfabric_reactor_outgoing_header_t;
+
+typedef struct {
+  eventfabric_reactor_outgoing_header_t *ptr;
+  size_t len;
+} eventfabric_reactor_outgoing_list_header_t;
+
+// What is sent.
+typedef struct eventfabric_reactor_outgoing_request_t {
+  eventfabric_reactor_outgoing_method_t   method;
+  // With scheme and host, such as `https://hooks.example.com/orders?x=1`.
+  projection_string_t   url;
+  // `Host`, `Content-Length`, `Connection`, `Transfer-Encoding`, `Idempotency-Key` and other
+  // headers of the connection are the host's.
+  eventfabric_reactor_outgoing_list_header_t   headers;
+  projection_list_u8_t   body;
+  // For the whole of it, from the connection to the last byte, in milliseconds; the host's own
+  // limit where it is none or greater.
+  projection_option_u32_t   timeout_ms;
+} eventfabric_reactor_outgoing_request_t;
+
+// What came back, whatever its status. Redirects are not followed.
+typedef struct eventfabric_reactor_outgoing_response_t {
+  uint16_t   status;
+  // Names are in lower case.
+  eventfabric_reactor_outgoing_list_header_t   headers;
+  projection_list_u8_t   body;
+} eventfabric_reactor_outgoing_response_t;
+
+typedef struct eventfabric_reactor_outgoing_send_error_t {
+  uint8_t tag;
+  union {
+    projection_string_t     denied;
+    projection_string_t     invalid;
+    projection_string_t     timeout;
+    projection_string_t     connection;
+    projection_string_t     limit;
+  } val;
+} eventfabric_reactor_outgoing_send_error_t;
+
+// The operator has not granted this host and port, or the address is not a public one and not
+// named by the grant.
+#define EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_DENIED 0
+// The request is wrong: a URL, a header.
+#define EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_INVALID 1
+// No whole answer came in time.
+#define EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_TIMEOUT 2
+// No connection, or a broken one, or an answer that is not HTTP.
+#define EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_CONNECTION 3
+// A limit: of requests in a batch, of bytes in a request or an answer.
+#define EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_LIMIT 4
+
+typedef struct {
+  bool is_err;
+  union {
+    eventfabric_reactor_outgoing_response_t ok;
+    eventfabric_reactor_outgoing_send_error_t err;
+  } val;
+} eventfabric_reactor_outgoing_result_response_send_error_t;
+
+typedef uint8_t eventfabric_projection_log_level_t;
+
+#define EVENTFABRIC_PROJECTION_LOG_LEVEL_TRACE 0
+#define EVENTFABRIC_PROJECTION_LOG_LEVEL_DEBUG 1
+#define EVENTFABRIC_PROJECTION_LOG_LEVEL_INFO 2
+#define EVENTFABRIC_PROJECTION_LOG_LEVEL_WARN 3
+#define EVENTFABRIC_PROJECTION_LOG_LEVEL_ERROR 4
+
+typedef struct {
+  projection_tuple2_string_string_t *ptr;
+  size_t len;
+} projection_list_tuple2_string_string_t;
 
 typedef eventfabric_projection_types_description_t projection_description_t;
 
@@ -434,15 +600,91 @@ typedef struct {
   } val;
 } projection_result_void_failure_t;
 
-// Imported Functions from `eventfabric:projection/log@0.1.0`
-// Writes one line. Lines above the limit of a batch are counted and dropped.
-extern void eventfabric_projection_log_write(eventfabric_projection_log_level_t level, projection_string_t *message);
+typedef eventfabric_projection_types_failure_t exports_eventfabric_query_queries_failure_t;
 
-// Imported Functions from `eventfabric:projection/config@0.1.0`
-// The value of one setting, if it was given.
-extern bool eventfabric_projection_config_get(projection_string_t *key, projection_string_t *ret);
-// All settings, sorted by key.
-extern void eventfabric_projection_config_all(projection_list_tuple2_string_string_t *ret);
+typedef eventfabric_projection_sql_row_set_t exports_eventfabric_query_queries_row_set_t;
+
+typedef eventfabric_projection_sql_value_t exports_eventfabric_query_queries_value_t;
+
+// What a parameter may be. It comes as the case of `value` that has the same name.
+typedef uint8_t exports_eventfabric_query_queries_parameter_type_t;
+
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_BOOLEAN 0
+// A whole number of 64 bits.
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_INT64 1
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_FLOAT64 2
+// A decimal number, exact, as text.
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_NUMERIC 3
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TEXT 4
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_UUID 5
+// A moment, to the microsecond.
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TIMESTAMPTZ 6
+// A day.
+#define EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_DATE 7
+
+// A parameter of a query.
+typedef struct exports_eventfabric_query_queries_parameter_t {
+  // `[a-z][a-z0-9_]{0,47}`, unique in its query.
+  projection_string_t   name;
+  // One sentence for people.
+  projection_string_t   text;
+  exports_eventfabric_query_queries_parameter_type_t   type;
+  // Without it there is no answer. One that is not required may be left out.
+  bool   required;
+} exports_eventfabric_query_queries_parameter_t;
+
+typedef struct {
+  exports_eventfabric_query_queries_parameter_t *ptr;
+  size_t len;
+} exports_eventfabric_query_queries_list_parameter_t;
+
+// A query, as people read of it.
+typedef struct exports_eventfabric_query_queries_query_description_t {
+  // `[a-z][a-z0-9_]{0,47}`, unique in the plugin.
+  projection_string_t   name;
+  // One sentence for people.
+  projection_string_t   text;
+  exports_eventfabric_query_queries_list_parameter_t   parameters;
+  // The answer holds nothing but what belongs to the tenant of the request. Callers that are
+  // confined to some tenants may ask such queries only.
+  bool   per_tenant;
+} exports_eventfabric_query_queries_query_description_t;
+
+typedef struct {
+  projection_string_t f0;
+  exports_eventfabric_query_queries_value_t f1;
+} exports_eventfabric_query_queries_tuple2_string_value_t;
+
+typedef struct {
+  exports_eventfabric_query_queries_tuple2_string_value_t *ptr;
+  size_t len;
+} exports_eventfabric_query_queries_list_tuple2_string_value_t;
+
+// What a caller asks.
+typedef struct exports_eventfabric_query_queries_request_t {
+  // The name of a query that was described.
+  projection_string_t   name;
+  // For whom.
+  projection_string_t   tenant;
+  // The parameters that were given, each once and of its type, in the order of the
+  // description. None that is required is missing.
+  exports_eventfabric_query_queries_list_tuple2_string_value_t   parameters;
+} exports_eventfabric_query_queries_request_t;
+
+typedef struct {
+  exports_eventfabric_query_queries_query_description_t *ptr;
+  size_t len;
+} exports_eventfabric_query_queries_list_query_description_t;
+
+typedef eventfabric_projection_sql_borrow_tx_t exports_eventfabric_query_queries_borrow_tx_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    exports_eventfabric_query_queries_row_set_t ok;
+    exports_eventfabric_query_queries_failure_t err;
+  } val;
+} exports_eventfabric_query_queries_result_row_set_failure_t;
 
 // Imported Functions from `eventfabric:projection/sql@0.1.0`
 // Runs a statement and tells how many rows it wrote or, where it returns rows, how many
@@ -454,17 +696,69 @@ extern bool eventfabric_projection_sql_method_tx_query(eventfabric_projection_sq
 // its uses in `calls`. Tells for each call what `execute` tells. This is the fast way.
 extern bool eventfabric_projection_sql_method_tx_execute_batch(eventfabric_projection_sql_borrow_tx_t self, projection_list_string_t *statements, eventfabric_projection_sql_list_call_t *calls, projection_list_u64_t *ret, eventfabric_projection_sql_batch_error_t *err);
 
+// Imported Functions from `eventfabric:process-manager/event-store@0.1.0`
+// The events of a stream of the cause's tenant, after a version (0: from the first), at most
+// `limit` of them and at most 1,000. It sees what this transaction has appended. Of any aggregate: no
+// grant is needed to read.
+// 
+// A cause that this plugin has answered before sees streams as they were then: up to its first answer,
+// and after an `append` that finds its events in the log, up to these.
+extern bool eventfabric_process_manager_event_store_load(eventfabric_process_manager_event_store_borrow_tx_t tx, uint32_t cause, projection_string_t *aggregate, projection_string_t *aggregate_id, uint32_t after, uint32_t limit, eventfabric_process_manager_event_store_page_t *ret, eventfabric_process_manager_event_store_append_error_t *err);
+// Appends events to a stream of the cause's tenant, and tells the version that the stream has then.
+// They commit together with the record that the batch was handled.
+// 
+// `cause` is the index, in the list given to `handle`, of the event that is answered. It gives the
+// events their tenant, causation id (its id) and correlation id (its own, or its id where it has
+// none), and makes their ids, together with the name of the plugin and how many events it was answered
+// with before in this handling: handled once more, the same cause gives the same ids. What is in the log
+// already is not appended again, whatever is expected; the answer is that of the first time. They
+// happen when they are appended: `occurred-at` is the time of the transaction, not the cause's.
+extern bool eventfabric_process_manager_event_store_append(eventfabric_process_manager_event_store_borrow_tx_t tx, uint32_t cause, projection_string_t *aggregate, projection_string_t *aggregate_id, eventfabric_process_manager_event_store_expected_version_t *expected, eventfabric_process_manager_event_store_list_new_event_t *events, uint32_t *ret, eventfabric_process_manager_event_store_append_error_t *err);
+
+// Imported Functions from `eventfabric:reactor/outgoing@0.1.0`
+// Sends a request and waits for the answer. `cause` is the index, in the list given to `handle`, of
+// the event that it tells of. With it the host makes the header `Idempotency-Key`, which is the same
+// when the same event is handled once more: of the projection, the event's id, and the how-manieth
+// request of this event it is.
+extern bool eventfabric_reactor_outgoing_send(uint32_t cause, eventfabric_reactor_outgoing_request_t *request, eventfabric_reactor_outgoing_response_t *ret, eventfabric_reactor_outgoing_send_error_t *err);
+
+// Imported Functions from `eventfabric:projection/log@0.1.0`
+// Writes one line. Lines above the limit of a batch are counted and dropped.
+extern void eventfabric_projection_log_write(eventfabric_projection_log_level_t level, projection_string_t *message);
+
+// Imported Functions from `eventfabric:projection/config@0.1.0`
+// The value of one setting, if it was given.
+extern bool eventfabric_projection_config_get(projection_string_t *key, projection_string_t *ret);
+// All settings, sorted by key.
+extern void eventfabric_projection_config_all(projection_list_tuple2_string_string_t *ret);
+
 // Exported Functions from `projection`
 void exports_projection_describe(projection_description_t *ret);
 bool exports_projection_handle(projection_borrow_tx_t tx, projection_list_event_t *events, projection_failure_t *err);
 
+// Exported Functions from `eventfabric:query/queries@0.1.0`
+void exports_eventfabric_query_queries_describe_queries(exports_eventfabric_query_queries_list_query_description_t *ret);
+bool exports_eventfabric_query_queries_query(exports_eventfabric_query_queries_borrow_tx_t tx, exports_eventfabric_query_queries_request_t *request, exports_eventfabric_query_queries_row_set_t *ret, exports_eventfabric_query_queries_failure_t *err);
+
 // Helper Functions
+
+void projection_list_string_free(projection_list_string_t *ptr);
+
+void eventfabric_projection_types_topic_filter_free(eventfabric_projection_types_topic_filter_t *ptr);
+
+void eventfabric_projection_types_migration_free(eventfabric_projection_types_migration_t *ptr);
+
+void eventfabric_projection_types_list_migration_free(eventfabric_projection_types_list_migration_t *ptr);
+
+void eventfabric_projection_types_description_free(eventfabric_projection_types_description_t *ptr);
 
 void projection_option_string_free(projection_option_string_t *ptr);
 
-void projection_tuple2_string_string_free(projection_tuple2_string_string_t *ptr);
+void eventfabric_projection_types_event_free(eventfabric_projection_types_event_t *ptr);
 
-void projection_list_tuple2_string_string_free(projection_list_tuple2_string_string_t *ptr);
+void projection_option_u32_free(projection_option_u32_t *ptr);
+
+void eventfabric_projection_types_failure_free(eventfabric_projection_types_failure_t *ptr);
 
 void projection_list_u8_free(projection_list_u8_t *ptr);
 
@@ -498,13 +792,11 @@ void projection_option_list_u8_free(projection_option_list_u8_t *ptr);
 
 void projection_list_option_list_u8_free(projection_list_option_list_u8_t *ptr);
 
+void projection_tuple2_string_string_free(projection_tuple2_string_string_t *ptr);
+
 void eventfabric_projection_sql_value_free(eventfabric_projection_sql_value_t *ptr);
 
-void projection_option_u32_free(projection_option_u32_t *ptr);
-
 void eventfabric_projection_sql_sql_error_free(eventfabric_projection_sql_sql_error_t *ptr);
-
-void projection_list_string_free(projection_list_string_t *ptr);
 
 void eventfabric_projection_sql_list_value_free(eventfabric_projection_sql_list_value_t *ptr);
 
@@ -530,17 +822,37 @@ void projection_list_u64_free(projection_list_u64_t *ptr);
 
 void eventfabric_projection_sql_result_list_u64_batch_error_free(eventfabric_projection_sql_result_list_u64_batch_error_t *ptr);
 
-void eventfabric_projection_types_topic_filter_free(eventfabric_projection_types_topic_filter_t *ptr);
+void eventfabric_process_manager_event_store_event_free(eventfabric_process_manager_event_store_event_t *ptr);
 
-void eventfabric_projection_types_migration_free(eventfabric_projection_types_migration_t *ptr);
+void eventfabric_process_manager_event_store_expected_version_free(eventfabric_process_manager_event_store_expected_version_t *ptr);
 
-void eventfabric_projection_types_list_migration_free(eventfabric_projection_types_list_migration_t *ptr);
+void eventfabric_process_manager_event_store_new_event_free(eventfabric_process_manager_event_store_new_event_t *ptr);
 
-void eventfabric_projection_types_description_free(eventfabric_projection_types_description_t *ptr);
+void eventfabric_process_manager_event_store_list_event_free(eventfabric_process_manager_event_store_list_event_t *ptr);
 
-void eventfabric_projection_types_event_free(eventfabric_projection_types_event_t *ptr);
+void eventfabric_process_manager_event_store_page_free(eventfabric_process_manager_event_store_page_t *ptr);
 
-void eventfabric_projection_types_failure_free(eventfabric_projection_types_failure_t *ptr);
+void eventfabric_process_manager_event_store_append_error_free(eventfabric_process_manager_event_store_append_error_t *ptr);
+
+void eventfabric_process_manager_event_store_result_page_append_error_free(eventfabric_process_manager_event_store_result_page_append_error_t *ptr);
+
+void eventfabric_process_manager_event_store_list_new_event_free(eventfabric_process_manager_event_store_list_new_event_t *ptr);
+
+void eventfabric_process_manager_event_store_result_u32_append_error_free(eventfabric_process_manager_event_store_result_u32_append_error_t *ptr);
+
+void eventfabric_reactor_outgoing_header_free(eventfabric_reactor_outgoing_header_t *ptr);
+
+void eventfabric_reactor_outgoing_list_header_free(eventfabric_reactor_outgoing_list_header_t *ptr);
+
+void eventfabric_reactor_outgoing_request_free(eventfabric_reactor_outgoing_request_t *ptr);
+
+void eventfabric_reactor_outgoing_response_free(eventfabric_reactor_outgoing_response_t *ptr);
+
+void eventfabric_reactor_outgoing_send_error_free(eventfabric_reactor_outgoing_send_error_t *ptr);
+
+void eventfabric_reactor_outgoing_result_response_send_error_free(eventfabric_reactor_outgoing_result_response_send_error_t *ptr);
+
+void projection_list_tuple2_string_string_free(projection_list_tuple2_string_string_t *ptr);
 
 void projection_description_free(projection_description_t *ptr);
 
@@ -551,6 +863,28 @@ void projection_failure_free(projection_failure_t *ptr);
 void projection_list_event_free(projection_list_event_t *ptr);
 
 void projection_result_void_failure_free(projection_result_void_failure_t *ptr);
+
+void exports_eventfabric_query_queries_failure_free(exports_eventfabric_query_queries_failure_t *ptr);
+
+void exports_eventfabric_query_queries_row_set_free(exports_eventfabric_query_queries_row_set_t *ptr);
+
+void exports_eventfabric_query_queries_value_free(exports_eventfabric_query_queries_value_t *ptr);
+
+void exports_eventfabric_query_queries_parameter_free(exports_eventfabric_query_queries_parameter_t *ptr);
+
+void exports_eventfabric_query_queries_list_parameter_free(exports_eventfabric_query_queries_list_parameter_t *ptr);
+
+void exports_eventfabric_query_queries_query_description_free(exports_eventfabric_query_queries_query_description_t *ptr);
+
+void exports_eventfabric_query_queries_tuple2_string_value_free(exports_eventfabric_query_queries_tuple2_string_value_t *ptr);
+
+void exports_eventfabric_query_queries_list_tuple2_string_value_free(exports_eventfabric_query_queries_list_tuple2_string_value_t *ptr);
+
+void exports_eventfabric_query_queries_request_free(exports_eventfabric_query_queries_request_t *ptr);
+
+void exports_eventfabric_query_queries_list_query_description_free(exports_eventfabric_query_queries_list_query_description_t *ptr);
+
+void exports_eventfabric_query_queries_result_row_set_failure_free(exports_eventfabric_query_queries_result_row_set_failure_t *ptr);
 
 // Sets the string `ret` to reference the input string `s` without copying it
 void projection_string_set(projection_string_t *ret, const char*s);

@@ -416,6 +416,310 @@ static void settings_are_read_by_key(void) {
     EF_CHECK(run(ef_recording_new(), read_settings, 1, NULL));
 }
 
+// ---- Queries ----
+
+static ef_rows *all_things(ef_tx *tx, const ef_request *request) {
+    return ef_query(tx, "SELECT n FROM things", ef_param(request, "kind"), ef_param(request, "at"),
+                    ef_int64(ef_param_int64(request, "limit", 10)), ef_bool(ef_param_given(request, "at")));
+}
+
+static ef_rows *own_things(ef_tx *tx, const ef_request *request) {
+    return ef_query(tx, "SELECT n FROM things WHERE tenant = $1", ef_text(request->tenant));
+}
+
+static ef_rows *careless(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_query(tx, "SELECT nothing");
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"n"}, 1);
+    ef_rows_add(rows, EF_KEY(ef_int64(1)));
+    return rows;
+}
+
+static ef_rows *made(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"a", "b"}, 2);
+    for (int i = 0; i < 9; i++) ef_rows_add(rows, EF_KEY(ef_int64(i), ef_text(ef_format("row %d", i))));
+    return rows;
+}
+
+static ef_rows *uneven(ef_tx *tx, const ef_request *request) {
+    (void)request;
+    ef_rows *rows = ef_rows_new(tx, (const char *const[]){"a", "b"}, 2);
+    ef_rows_add(rows, EF_KEY(ef_int64(1)));
+    return rows;
+}
+
+static ef_rows *nothing(ef_tx *tx, const ef_request *request) {
+    (void)tx;
+    (void)request;
+    return NULL;
+}
+
+static ef_rows *unknown(ef_tx *tx, const ef_request *request) {
+    ef_param_int64(request, "limit", 0);
+    return nothing(tx, request);
+}
+
+static ef_rows *wrong_type(ef_tx *tx, const ef_request *request) {
+    ef_param_int64(request, "kind", 0);
+    return nothing(tx, request);
+}
+
+static ef_rows *refused(ef_tx *tx, const ef_request *request) {
+    ef_poison(tx, "there is no %.*s", EF_STR(ef_param_text(request, "kind")));
+    return NULL;
+}
+
+static const ef_parameter kind_only[] = {{"kind", "Which one", EF_PARAM_TEXT, false}, {0}};
+static const ef_parameter thing_parameters[] = {{"kind", "Which one", EF_PARAM_TEXT, false},
+                                                {"limit", NULL, EF_PARAM_INT64, true},
+                                                {"at", "When", EF_PARAM_TIMESTAMPTZ, true},
+                                                {0}};
+static const ef_named_query queries[] = {
+    {"all", "All of them", all_things, thing_parameters, false}, {"own", NULL, own_things, NULL, true},
+    {"careless", NULL, careless, NULL, false}, {"made", NULL, made, NULL, false}, {"uneven", NULL, uneven, NULL, false},
+    {"nothing", NULL, nothing, NULL, false}, {"unknown", NULL, unknown, NULL, false},
+    {"wrong_type", NULL, wrong_type, kind_only, false}, {"refused", NULL, refused, kind_only, false}, {0}};
+
+static void queries_describe_themselves(void) {
+    exports_eventfabric_query_queries_list_query_description_t list = ef_test_describe_queries(queries);
+    EF_CHECK(list.len == 9);
+    EF_CHECK(ef_str_equals(list.ptr[0].name, "all") && ef_str_equals(list.ptr[0].text, "All of them"));
+    EF_CHECK(!list.ptr[0].per_tenant && list.ptr[1].per_tenant && list.ptr[1].parameters.len == 0);
+    EF_CHECK(list.ptr[0].parameters.len == 3);
+    exports_eventfabric_query_queries_parameter_t *parameters = list.ptr[0].parameters.ptr;
+    EF_CHECK(ef_str_equals(parameters[0].text, "Which one") && parameters[0].required);
+    EF_CHECK(parameters[0].type == EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TEXT);
+    EF_CHECK(ef_str_equals(parameters[2].name, "at") && !parameters[2].required);
+    EF_CHECK(parameters[2].type == EXPORTS_EVENTFABRIC_QUERY_QUERIES_PARAMETER_TYPE_TIMESTAMPTZ);
+}
+
+static void parameters_reach_the_statement(void) {
+    ef_recording *db = ef_recording_new();
+    eventfabric_projection_sql_row_set_t rows;
+    ef_answer(db, "SELECT n", "n", ef_int64(9007199254740993));
+    EF_CHECK(ef_test_query(queries, db, "all", EF_COLUMNS({"kind", ef_text("x")}, {"at", ef_timestamptz(-1)}), &rows, NULL));
+    EF_CHECK(rows.columns.len == 1 && ef_str_equals(rows.columns.ptr[0], "n"));
+    EF_CHECK(rows.rows.len == 1 && ef_value_equals(rows.rows.ptr[0].ptr[0], ef_int64(9007199254740993)));
+    EF_CHECK(ef_recorded(db, "SELECT n", 0, ef_text("x"), ef_timestamptz(-1), ef_int64(10), ef_bool(true)));
+    EF_CHECK(ef_test_query(queries, db, "all", EF_COLUMNS({"kind", ef_text("y")}, {"limit", ef_int64(3)}), NULL, NULL));
+    EF_CHECK(ef_recorded(db, "SELECT n", 1, ef_text("y"), ef_null(), ef_int64(3), ef_bool(false)));
+    EF_CHECK(ef_test_query(queries, db, "own", NULL, 0, NULL, NULL));
+    EF_CHECK(ef_recorded(db, "tenant = $1", 0, ef_text("default")));
+}
+
+static void a_plugin_makes_rows(void) {
+    eventfabric_projection_sql_row_set_t rows;
+    EF_CHECK(ef_test_query(queries, ef_recording_new(), "made", NULL, 0, &rows, NULL));
+    EF_CHECK(rows.rows.len == 9 && rows.columns.len == 2);
+    for (int i = 0; i < 9; i++) {
+        EF_CHECK(ef_value_equals(rows.rows.ptr[i].ptr[0], ef_int64(i)));
+        EF_CHECK(rows.rows.ptr[i].ptr[1].val.text.ptr[4] == '0' + i);
+    }
+}
+
+static void a_query_that_fails_says_why(void) {
+    struct { const char *name; ef_column given; size_t count; int kind; const char *message; } cases[] = {
+        {"all", {0}, 0, POISON, "parameter kind is missing"},
+        {"all", {"kind", ef_int64(1)}, 1, POISON, "parameter kind is no text"},
+        {"no", {0}, 0, POISON, "there is no query no"},
+        {"careless", {0}, 0, FATAL, "no such column (SQLSTATE 42703)\nstatement: SELECT nothing"},
+        {"uneven", {0}, 0, FATAL, "row 0 has 1 values for 2 columns"},
+        {"nothing", {0}, 0, FATAL, "query nothing returned neither rows nor a failure"},
+        {"unknown", {0}, 0, FATAL, "this query has no parameter \"limit\""},
+        {"wrong_type", {"kind", ef_text("x")}, 1, FATAL, "parameter \"kind\" is no int64"},
+        {"refused", {"kind", ef_text("x")}, 1, POISON, "there is no x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_answer_error(db, "nothing", EVENTFABRIC_PROJECTION_SQL_SQL_ERROR_KIND_INVALID, "42703", "no such column");
+        projection_failure_t failure;
+        EF_CHECK(!ef_test_query(queries, db, cases[i].name, &cases[i].given, cases[i].count, NULL, &failure));
+        bool so = failure.kind == cases[i].kind && !failure.index.is_some && ef_str_equals(failure.message, cases[i].message);
+        if (!so) fprintf(stderr, "%s: kind %d: %.*s\n", cases[i].name, failure.kind, EF_STR(failure.message));
+        EF_CHECK(so);
+    }
+}
+
+// ---- The log ----
+
+static void lift_added(ef_payload *payload) { ef_payload_set_int64(payload, "n", 7); }
+static const ef_upcaster added_steps[] = {{"Added", 1, lift_added}, {0}};
+
+static projection_event_t added(uint32_t schema_version) {
+    projection_event_t event = ef_test_event("Added", "{\"type\": \"Added\", \"n\": 3}");
+    event.schema_version = schema_version;
+    return event;
+}
+
+static void load_and_append(ef_tx *tx, const ef_event *event) {
+    if (event->index == 0) return;
+    uint32_t version = ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(507), NULL,
+                                 EF_EVENTS({"Added", ef_object(tx, EF_COLUMNS({"n", ef_int64(8)})), 2, "sums"}));
+    EF_CHECK(version == 508);
+    ef_stream *stream = ef_load(tx, event, "Sum", ef_str_of("1"));
+    EF_CHECK(stream && stream->count == 508 && stream->version == 508);
+    if (!stream) return;
+    EF_CHECK(ef_event_int64(&stream->events[0], "n") == 7);   // lifted
+    EF_CHECK(ef_event_int64(&stream->events[506], "n") == 3); // of the newest version
+    EF_CHECK(ef_event_int64(&stream->events[507], "n") == 8);
+    ef_stream *rest = ef_load_after(tx, event, "Sum", ef_str_of("1"), 506);
+    EF_CHECK(rest && rest->count == 2 && rest->events[0].version == 507);
+    ef_stream *other = ef_load(tx, event, "Sum", ef_str_of("2"));
+    EF_CHECK(other && other->count == 0 && other->version == 0);
+}
+
+static void a_stream_is_loaded_whole_with_what_was_appended(void) {
+    ef_recording *db = ef_recording_new();
+    for (int i = 0; i < 507; i++) ef_test_stream(db, "Sum", "1", added(i == 506 ? 2 : 1));
+    upcasters = added_steps;
+    EF_CHECK(run(db, load_and_append, 2, NULL));
+    upcasters = NULL;
+    const ef_test_appended *fact = ef_appended(db, 0);
+    EF_CHECK(fact && fact->cause == 1 && fact->schema_version == 2 && strcmp(fact->topic, "sums") == 0);
+    EF_CHECK(fact && strcmp(fact->payload, "{\"n\":8}") == 0 && strcmp(fact->aggregate, "Sum") == 0);
+    EF_CHECK(!ef_appended(db, 1));
+}
+
+static void conflicts(ef_tx *tx, const ef_event *event) {
+    bool conflict;
+    uint32_t version = ef_append(tx, event, "Sum", ef_str_of("1"), ef_no_stream(), &conflict, EF_EVENTS({.event_type = "Added"}));
+    EF_CHECK(conflict && version == event->index + 1 && !ef_failed(tx));
+    if (event->index == 0) {
+        EF_CHECK(ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(version), &conflict, EF_EVENTS({.event_type = "Added"})) == 2);
+        EF_CHECK(!conflict);
+        return;
+    }
+    ef_append(tx, event, "Sum", ef_str_of("1"), ef_exact(9), NULL, EF_EVENTS({.event_type = "Added"}));
+    EF_CHECK(ef_failed(tx));
+    EF_CHECK(ef_append(tx, event, "Sum", ef_str_of("1"), ef_any_version(), NULL, EF_EVENTS({.event_type = "Added"})) == 0);
+}
+
+static void a_conflict_leaves_the_transaction_usable(void) {
+    ef_recording *db = ef_recording_new();
+    ef_test_stream(db, "Sum", "1", added(1));
+    projection_failure_t failure;
+    EF_CHECK(!run(db, conflicts, 2, &failure));
+    EF_CHECK(blames(failure, RETRY, 1, "somebody else has appended to the stream, which is at version 2"));
+    EF_CHECK(ef_appended(db, 0) && strcmp(ef_appended(db, 0)->payload, "{}") == 0 && !ef_appended(db, 1));
+}
+
+static void load_only(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(ef_load(tx, event, "Sum", ef_str_of("1")) == NULL);
+}
+
+static void what_the_log_refuses_blames_its_event(void) {
+    struct { uint8_t error; int kind; } kinds[] = {
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DENIED, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_INVALID, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_LIMIT, POISON},
+        {EVENTFABRIC_PROCESS_MANAGER_EVENT_STORE_APPEND_ERROR_DATABASE, RETRY},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        ef_recording *db = ef_recording_new();
+        projection_failure_t failure;
+        ef_test_refuse(db, kinds[i].error, "not now");
+        EF_CHECK(!run(db, load_only, 1, &failure));
+        EF_CHECK(blames(failure, kinds[i].kind, 0, "not now"));
+    }
+}
+
+// ---- JSON ----
+
+static void write_json(ef_tx *tx, const ef_event *event) {
+    (void)event;
+    ef_str json = ef_object(tx, EF_COLUMNS({"i", ef_int64(INT64_MIN)}, {"t", ef_text("a\"\nä")}, {"b", ef_bool(true)}, {"n", ef_null()},
+                                           {"d", ef_numeric(ef_str_of("12.50"))}, {"j", ef_json(ef_str_of("[1.10]"))},
+                                           {"f", ef_float64(0.5)}));
+    EF_CHECK(ef_str_equals(json, "{\"i\":-9223372036854775808,\"t\":\"a\\\"\\nä\",\"b\":true,\"n\":null,\"d\":\"12.50\","
+                                 "\"j\":[1.10],\"f\":0.5}"));
+    EF_CHECK(!ef_failed(tx));
+    ef_object(tx, EF_COLUMNS({"at", ef_timestamptz(0)}));
+}
+
+static void json_is_written_exactly(void) {
+    projection_failure_t failure;
+    EF_CHECK(!run(ef_recording_new(), write_json, 1, &failure));
+    EF_CHECK(blames(failure, FATAL, 0, "field `at`: no JSON is made of such a value: give it as a text"));
+}
+
+// ---- Requests ----
+
+static void send_three(ef_tx *tx, const ef_event *event) {
+    if (event->index == 0) return;
+    const ef_response *response = ef_send(tx, event, (ef_request_to){
+        .url = ef_str_of("https://h/x"), .json = ef_object(tx, EF_COLUMNS({"n", ef_int64(1)})), .timeout_ms = 500,
+        .headers = (const ef_header[]){{"x-a", ef_str_of("1")}, {0}}});
+    EF_CHECK(ef_response_check(response) && response->status == 202);
+    EF_CHECK(ef_str_equals(ef_response_header(response, "X-Id"), "7") && !ef_response_header(response, "x-none").ptr);
+    yyjson_val *root = ef_response_json(response);
+    EF_CHECK(root && strcmp(yyjson_get_raw(yyjson_obj_get(root, "n")), "3") == 0);
+    EF_CHECK(ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/y")})));
+    EF_CHECK(ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/z"), .method = "PUT", .body = ef_str_of("text")})));
+    EF_CHECK(!ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/z"), .method = "put"}));
+    EF_CHECK(!ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/late")})); // all is lost already
+}
+
+static void a_request_is_sent_as_it_is_written(void) {
+    ef_recording *db = ef_recording_new();
+    projection_failure_t failure;
+    ef_test_respond(db, 202, "x-id", "7", "{\"n\": 3}");
+    EF_CHECK(!run(db, send_three, 2, &failure));
+    EF_CHECK(blames(failure, POISON, 1, "there is no method put"));
+    const ef_test_sent *sent = ef_sent(db, 0);
+    EF_CHECK(sent && sent->cause == 1 && sent->timeout_ms == 500 && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_POST);
+    EF_CHECK(sent && strcmp(sent->body, "{\"n\":1}") == 0 && strcmp(sent->headers, "x-a: 1\ncontent-type: application/json\n") == 0);
+    sent = ef_sent(db, 1);
+    EF_CHECK(sent && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_GET && strcmp(sent->url, "https://h/y") == 0);
+    sent = ef_sent(db, 2);
+    EF_CHECK(sent && sent->method == EVENTFABRIC_REACTOR_OUTGOING_METHOD_PUT && strcmp(sent->headers, "") == 0);
+    EF_CHECK(!ef_sent(db, 3));
+}
+
+static void send_one(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(!ef_response_check(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/x")})));
+}
+
+static void read_answer(ef_tx *tx, const ef_event *event) {
+    EF_CHECK(!ef_response_json(ef_send(tx, event, (ef_request_to){.url = ef_str_of("https://h/x")})));
+}
+
+static void what_can_pass_is_tried_again_and_the_rest_is_poison(void) {
+    struct { uint8_t error; int kind; } errors[] = {
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_TIMEOUT, RETRY}, {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_CONNECTION, RETRY},
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_DENIED, POISON}, {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_INVALID, POISON},
+        {EVENTFABRIC_REACTOR_OUTGOING_SEND_ERROR_LIMIT, POISON},
+    };
+    projection_failure_t failure;
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_test_fail_request(db, errors[i].error, "no answer");
+        EF_CHECK(!run(db, send_one, 1, &failure));
+        EF_CHECK(blames(failure, errors[i].kind, 0, "no answer"));
+    }
+    struct { uint16_t status; int kind; } statuses[] = {{301, POISON}, {400, POISON}, {404, POISON}, {408, RETRY},
+                                                        {425, RETRY},  {429, RETRY},  {500, RETRY},  {503, RETRY}};
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        ef_recording *db = ef_recording_new();
+        ef_test_respond(db, statuses[i].status, NULL, NULL, NULL);
+        EF_CHECK(!run(db, send_one, 1, &failure));
+        char message[64];
+        snprintf(message, sizeof message, "the server answered %d", statuses[i].status);
+        EF_CHECK(blames(failure, statuses[i].kind, 0, message));
+    }
+    ef_recording *db = ef_recording_new();
+    char body[601] = "", expected[512] = "the server answered 429, retry-after: 30: ";
+    for (int i = 0; i < 300; i++) strcat(body, "ä");
+    strncat(expected, body, 400);
+    ef_test_respond(db, 429, "Retry-After", "30", body);
+    EF_CHECK(!run(db, send_one, 1, &failure));
+    EF_CHECK(blames(failure, RETRY, 0, expected));
+    db = ef_recording_new();
+    ef_test_respond(db, 200, NULL, NULL, "{no JSON");
+    EF_CHECK(!run(db, read_answer, 1, &failure));
+    EF_CHECK(failure.kind == POISON && starts(failure.message, "the answer (200) can't be read: "));
+}
+
 int main(void) {
     a_read_sees_what_was_queued_before_it();
     a_full_queue_is_written_out();
@@ -431,5 +735,15 @@ int main(void) {
     a_statement_that_names_the_table_keeps_its_place();
     merged_rows_are_those_of_one_statement_for_each_call();
     settings_are_read_by_key();
+    queries_describe_themselves();
+    parameters_reach_the_statement();
+    a_plugin_makes_rows();
+    a_query_that_fails_says_why();
+    a_stream_is_loaded_whole_with_what_was_appended();
+    a_conflict_leaves_the_transaction_usable();
+    what_the_log_refuses_blames_its_event();
+    json_is_written_exactly();
+    a_request_is_sent_as_it_is_written();
+    what_can_pass_is_tried_again_and_the_rest_is_poison();
     return ef_test_result();
 }

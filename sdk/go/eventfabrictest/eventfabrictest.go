@@ -63,6 +63,17 @@ func Run(projection eventfabric.Projection, backend eventfabric.Backend, events 
 	return projection.Handle(backend, events)
 }
 
+// Query asks a query for the tenant `default`, as the host does, but for the check of the parameters: these are of the
+// types that the query has, and numbers of int. The error, if any, is an [*eventfabric.Failure].
+func Query(queries []eventfabric.Query, backend eventfabric.Backend, name string, params map[string]any) (*eventfabric.RowSet, error) {
+	given := make(map[string]any, len(params))
+	for name, value := range params {
+		given[name] = Params(value)[0]
+	}
+	request := eventfabric.QueryRequest{Name: name, Tenant: "default", Params: given}
+	return eventfabric.AnswerQuery(backend, queries, request)
+}
+
 // SetConfig has [eventfabric.Config] return these settings until the test ends.
 func SetConfig(t testing.TB, settings map[string]string) {
 	config, all := host.Config, host.Settings
@@ -97,7 +108,35 @@ type RecordingTx struct {
 	Statements []Statement
 	// RoundTrips is how often the database was called: a batch counts once.
 	RoundTrips int
-	script     []answer
+	// Appended are the events that were appended, in their order.
+	Appended []Appended
+	// Requests are those that were sent, in their order.
+	Requests []Sent
+
+	script  []answer
+	streams map[[2]string][]eventfabric.RawEvent
+	refuse  []error
+	answers []reply
+}
+
+// Appended is an event that was appended, and where.
+type Appended struct {
+	// Cause is the index of the event that was handled.
+	Cause         int
+	Aggregate, ID string
+	eventfabric.AppendedEvent
+}
+
+// Sent is a request that was sent.
+type Sent struct {
+	// Cause is the index of the event that was handled.
+	Cause int
+	eventfabric.OutgoingRequest
+}
+
+type reply struct {
+	response *eventfabric.Response
+	err      error
 }
 
 type answer struct {
@@ -170,4 +209,87 @@ func (r *RecordingTx) record(statement string, params []any) (*eventfabric.RowSe
 		}
 	}
 	return &eventfabric.RowSet{}, nil
+}
+
+// Stream adds events to a stream of the log, numbered from its last version on.
+func (r *RecordingTx) Stream(aggregate, id string, events ...eventfabric.RawEvent) {
+	if r.streams == nil {
+		r.streams = map[[2]string][]eventfabric.RawEvent{}
+	}
+	stream := r.streams[[2]string{aggregate, id}]
+	for _, event := range events {
+		event.Aggregate, event.AggregateID, event.Version = aggregate, id, uint32(len(stream)+1)
+		stream = append(stream, event)
+	}
+	r.streams[[2]string{aggregate, id}] = stream
+}
+
+// Refuse has the next use of the log fail.
+func (r *RecordingTx) Refuse(err eventfabric.AppendError) { r.refuse = append(r.refuse, &err) }
+
+func (r *RecordingTx) refused() error {
+	if len(r.refuse) == 0 {
+		return nil
+	}
+	err := r.refuse[0]
+	r.refuse = r.refuse[1:]
+	return err
+}
+
+// LoadStream is for the projection.
+func (r *RecordingTx) LoadStream(_ int, aggregate, id string, after, limit uint32) (*eventfabric.StreamPage, error) {
+	if err := r.refused(); err != nil {
+		return nil, err
+	}
+	stream := r.streams[[2]string{aggregate, id}]
+	page := &eventfabric.StreamPage{Version: min(after, uint32(len(stream)))}
+	for _, event := range stream[page.Version:] {
+		if uint32(len(page.Events)) == limit {
+			page.More = true
+			break
+		}
+		page.Events = append(page.Events, event)
+		page.Version = event.Version
+	}
+	return page, nil
+}
+
+// AppendEvents is for the projection.
+func (r *RecordingTx) AppendEvents(
+	cause int, aggregate, id string, expected eventfabric.ExpectedVersion, events []eventfabric.AppendedEvent,
+) (uint32, error) {
+	if err := r.refused(); err != nil {
+		return 0, err
+	}
+	if version := uint32(len(r.streams[[2]string{aggregate, id}])); !expected.Allows(version) {
+		return 0, &eventfabric.AppendError{Kind: eventfabric.AppendConflict, Version: version}
+	}
+	for _, event := range events {
+		r.Appended = append(r.Appended, Appended{cause, aggregate, id, event})
+		raw := Event(event.Type, event.Payload)
+		raw.SchemaVersion = event.SchemaVersion
+		r.Stream(aggregate, id, raw)
+	}
+	return uint32(len(r.streams[[2]string{aggregate, id}])), nil
+}
+
+// Respond has the next request get this answer. Those that nothing was said of get the status 200.
+func (r *RecordingTx) Respond(response eventfabric.Response) {
+	r.answers = append(r.answers, reply{response: &response})
+}
+
+// FailRequest has the next request get none.
+func (r *RecordingTx) FailRequest(err eventfabric.SendError) {
+	r.answers = append(r.answers, reply{err: &err})
+}
+
+// SendRequest is for the projection.
+func (r *RecordingTx) SendRequest(cause int, request eventfabric.OutgoingRequest) (*eventfabric.Response, error) {
+	r.Requests = append(r.Requests, Sent{cause, request})
+	if len(r.answers) == 0 {
+		return &eventfabric.Response{Status: 200}, nil
+	}
+	next := r.answers[0]
+	r.answers = r.answers[1:]
+	return next.response, next.err
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 
 use crate::plugins;
-use crate::run::{cargo, command, root, run, target_dir};
+use crate::run::{cargo, command, output, root, run, target_dir};
 use table::Results;
 
 /// A language that there is an SDK for.
@@ -87,11 +87,17 @@ fn of_language(language: Language, mut ready: Ready) -> anyhow::Result<Vec<(Stri
         Language::Rust => root().join("plugins/carriers"),
         _ => root().join("plugins").join(format!("carriers-{name}")),
     };
-    for folder in [template, example] {
+    for folder in [template, example].into_iter().chain(own_plugins(&sdk)?) {
         let component = build(&folder, language, &ready)?;
         let outcomes = test(&component, &folder.join("scenarios"), PATIENT)?;
         if let Some((scenario, _)) = outcomes.iter().find(|(_, ok)| !ok) {
             bail!("{} fails {scenario}", folder.display());
+        }
+        if folder.ends_with("queries") {
+            let said = output(eventfabric().args(["plugin", "inspect", "--json"]).arg(&component))?;
+            let described: serde_json::Value = serde_json::from_str(&said)?;
+            let has_queries = described["queries"].as_array().is_some_and(|all| !all.is_empty());
+            anyhow::ensure!(has_queries, "{} has no queries", component.display());
         }
     }
     let component = build(&sdk.join("conformance"), language, &ready)?;
@@ -99,6 +105,19 @@ fn of_language(language: Language, mut ready: Ready) -> anyhow::Result<Vec<(Stri
     let mut outcomes = test(&component, &suite.join("scenarios"), PATIENT)?;
     outcomes.extend(test(&component, &suite.join("endless"), "1s")?);
     Ok(outcomes)
+}
+
+/// The plugins in the tests of an SDK: those with scenarios.
+fn own_plugins(sdk: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut plugins = Vec::new();
+    for tests in ["tests", "testdata"] {
+        let Ok(folders) = std::fs::read_dir(sdk.join(tests)) else { continue };
+        for folder in folders {
+            plugins.extend(Some(folder?.path()).filter(|it| it.join("scenarios").is_dir()));
+        }
+    }
+    plugins.sort();
+    Ok(plugins)
 }
 
 /// A plugin as `plugin new` makes it. What has not changed is left as it was, so that nothing is built again.

@@ -78,16 +78,62 @@ fn c() -> Result<Ready, String> {
     let venv = packages()?;
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", venv.join("bin").display());
-    let sdk = root().join("sdk/c");
-    let (folder, program) = (target_dir().join("sdks/c"), target_dir().join("sdks/c/sdk_test"));
+    let (sdk, folder) = (root().join("sdk/c"), target_dir().join("sdks/c"));
     std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
     // As its CMakeLists.txt has it.
-    let sources =
-        ["arena", "event", "projection", "table", "testing", "tx", "tests/sdk", "yyjson/yyjson"];
-    let mut compile = command(venv.join("bin/python"));
-    compile.args(["-m", "ziglang", "cc", "-std=c23", "-I."]).current_dir(&sdk);
-    compile.args(sources.map(|source| format!("{source}.c"))).arg("-lm").arg("-o").arg(&program);
-    let tests = vec![compile, command(program)];
+    let sources = [
+        "arena",
+        "event",
+        "outgoing",
+        "projection",
+        "query",
+        "store",
+        "table",
+        "testing",
+        "tx",
+        "yyjson/yyjson",
+    ];
+    let compiler = |language: &str, standard: &str| {
+        let mut compile = command(venv.join("bin/python"));
+        compile.args(["-m", "ziglang", language, standard, "-I"]).arg(&sdk).current_dir(&folder);
+        compile
+    };
+    let mut library = compiler("cc", "-std=c23");
+    library.arg("-c").args(sources.map(|source| sdk.join(source).with_extension("c")));
+    let objects = || {
+        let name = |source: &str| source.rsplit('/').next().unwrap_or(source).to_owned();
+        sources.map(|source| format!("{}.o", name(source)))
+    };
+    let mut tests = vec![library];
+    for (language, standard, source) in
+        [("cc", "-std=c23", "tests/sdk.c"), ("c++", "-std=c++20", "tests/cpp.cpp")]
+    {
+        let program = folder.join(format!("{language}_test"));
+        let mut compile = compiler(language, standard);
+        compile.arg(sdk.join(source)).args(objects()).arg("-lm").arg("-o").arg(&program);
+        tests.extend([compile, command(program)]);
+    }
+    for (of, copied) in
+        [("sdk/rust/template", "sdk/c/template"), ("plugins/carriers", "plugins/carriers-c")]
+    {
+        for part in ["migrations", "scenarios"] {
+            let mut same = command("diff");
+            same.arg("-r").arg(root().join(of).join(part)).arg(root().join(copied).join(part));
+            tests.push(same);
+        }
+    }
+    if has(command("wit-bindgen").arg("--version")) {
+        let mut generate = command("sh");
+        let fresh = folder.join("bindings");
+        generate.arg(sdk.join("bindings/generate.sh")).arg(&fresh);
+        let mut same = command("diff");
+        same.args(["-r", "-x", "generate.sh", "-x", "plugin.wit"])
+            .arg(sdk.join("bindings"))
+            .arg(fresh);
+        tests.extend([generate, same]);
+    } else {
+        println!("skipped: whether sdk/c/bindings is fresh, as there is no wit-bindgen");
+    }
     Ok(Ready { environment: vec![("PATH", path)], tests })
 }
 

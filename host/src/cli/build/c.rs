@@ -13,13 +13,17 @@ const WASI_SDK: &str = "WASI_SDK_PATH";
 const GET: &str = "a C compiler for WebAssembly is not installed: `pip install ziglang==0.17.1` brings one, or \
                    set WASI_SDK_PATH to a wasi-sdk of clang 19 or newer";
 /// What both compilers are told of every file.
-const FLAGS: [&str; 8] = [
+const FLAGS: [&str; 10] = [
     "-target",
     "wasm32-wasi",
     "-mexec-model=reactor",
     "-g0",
     "-Wall",
     "-Wextra",
+    // Which macro of the SDK is enough to know.
+    "-fmacro-backtrace-limit=1",
+    // It would complain of each value after a parameter that is no ef_value.
+    "-Wno-missing-braces",
     "-DYYJSON_DISABLE_UTILS",
     "-DYYJSON_DISABLE_INCR_READER",
 ];
@@ -73,7 +77,7 @@ pub(super) async fn build(dir: &Path, out: &Path, profile: Profile) -> anyhow::R
     }
     tools::run(&mut link, GET, &what).await?;
     let bytes = tokio::fs::read(&module).await?;
-    let component = component::of_module(&bytes).context(
+    let component = component::of_plain_module(bytes).context(
         "a projection has no files, sockets, clocks: leave out what the last words name of them",
     )?;
     tools::put(&out, name, &component).await

@@ -24,7 +24,7 @@ pub(super) async fn build(dir: &Path, out: &Path) -> anyhow::Result<PathBuf> {
     tools::run(&mut build, GET, &format!("build {}", dir.display())).await?;
     let module = tokio::fs::read(&made).await?;
     tokio::fs::remove_file(&made).await?;
-    tools::put(out, &name, &component::of_go(module)?).await
+    tools::put(out, &name, &component::of_plain_module(module)?).await
 }
 
 /// The last part of the module's path.

@@ -1,0 +1,7 @@
+module reactor
+
+go 1.27
+
+require eventfabric.dev/eventfabric v0.0.0
+
+replace eventfabric.dev/eventfabric => ../..
