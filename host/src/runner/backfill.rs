@@ -1,5 +1,6 @@
 //! The events that were there before an async projection: one transaction of them, from the log.
 
+use super::answers::Answers;
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::outbox::{log_failure, stop, untried};
 use super::retry::{Beside, Pace, STATEMENT_TIMEOUT, Step, keeps_order};
@@ -127,6 +128,7 @@ impl Beside {
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,
+            log: &Answers::live(&self.store),
             give_way: GIVE_WAY,
             order,
             turns,

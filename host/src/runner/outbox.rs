@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
@@ -242,6 +243,7 @@ impl OutboxWorker {
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
         let bounds = Bounds {
             interrupted,
+            log: &Answers::live(&self.store),
             give_way: GIVE_WAY,
             order,
             turns,

@@ -8,6 +8,7 @@ use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
 use crate::plugin::Active;
+use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
 
@@ -134,8 +135,9 @@ impl CatchUp {
             return Ok(Handled::Well { overcome: false });
         }
         let started = Instant::now();
+        let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
         let (tx, result) =
-            active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
+            plugin.handle_answering(tx, sql, &batch.events, config, &log).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;

@@ -8,7 +8,7 @@
 -- $15    milliseconds that it may wait for a lock, see append.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', $15, true) AS milliseconds
+    SELECT set_config('lock_timeout', coalesce($15, current_setting('lock_timeout')), true) AS milliseconds
 ),
 guard AS (
     INSERT INTO eventfabric.stream_versions AS v
