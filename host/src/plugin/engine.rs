@@ -144,7 +144,7 @@ impl Runtime {
         let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
         if description.mode == Mode::Inline && process::is_one(&imports) {
-            return Err(LoadError::InlineProcess { import: process::EVENT_STORE });
+            return Err(LoadError::InlineProcess { import: process::IMPORT });
         }
         let reads = match inspected.queries {
             true => Some(queries::Served::new(&self.shared, pre, version).await?),

@@ -43,6 +43,9 @@ pub const EVENT_STORE: &str = "eventfabric:process-manager/event-store";
 /// The version of it that this host speaks.
 pub const VERSION: &str = "0.1.0";
 
+/// The import in full.
+pub const IMPORT: &str = "eventfabric:process-manager/event-store@0.1.0";
+
 /// Events that one `load` answers, at most.
 const PAGE: u32 = 1000;
 

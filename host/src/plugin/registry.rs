@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::config;
 use super::deployments::{self, Outcome};
-use super::process::EVENT_STORE;
+use super::process::IMPORT;
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{LoadError, Plugin, Runtime};
 use crate::db;
@@ -297,7 +297,7 @@ impl Registry {
         if !plugin.is_process_manager() || !appendable(&self.pool, name).await?.is_empty() {
             return Ok(Ok(()));
         }
-        Ok(Err(LoadError::NotGranted { plugin: name.clone(), import: EVENT_STORE }))
+        Ok(Err(LoadError::NotGranted { plugin: name.clone(), import: IMPORT }))
     }
 
     /// Whether it is time to load this activation.

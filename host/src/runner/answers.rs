@@ -17,6 +17,9 @@ use crate::store::{
     self, Append, Deadline, Direction, Epoch, EventStore, Inline, InlineFailure, StoreError,
 };
 
+/// Events in a batch that can answer them with others, at most.
+pub(super) const ANSWERED: i64 = 50;
+
 /// The time in which the events of a scenario are put into the log.
 const SCENE: Duration = Duration::from_secs(60);
 

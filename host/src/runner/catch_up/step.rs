@@ -106,7 +106,7 @@ impl CatchUp {
         let upto = batch.upto();
         if batch.full && state.reads_ahead() {
             let filter = self.filter(active, tenant, place.shard, upto, head);
-            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.config)));
+            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.pace(active))));
         }
         Ok(match self.handle(tx, active, &place, state, position, &batch).await? {
             Handled::Failed => Step::Again,
@@ -152,7 +152,7 @@ impl CatchUp {
                     "batch handled"
                 );
                 let (events, took) = (batch.events.len(), started.elapsed());
-                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.config) })
+                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.pace(active)) })
             }
             (tx, Err(failure)) => {
                 if let Some(tx) = tx {
@@ -246,7 +246,7 @@ impl CatchUp {
         position: i64,
         head: i64,
     ) -> Result<Batch, StoreError> {
-        let limit = state.batch(&self.config);
+        let limit = state.batch(&self.pace(active));
         if let Some(ahead) = state.ahead.take() {
             let until = ahead.until;
             if let Some(page) = ahead.after(position).await {
