@@ -16,6 +16,7 @@ mod faults;
 mod inline;
 mod month;
 mod outages;
+mod process_managers;
 pub mod rig;
 mod scheduled;
 mod sessions;
