@@ -68,7 +68,8 @@ pub(super) async fn run(context: &Context, file: &Path, json: bool) -> anyhow::R
     let queries = plugin.queries().iter().map(|query| query.name.as_str());
     rows.push(("queries", queries.collect::<Vec<_>>().join("\n")));
     if plugin.is_process_manager() {
-        let grant = format!("eventfabric plugin grants {} --add append:AGGREGATE", description.name);
+        let grant =
+            format!("eventfabric plugin grants {} --add append:AGGREGATE", description.name);
         rows.push(("appends", format!("events, where it may: {grant}")));
     }
     output::table(&["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]))

@@ -83,9 +83,7 @@ impl Causes {
             schema_version,
             payload,
             occurred_at: None,
-            correlation_id: Some(
-                cause.correlation.clone().unwrap_or_else(|| cause.id.to_string()),
-            ),
+            correlation_id: Some(cause.correlation.clone().unwrap_or_else(|| cause.id.to_string())),
             causation_id: Some(cause.id.to_string()),
         }
     }

@@ -71,15 +71,14 @@ impl Runtime {
         let (slots, inline_slots) = (places(), places());
         let limits = Arc::new(limits);
         let compiler = Compiler::new(engine.clone(), cache, limits.clone());
-        let shared =
-            Arc::new(Shared {
-                engine,
-                linker,
-                limits,
-                slots,
-                inline_slots,
-                sink: ArcSwapOption::empty(),
-            });
+        let shared = Arc::new(Shared {
+            engine,
+            linker,
+            limits,
+            slots,
+            inline_slots,
+            sink: ArcSwapOption::empty(),
+        });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })
     }
 

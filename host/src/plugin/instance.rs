@@ -146,8 +146,7 @@ impl Plugin {
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let mut session = Session::new(tx, sql.clone());
-        session.causes =
-            log.map(|log| Causes::new(log, name, self.upcasters.clone(), &events));
+        session.causes = log.map(|log| Causes::new(log, name, self.upcasters.clone(), &events));
         // A batch has its time from its start; who can't wait has it from now.
         let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
         let time = most.saturating_sub(waited);

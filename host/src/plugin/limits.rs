@@ -210,7 +210,10 @@ mod tests {
         assert_eq!(limits.batch, Duration::from_secs(10));
         assert_eq!(limits.describe, Duration::from_secs(2));
         assert_eq!(limits.query, Duration::from_secs(5));
-        assert_eq!((limits.events_appended, limits.appended_bytes, limits.chain), (1000, 4 << 20, 16));
+        assert_eq!(
+            (limits.events_appended, limits.appended_bytes, limits.chain),
+            (1000, 4 << 20, 16)
+        );
         assert_eq!((limits.log_lines, limits.log_line_bytes), (1000, 4096));
     }
 

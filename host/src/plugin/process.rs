@@ -11,9 +11,11 @@ use super::bindings::TxHandle;
 use super::causes::{Cause, Causes, answer_id};
 use super::event_log::{Answer, LogError};
 use super::host::{State, Stop};
+use super::registry::Registry;
 use super::session::Session;
+use super::{LoadError, Plugin};
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
-use crate::sandbox::{SqlError, SqlErrorKind, Step};
+use crate::sandbox::{SqlError, SqlErrorKind, Step, appendable};
 
 mod generated {
     #![allow(missing_docs, dead_code, clippy::all)]
@@ -57,6 +59,20 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// Whether a component with these imports answers events.
 pub fn is_one(imports: &[String]) -> bool {
     imports.iter().any(|name| name.split('@').next() == Some(EVENT_STORE))
+}
+
+impl Registry {
+    /// Refuses a plugin that would append events where no operator lets it.
+    ///
+    /// # Errors
+    /// The outer one is the database's.
+    pub async fn admit(&self, plugin: &Plugin) -> sqlx::Result<Result<(), LoadError>> {
+        let name = &plugin.description.name;
+        if !plugin.is_process_manager() || !appendable(self.pool(), name).await?.is_empty() {
+            return Ok(Ok(()));
+        }
+        Ok(Err(LoadError::NotGranted { plugin: name.clone(), import: IMPORT }))
+    }
 }
 
 /// Why something was not done, as the plugin is told.
@@ -386,7 +402,7 @@ impl wit::Host for State {
         self.count_call()?;
         let asked = || json!(["load", cause, &aggregate, &aggregate_id, after, limit]);
         let asked = self.is_noted().then(asked);
-        if let Some(answer) = self.from_script(asked.as_ref())? {
+        if let Some(answer) = self.scripted(asked.as_ref())? {
             return Ok(answer);
         }
         let answer = self.load_page(cause, aggregate, aggregate_id, after, limit).await?;
@@ -406,7 +422,7 @@ impl wit::Host for State {
         self.count_call()?;
         let asked = || json!(["append", cause, &aggregate, &aggregate_id, &expected, &events]);
         let asked = self.is_noted().then(asked);
-        if let Some(answer) = self.from_script(asked.as_ref())? {
+        if let Some(answer) = self.scripted(asked.as_ref())? {
             return Ok(answer);
         }
         let answer = self.append_answer(cause, aggregate, aggregate_id, expected, events).await?;
@@ -422,7 +438,7 @@ impl State {
     }
 
     /// The answer of the script, where there is one.
-    fn from_script<T: DeserializeOwned>(
+    fn scripted<T: DeserializeOwned>(
         &mut self,
         asked: Option<&serde_json::Value>,
     ) -> Result<Option<T>, Stop> {

@@ -13,13 +13,12 @@ use tokio::sync::watch;
 
 use super::config;
 use super::deployments::{self, Outcome};
-use super::process::IMPORT;
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
-use super::{LoadError, Plugin, Runtime};
+use super::{Plugin, Runtime};
 use crate::db;
 use crate::event::Event;
 use crate::projection::{Mode, TopicFilter};
-use crate::sandbox::{PluginSql, Sandbox, SandboxError, appendable};
+use crate::sandbox::{PluginSql, Sandbox, SandboxError};
 
 /// Between attempts at a version that does not load: doubled from the first to the last.
 const FIRST_RELOAD: Duration = Duration::from_millis(500);
@@ -286,18 +285,6 @@ impl Registry {
         let sql = self.sandbox.version(&row.name, &row.version).await?;
         let (config, settings) = (self.config(&row.name).await?, row.settings.clone());
         Ok(Active { plugin, sql, config, generation: row.generation, settings })
-    }
-
-    /// Refuses a plugin that would append events where no operator lets it.
-    ///
-    /// # Errors
-    /// The outer one is the database's.
-    pub async fn admit(&self, plugin: &Plugin) -> sqlx::Result<Result<(), LoadError>> {
-        let name = &plugin.description.name;
-        if !plugin.is_process_manager() || !appendable(&self.pool, name).await?.is_empty() {
-            return Ok(Ok(()));
-        }
-        Ok(Err(LoadError::NotGranted { plugin: name.clone(), import: IMPORT }))
     }
 
     /// Whether it is time to load this activation.

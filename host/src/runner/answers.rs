@@ -94,8 +94,7 @@ impl Answers {
     /// What was appended, as far as it was not undone.
     pub(super) async fn appended(&self, tx: &mut Tx) -> Result<Vec<Event>, StoreError> {
         let Some(scene) = &self.scene else { return Ok(Vec::new()) };
-        let mut positions =
-            scene.appended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut positions = scene.appended.lock().unwrap_or_else(PoisonError::into_inner).clone();
         positions.sort_unstable();
         store::rebuild::events_at(tx.conn(), &positions).await.map(|page| page.events)
     }
@@ -142,13 +141,14 @@ impl Answers {
             let topic = topic.clone();
             let same = events.iter().take_while(|(_, own)| *own == topic).count();
             let rest = events.split_off(same);
-            let events_now = std::mem::replace(&mut events, rest).into_iter().map(|(mut new, _)| {
-                // A scenario is the same whenever it is run.
-                if self.scene.is_some() {
-                    new.occurred_at = Some(answer.caused_at);
-                }
-                new
-            });
+            let events_now =
+                std::mem::replace(&mut events, rest).into_iter().map(|(mut new, _)| {
+                    // A scenario is the same whenever it is run.
+                    if self.scene.is_some() {
+                        new.occurred_at = Some(answer.caused_at);
+                    }
+                    new
+                });
             let append = Append {
                 stream: answer.stream.clone(),
                 expected,
@@ -223,7 +223,8 @@ impl EventLog for Answers {
         answer: Answer,
         time: Duration,
     ) -> BoxFuture<'a, Result<i32, LogError>> {
-        async move { self.append_all(tx, answer, Deadline::of(time)).await.map_err(of_store) }.boxed()
+        async move { self.append_all(tx, answer, Deadline::of(time)).await.map_err(of_store) }
+            .boxed()
     }
 
     fn only_repeats(&self) -> bool {

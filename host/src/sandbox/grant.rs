@@ -74,8 +74,7 @@ const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION
                      for a SECURITY DEFINER function, or append:AGGREGATE";
 
 fn kind_of(name: &str) -> Option<GrantKind> {
-    let kinds =
-        [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner, GrantKind::Append];
+    let kinds = [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner, GrantKind::Append];
     kinds.into_iter().find(|kind| kind.as_str() == name)
 }
 

@@ -37,7 +37,7 @@ pub mod query {
 
 /// The same of `wit/process-manager/process-manager.wit`, for plugins that answer events with events. A
 /// component imports it where something in it is called.
-pub mod process_manager {
+pub mod process {
     wit_bindgen::generate!({
         inline: "
             package eventfabric:sdk;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::process_manager::eventfabric::process_manager::event_store as wit;
+use crate::bindings::process::eventfabric::process_manager::event_store as wit;
 use crate::{Error, Event, RawTx, Result, Tx, Upcasters};
 
 pub use wit::{AppendError, ExpectedVersion, NewEvent, Page};

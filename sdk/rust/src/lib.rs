@@ -31,9 +31,7 @@ pub use bindings::eventfabric::projection::{
 pub use bindings::query::exports::eventfabric::query::queries::{ParameterType, Request};
 pub use error::{Error, Result};
 pub use event::Event;
-pub use event_store::{
-    AppendError, EventStore, ExpectedVersion, NewEvent, Page, Stream, Streams,
-};
+pub use event_store::{AppendError, EventStore, ExpectedVersion, NewEvent, Page, Stream, Streams};
 pub use eventfabric_sdk_macros::{FromRow, Params};
 pub use migration::Migration;
 #[doc(hidden)]
@@ -55,8 +53,9 @@ pub use value::{ArrayItem, Json, Numeric, Other, ToValue, Uuid, Value};
 pub mod prelude {
     pub use crate::{
         AppendError, Date, Description, Error, Event, EventStore, ExpectedVersion, FailureKind,
-        FromRow, Json, Mode, NewEvent, Numeric, Params, Projection, Queries, Query, Result, RowSet, Table, Timestamptz, Tx, Upcasters, Uuid, Value,
-        config, export_projection, log, migrations, params,
+        FromRow, Json, Mode, NewEvent, Numeric, Params, Projection, Queries, Query, Result, RowSet,
+        Table, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log, migrations,
+        params,
     };
     pub use serde::Deserialize;
 }

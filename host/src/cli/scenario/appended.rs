@@ -103,7 +103,8 @@ mod tests {
             r#"[{"type": "A", "aggregate": "X", "id": "1", "data": {"n": 1}},
                 {"type": "B", "version": 2, "data": {"b": 2, "a": 1}}]"#,
         );
-        let told = |json: &str| compare(&found, &serde_json::from_str::<Vec<Appended>>(json).unwrap());
+        let told =
+            |json: &str| compare(&found, &serde_json::from_str::<Vec<Appended>>(json).unwrap());
         let all = r#"[{"type": "A", "aggregate": "X", "id": "1"},
                       {"type": "B", "version": 2, "data": {"a": 1, "b": 2}}]"#;
         assert_eq!(told(all), None);
@@ -112,6 +113,9 @@ mod tests {
         let other = told(&all.replace("\"a\": 1", "\"a\": 3")).unwrap();
         assert!(other.contains("- B of X/1 in version 2 {\"a\":3,\"b\":2}"), "{other}");
         let elsewhere = told(&all.replace("\"1\"", "\"2\"")).unwrap();
-        assert!(elsewhere.contains("- A of X/2") && elsewhere.contains("+ A of X/1"), "{elsewhere}");
+        assert!(
+            elsewhere.contains("- A of X/2") && elsewhere.contains("+ A of X/1"),
+            "{elsewhere}"
+        );
     }
 }

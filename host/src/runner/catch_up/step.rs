@@ -136,8 +136,7 @@ impl CatchUp {
         }
         let started = Instant::now();
         let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
-        let (tx, result) =
-            plugin.handle_answering(tx, sql, &batch.events, config, &log).await;
+        let (tx, result) = plugin.handle_answering(tx, sql, &batch.events, config, &log).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;

@@ -438,8 +438,7 @@ impl Target {
     ) -> Result<Result<Tx, (Box<Event>, Failure)>, RebuildError> {
         let Some(first) = events.first() else { return Ok(Ok(tx)) };
         let Active { plugin, sql, config, .. } = &self.filler;
-        let (tx, result) =
-            plugin.handle_answering(tx, sql, events, config, &self.log).await;
+        let (tx, result) = plugin.handle_answering(tx, sql, events, config, &self.log).await;
         let failure = match (tx, result) {
             (Some(tx), Ok(_)) => return Ok(Ok(tx)),
             (None, Ok(_)) => Failure::new(FailureKind::Retry, "the connection was lost"),

@@ -78,8 +78,7 @@ impl EventStore {
 /// # Errors
 /// The database's.
 pub async fn find_events(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<Found>> {
-    let rows =
-        sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(executor).await?;
+    let rows = sqlx::query_file!("src/store/sql/find_by_ids.sql", ids).fetch_all(executor).await?;
     Ok(rows
         .into_iter()
         .map(|row| Found {
