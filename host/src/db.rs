@@ -102,6 +102,8 @@ pub struct Tx {
     doomed: bool,
     /// The savepoint whose release has locks waited for again.
     impatient: Option<&'static str>,
+    /// What is to be done once it is committed.
+    afterwards: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Tx {
@@ -142,7 +144,8 @@ impl Tx {
             statement_timeout.as_millis().clamp(1, i32::MAX as u128)
         );
         // Until BEGIN is known to have worked, nothing else may use the connection.
-        let mut tx = Self { conn: Some(conn), pid: 0, doomed: false, impatient: None };
+        let mut tx =
+            Self { conn: Some(conn), pid: 0, doomed: false, impatient: None, afterwards: None };
         let row = tx.conn().fetch_one(sqlx::raw_sql(sqlx::AssertSqlSafe(begin))).await?;
         tx.pid = row.try_get(0)?;
         Ok(tx)
@@ -159,6 +162,29 @@ impl Tx {
     /// The connection, inside the transaction.
     pub fn conn(&mut self) -> &mut PgConnection {
         self.conn.as_mut().expect("a transaction has its connection until it ends")
+    }
+
+    /// Takes the transaction out, to be put back: `*tx = back`. Where that does not happen, its connection
+    /// was closed, and what is left here is good for nothing, see [`Tx::is_gone`].
+    pub fn lend(&mut self) -> Self {
+        Self {
+            conn: self.conn.take(),
+            pid: self.pid,
+            doomed: self.doomed,
+            impatient: self.impatient.take(),
+            afterwards: self.afterwards.take(),
+        }
+    }
+
+    /// It was lent, and never came back.
+    pub fn is_gone(&self) -> bool {
+        self.conn.is_none()
+    }
+
+    /// What is to be done once it is committed. It may be done, too, where only that was undone for which
+    /// it is.
+    pub fn afterwards(&mut self, what: Arc<dyn Fn() + Send + Sync>) {
+        self.afterwards = Some(what);
     }
 
     /// The server process that serves this connection, to cancel what it does.
@@ -222,12 +248,17 @@ impl Tx {
     /// When the transaction is doomed: a caller that commits one has lost track of an error.
     pub async fn commit(mut self) -> sqlx::Result<()> {
         assert!(!self.doomed, "a failed transaction must be rolled back");
-        self.end("COMMIT").await
+        let afterwards = self.afterwards.take();
+        self.end("COMMIT").await?;
+        if let Some(afterwards) = afterwards {
+            afterwards();
+        }
+        Ok(())
     }
 
     /// Rolls back and gives the connection back to its pool.
     pub async fn rollback(mut self) -> sqlx::Result<()> {
-        self.end("ROLLBACK").await
+        if self.is_gone() { Ok(()) } else { self.end("ROLLBACK").await }
     }
 
     async fn end(&mut self, how: &'static str) -> sqlx::Result<()> {

@@ -35,6 +35,13 @@ CREATE TABLE eventfabric.dismissed_deliveries (
     CONSTRAINT dismissed_deliveries_pkey PRIMARY KEY (global_position, projection_name)
 );
 
+CREATE TABLE eventfabric.event_chains (
+    global_position bigint NOT NULL,
+    length integer NOT NULL,
+    CONSTRAINT event_chains_length_check CHECK ((length > 0)),
+    CONSTRAINT event_chains_pkey PRIMARY KEY (global_position)
+);
+
 CREATE TABLE eventfabric.event_keys (
     event_id uuid NOT NULL,
     global_position bigint NOT NULL,
@@ -197,7 +204,7 @@ CREATE TABLE eventfabric.plugin_grants (
     target text NOT NULL,
     granted_at timestamp with time zone NOT NULL DEFAULT now(),
     granted_by text,
-    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text]))),
+    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text, 'append'::text]))),
     CONSTRAINT plugin_grants_pkey PRIMARY KEY (plugin_name, kind, target)
 );
 

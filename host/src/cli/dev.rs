@@ -15,7 +15,7 @@ use super::{exit, failures, import, line, output};
 use crate::db;
 use crate::event::{DEFAULT_TENANT, Event, StreamId};
 use crate::plugin::PluginConfig;
-use crate::runner::{Host, Run, Workbench};
+use crate::runner::{Host, Run, Scene, Workbench};
 use crate::sandbox::{TextTable, whole_table};
 use crate::store::{Append, Direction, EventStore};
 
@@ -223,7 +223,8 @@ async fn show(
         Some(config) => config.clone(),
         None => host.registry().config(&description.name).await?,
     };
-    let mut run = bench.run(&events, BATCH, config, false).await?;
+    let scene = Scene { events: &events, given: &samples.events, appends: None, config };
+    let mut run = bench.run(&scene, BATCH, false).await?;
     let told = tell(command, samples, &events, &mut run).await;
     // Those of a scenario are told with it.
     if told.is_ok() && given.is_some() {
@@ -246,6 +247,10 @@ async fn tell(
         samples.events.len(),
         samples.from
     ))?;
+    for event in &run.appended {
+        let data = output::on_one_line(event.payload.get());
+        output::line(&format!("appended {} to {}: {data}", event.event_type, event.stream))?;
+    }
     if command.show.is_empty() {
         for (table, rows) in run.tables().await? {
             let first = run.read(&whole_table(&table), command.rows).await?;

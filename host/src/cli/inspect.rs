@@ -35,6 +35,7 @@ pub(super) async fn run(context: &Context, file: &Path, json: bool) -> anyhow::R
             "description": description,
             "imports": plugin.imports,
             "queries": plugin.queries(),
+            "process_manager": plugin.is_process_manager(),
             "compile_ms": plugin.compile_time.as_millis() as u64,
         }));
     }
@@ -66,5 +67,10 @@ pub(super) async fn run(context: &Context, file: &Path, json: bool) -> anyhow::R
     rows.push(("migrations", migrations.join("\n")));
     let queries = plugin.queries().iter().map(|query| query.name.as_str());
     rows.push(("queries", queries.collect::<Vec<_>>().join("\n")));
+    if plugin.is_process_manager() {
+        let grant =
+            format!("eventfabric plugin grants {} --add append:AGGREGATE", description.name);
+        rows.push(("appends", format!("events, where it may: {grant}")));
+    }
     output::table(&["", ""], rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]))
 }

@@ -127,6 +127,7 @@ fn lines(step: &Step) -> Vec<String> {
         format!("{} → {answer}", self::statement(&call))
     };
     match step {
+        Step::Log { asked, answer } => vec![format!("{asked} → {answer}")],
         Step::Execute { statement, params, answer } => {
             let answer = match answer {
                 Ok(rows) => format!("{rows} rows"),

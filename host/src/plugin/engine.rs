@@ -18,7 +18,8 @@ use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::logs::{self, LogConfig, Sink};
 use super::version::Version;
-use super::{LoadError, describe, inspect, queries, wasi};
+use super::{LoadError, describe, inspect, process, queries, wasi};
+use crate::projection::Mode;
 use crate::upcast::Upcasters;
 
 /// How often plugins are looked at: whether their time is over, or others wait for the thread.
@@ -45,8 +46,17 @@ pub(super) struct Shared {
     pub linker: Linker<State>,
     pub limits: Arc<Limits>,
     pub slots: Semaphore,
+    /// Those of inline plugins are apart: a batch that appends waits for them, and has a place itself.
+    pub inline_slots: Semaphore,
     /// Where the lines of plugins go that are to be kept.
     pub sink: ArcSwapOption<Sink>,
+}
+
+impl Shared {
+    /// The places of instances that handle events.
+    pub fn slots(&self, mode: Mode) -> &Semaphore {
+        if mode == Mode::Inline { &self.inline_slots } else { &self.slots }
+    }
 }
 
 impl Runtime {
@@ -57,11 +67,18 @@ impl Runtime {
         let (engine, linker) = set_up(&limits).map_err(plain)?;
         let cache = cache_dir.map(|dir| Cache::open(&dir, &engine)).transpose()?;
         start_ticking(&engine)?;
-        let slots = Semaphore::new(limits.instances as usize);
+        let places = || Semaphore::new(limits.instances as usize);
+        let (slots, inline_slots) = (places(), places());
         let limits = Arc::new(limits);
         let compiler = Compiler::new(engine.clone(), cache, limits.clone());
-        let shared =
-            Arc::new(Shared { engine, linker, limits, slots, sink: ArcSwapOption::empty() });
+        let shared = Arc::new(Shared {
+            engine,
+            linker,
+            limits,
+            slots,
+            inline_slots,
+            sink: ArcSwapOption::empty(),
+        });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })
     }
 
@@ -125,6 +142,9 @@ impl Runtime {
         let contract = Contract::new(inspect::contract(&imports), pre.clone()).map_err(misfit)?;
         let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
+        if description.mode == Mode::Inline && process::is_one(&imports) {
+            return Err(LoadError::InlineProcess { import: process::IMPORT });
+        }
         let reads = match inspected.queries {
             true => Some(queries::Served::new(&self.shared, pre, version).await?),
             false => None,
@@ -159,6 +179,7 @@ fn set_up(limits: &Limits) -> wasmtime::Result<(Engine, Linker<State>)> {
     let mut linker = Linker::new(&engine);
     wasi::add_to_linker(&mut linker)?;
     contract::add_to_linker(&mut linker)?;
+    process::add_to_linker(&mut linker)?;
     Ok((engine, linker))
 }
 
@@ -180,7 +201,7 @@ pub(super) fn compiling() -> Config {
 }
 
 fn pooling(limits: &Limits) -> PoolingAllocationConfig {
-    let instances = limits.instances;
+    let instances = limits.instances.saturating_mul(2);
     let mut pool = PoolingAllocationConfig::default();
     // Address space only: pages are taken when they are written to.
     pool.total_component_instances(instances)

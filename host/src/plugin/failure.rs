@@ -42,6 +42,10 @@ pub fn returned(state: &State, mut failure: Failure, events: usize) -> Failure {
         failure.kind = FailureKind::Retry;
         failure.index = None;
     }
+    // What an inline projection refuses it refuses again, and the contract has the plugin ask for a retry.
+    if state.session.as_ref().is_some_and(|session| session.refused) {
+        failure.kind = FailureKind::Poison;
+    }
     finish(state, failure)
 }
 

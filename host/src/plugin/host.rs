@@ -116,7 +116,7 @@ impl State {
         }
     }
 
-    fn count_call(&mut self) -> Result<(), Stop> {
+    pub(super) fn count_call(&mut self) -> Result<(), Stop> {
         self.host_calls += 1;
         if self.host_calls > self.limits.host_calls {
             return Err(Stop::HostCalls(self.limits.host_calls));
@@ -180,13 +180,13 @@ impl sql::Host for State {}
 
 impl State {
     /// Keeps what a plugin asked and was answered, where somebody records it.
-    fn note(&self, step: impl FnOnce() -> Step) {
+    pub(super) fn note(&self, step: impl FnOnce() -> Step) {
         if let Some(session) = &self.session {
             session.sql.recorder().note(step);
         }
     }
 
-    fn is_recording(&self) -> bool {
+    pub(super) fn is_recording(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.sql.recorder().is_on())
     }
 

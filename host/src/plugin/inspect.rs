@@ -3,7 +3,7 @@
 
 use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
-use super::{LoadError, contract};
+use super::{LoadError, contract, process};
 
 /// Interfaces of WASI that a projection gets, as stubs: see [`super::wasi`].
 const WASI: &[&str] = &[
@@ -83,6 +83,14 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
         }
     }
     for import in &imports {
+        let (name, version) = import.split_once('@').unwrap_or((import, ""));
+        if name == process::EVENT_STORE {
+            if version != process::VERSION {
+                let known = process::VERSION;
+                return Err(LoadError::Extension { name: import.clone(), known });
+            }
+            continue;
+        }
         if let Err(hint) = check_import(import) {
             return Err(LoadError::Import { name: import.clone(), hint });
         }

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::SemaphorePermit;
 use wasmtime::{Store, UpdateDeadline};
 
+use super::causes::Causes;
 use super::contract::{Contract, Outcome};
 use super::engine::Shared;
+use super::event_log::EventLog;
 use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
@@ -18,7 +20,7 @@ use super::script::Script;
 use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
-use super::{LoadError, failure};
+use super::{LoadError, failure, process};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::projection::{Description, Failure, FailureKind};
@@ -83,7 +85,25 @@ impl Plugin {
         self.handle_within(tx, sql, events, config, Duration::MAX).await
     }
 
-    /// The same in no more than this time, and no more than that of a batch.
+    /// The same for a plugin that may answer events with events, in this log.
+    pub async fn handle_answering(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        log: &Arc<dyn EventLog>,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        let log = self.is_process_manager().then(|| log.clone());
+        self.run(tx, sql, events, config, Duration::MAX, log).await
+    }
+
+    /// Whether it answers events with events.
+    pub fn is_process_manager(&self) -> bool {
+        process::is_one(&self.imports)
+    }
+
+    /// The same as [`Plugin::handle`] in no more than this time, and no more than that of a batch.
     pub async fn handle_within(
         &self,
         tx: Tx,
@@ -91,6 +111,18 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
         most: Duration,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        self.run(tx, sql, events, config, most, None).await
+    }
+
+    async fn run(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        most: Duration,
+        log: Option<Arc<dyn EventLog>>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
@@ -101,7 +133,8 @@ impl Plugin {
         };
         let limits = self.limits.clone();
         let (begun, most) = (Instant::now(), most.min(limits.batch));
-        let Ok(Ok(_slot)) = tokio::time::timeout(most, self.shared.slots.acquire()).await else {
+        let slots = self.shared.slots(self.description.mode);
+        let Ok(Ok(_slot)) = tokio::time::timeout(most, slots.acquire()).await else {
             let message = "no plugin instance became free in time: raise `instances`";
             return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));
         };
@@ -112,7 +145,8 @@ impl Plugin {
             .heard_by(self.heard.clone());
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
-        let session = Session::new(tx, sql.clone());
+        let mut session = Session::new(tx, sql.clone());
+        session.causes = log.map(|log| Causes::new(log, name, self.upcasters.clone(), &events));
         // A batch has its time from its start; who can't wait has it from now.
         let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
         let time = most.saturating_sub(waited);

@@ -31,7 +31,7 @@ pub struct Limits {
     pub table_elements: usize,
     /// Stack of an instance, in bytes.
     pub stack_bytes: usize,
-    /// Instances that may run at the same time. Others wait for a place, at most [`Self::batch`].
+    /// Instances that may run at the same time, and as many of inline plugins beside them. Others wait for a place, at most [`Self::batch`].
     pub instances: u32,
     /// Time for a batch: start of the instance, the plugin's own work and its SQL.
     #[serde(deserialize_with = "duration")]
@@ -52,6 +52,12 @@ pub struct Limits {
     pub rows_written: u64,
     /// Bytes of statements and parameters in a batch. One call may bring in as much.
     pub parameter_bytes: usize,
+    /// Events that a batch may append.
+    pub events_appended: u64,
+    /// Bytes of payload that a batch may append.
+    pub appended_bytes: usize,
+    /// How long a chain of events may be that plugins have appended, each as an answer to the one before.
+    pub chain: u32,
     /// Lines that a batch may log; what it prints is counted, too.
     pub log_lines: u32,
     /// Length of a logged line, in bytes; the rest is cut off.
@@ -83,6 +89,12 @@ pub struct PluginLimits {
     pub rows_written: Option<u64>,
     /// See [`Limits::parameter_bytes`].
     pub parameter_bytes: Option<usize>,
+    /// See [`Limits::events_appended`].
+    pub events_appended: Option<u64>,
+    /// See [`Limits::appended_bytes`].
+    pub appended_bytes: Option<usize>,
+    /// See [`Limits::chain`].
+    pub chain: Option<u32>,
     /// See [`Limits::log_lines`].
     pub log_lines: Option<u32>,
     /// See [`Limits::log_line_bytes`].
@@ -100,12 +112,15 @@ impl Limits {
         set(&mut limits.memory_bytes, own.memory_bytes);
         set(&mut limits.table_elements, own.table_elements);
         set(&mut limits.parameter_bytes, own.parameter_bytes);
+        set(&mut limits.appended_bytes, own.appended_bytes);
         set(&mut limits.log_line_bytes, own.log_line_bytes);
         limits.batch = own.batch.unwrap_or(limits.batch);
         limits.query = own.query.unwrap_or(limits.query);
         limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
         limits.statements = own.statements.unwrap_or(limits.statements);
         limits.rows_written = own.rows_written.unwrap_or(limits.rows_written);
+        limits.events_appended = own.events_appended.unwrap_or(limits.events_appended);
+        limits.chain = own.chain.unwrap_or(limits.chain);
         limits.log_lines = own.log_lines.unwrap_or(limits.log_lines);
         limits
     }
@@ -148,6 +163,9 @@ impl Default for Limits {
             statements: 100_000,
             rows_written: 1_000_000,
             parameter_bytes: 64 * MIB,
+            events_appended: 1000,
+            appended_bytes: 4 * MIB,
+            chain: 16,
             log_lines: 1000,
             log_line_bytes: 4 * KIB,
             plugin: BTreeMap::new(),
@@ -192,6 +210,10 @@ mod tests {
         assert_eq!(limits.batch, Duration::from_secs(10));
         assert_eq!(limits.describe, Duration::from_secs(2));
         assert_eq!(limits.query, Duration::from_secs(5));
+        assert_eq!(
+            (limits.events_appended, limits.appended_bytes, limits.chain),
+            (1000, 4 << 20, 16)
+        );
         assert_eq!((limits.log_lines, limits.log_line_bytes), (1000, 4096));
     }
 

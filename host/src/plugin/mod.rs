@@ -4,12 +4,14 @@
 //! checkpoints, or of which plugin runs where.
 
 mod bindings;
+mod causes;
 mod compile;
 mod config;
 mod contract;
 mod deployments;
 mod describe;
 mod engine;
+mod event_log;
 mod failure;
 mod folder;
 mod host;
@@ -18,6 +20,7 @@ mod instance;
 mod limits;
 mod lines;
 mod logs;
+mod process;
 mod queries;
 mod ranges;
 mod registry;
@@ -39,6 +42,7 @@ pub use deployments::{
     versions,
 };
 pub use engine::Runtime;
+pub use event_log::{Answer, Answered, EventLog, Known, LogError};
 pub use instance::{HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
@@ -81,6 +85,26 @@ pub enum LoadError {
         /// The setting that would grant it, or that nothing can.
         hint: &'static str,
     },
+    /// It asks to append events, and runs in appends.
+    #[error(
+        "the plugin imports {import} and has the mode inline, which runs within an append: make it catch-up \
+         or async"
+    )]
+    InlineProcess {
+        /// The import.
+        import: &'static str,
+    },
+    /// It asks to append events, and no operator has let it.
+    #[error(
+        "the plugin imports {import}, which is not granted: `eventfabric plugin grants {plugin} --add \
+         append:AGGREGATE` lets it append to streams of an aggregate"
+    )]
+    NotGranted {
+        /// The plugin.
+        plugin: String,
+        /// The import.
+        import: &'static str,
+    },
     /// It lacks a function of the world `projection`.
     #[error("the plugin does not export `{name}`: build it against the world `projection`")]
     MissingExport {
@@ -89,11 +113,11 @@ pub enum LoadError {
     },
     /// It has an extension of the contract in a version that this host does not speak.
     #[error(
-        "the plugin exports {name}, and this host speaks version {known} of it: build with that, or \
+        "the plugin is built with {name}, and this host speaks version {known} of it: build with that, or \
          take another host"
     )]
     Extension {
-        /// The export.
+        /// The export or import.
         name: String,
         /// The version that is known.
         known: &'static str,

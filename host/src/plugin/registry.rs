@@ -280,6 +280,7 @@ impl Registry {
             plugin.version.full() == row.version,
             "its bytes in the database do not have its SHA-256"
         );
+        self.admit(&plugin).await??;
         self.remember(&plugin);
         let sql = self.sandbox.version(&row.name, &row.version).await?;
         let (config, settings) = (self.config(&row.name).await?, row.settings.clone());

@@ -71,6 +71,16 @@ impl Script {
         }))
     }
 
+    /// The answer to a question about the log.
+    pub fn log(&mut self, asked: &serde_json::Value) -> Result<serde_json::Value, Stop> {
+        match self.steps.front() {
+            Some(Step::Log { asked: recorded, .. }) if recorded == asked => {}
+            _ => return self.go_astray(vec![call(&asked.to_string(), &[])]),
+        }
+        let Some(Step::Log { answer, .. }) = self.next() else { return Err(Stop::OffScript) };
+        Ok(answer)
+    }
+
     /// After the plugin has returned: what deferred constraints said then.
     pub fn settle(&mut self) {
         if matches!(self.steps.front(), Some(Step::End(_)))

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
+use super::causes::Causes;
 use super::host::Stop;
 use super::lines::cut;
 use crate::db::{self, Tx};
@@ -59,6 +60,10 @@ pub struct Session {
     pub trouble: Option<Trouble>,
     /// It answers a query: nothing is written.
     pub reads_only: bool,
+    /// The events that it handles, where it may answer them with others.
+    pub causes: Option<Causes>,
+    /// An inline projection refused what it appended, and would again.
+    pub refused: bool,
 }
 
 impl Session {
@@ -73,6 +78,8 @@ impl Session {
             time: Duration::ZERO,
             trouble: None,
             reads_only: false,
+            causes: None,
+            refused: false,
         }
     }
 
@@ -91,7 +98,7 @@ impl Session {
 
     /// Whether the connection is gone.
     pub fn is_lost(&self) -> bool {
-        self.tx.is_none()
+        self.tx.as_ref().is_none_or(Tx::is_gone)
             || self.trouble.as_ref().is_some_and(|t| t.error.kind == SqlErrorKind::Connection)
     }
 

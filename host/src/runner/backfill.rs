@@ -1,5 +1,6 @@
 //! The events that were there before an async projection: one transaction of them, from the log.
 
+use super::answers::{ANSWERED, Answers};
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::outbox::{log_failure, stop, untried};
 use super::retry::{Beside, Pace, STATEMENT_TIMEOUT, Step, keeps_order};
@@ -85,7 +86,11 @@ impl Beside {
             ..LogFilter::default()
         };
         let alone = pace.interrupted > 0;
-        let limit = if alone { 1 } else { self.config.transaction(self.config.batch) };
+        let most = match active.plugin.is_process_manager() {
+            true => self.config.batch.min(ANSWERED),
+            false => self.config.batch,
+        };
+        let limit = if alone { 1 } else { self.config.transaction(most) };
         let page = match store::log_page(tx.conn(), &filter, limit).await {
             Ok(page) => page,
             Err(StoreError::Database(error)) => return Err(error.into()),
@@ -127,6 +132,7 @@ impl Beside {
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,
+            log: &Answers::live(&self.store),
             give_way: GIVE_WAY,
             order,
             turns,

@@ -102,6 +102,7 @@ async fn with_tables(
         return Ok(deployed);
     }
     deploy::same_mode(&plugin, Some(&before))?;
+    registry.admit(&plugin).await.map_err(StoreError::from)??;
     let outcome = Outcome {
         origin,
         replaced: Some(&before.version),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
 
+use super::answers::Answers;
 use super::config::RunnerConfig;
 use super::trial::{self, Against};
 use crate::db::Tx;
@@ -113,10 +113,10 @@ pub(super) async fn run(
     }
     // Its statements are known to the server then, as those of the other one are.
     for _ in 0..2 {
-        let mut after = measure(registry.pool(), &new, &events).await?;
+        let mut after = measure(registry, &new, &events).await?;
         let before = match &active {
             Some(active) => {
-                let mut before = measure(registry.pool(), active, &events).await?;
+                let mut before = measure(registry, active, &events).await?;
                 // The same events, where the time was over for one of them.
                 let both = after.len().min(before.len());
                 before.truncate(both);
@@ -142,7 +142,7 @@ type Went = (Duration, Result<u64, Failure>);
 
 /// Lets a version handle events one by one, in a transaction that is rolled back.
 async fn measure(
-    pool: &PgPool,
+    registry: &Registry,
     active: &Active,
     events: &[Event],
 ) -> Result<Vec<Went>, StoreError> {
@@ -150,7 +150,8 @@ async fn measure(
     if events.is_empty() {
         return Ok(all);
     }
-    let mut tx = Tx::begin(pool, active.plugin.limits().batch).await?;
+    let mut tx = Tx::begin(registry.pool(), active.plugin.limits().batch).await?;
+    let log = Answers::on_trial(registry);
     for event in events {
         if begun.elapsed() > TIME {
             break;
@@ -158,7 +159,8 @@ async fn measure(
         tx.savepoint(SAVEPOINT).await?;
         let start = Instant::now();
         let Active { plugin, sql, config, .. } = active;
-        let (back, done) = plugin.handle(tx, sql, std::slice::from_ref(event), config).await;
+        let event = std::slice::from_ref(event);
+        let (back, done) = plugin.handle_answering(tx, sql, event, config, &log).await;
         let took = start.elapsed();
         // That says nothing of the version.
         let Some(back) = back else { return Err(sqlx::Error::WorkerCrashed.into()) };

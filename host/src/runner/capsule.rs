@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::answers::Answers;
 use super::deploy::DeployError;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
@@ -172,7 +173,8 @@ pub async fn rerun(
     let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;
     sql.recorder().begin();
     let events = std::slice::from_ref(&event);
-    let (tx, handled) = plugin.handle(tx, &sql, events, &config).await;
+    let log = Answers::on_trial(registry);
+    let (tx, handled) = plugin.handle_answering(tx, &sql, events, &config, &log).await;
     let steps = sql.recorder().end();
     let Some(tx) = tx else {
         let message = handled.err().map_or_else(String::new, |failure| failure.message);

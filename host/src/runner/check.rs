@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::answers::Answers;
 use super::deploy::{self, DeployError};
 use super::trial;
 use crate::db::Tx;
@@ -75,6 +76,7 @@ pub async fn check(
     let name = plugin.description.name.clone();
     let before = registry.snapshot().registered.get(&name).cloned();
     deploy::same_mode(&plugin, before.as_ref())?;
+    registry.admit(&plugin).await.map_err(StoreError::from)??;
     let migrations = registry.sandbox().missing(&plugin.description).await?;
     let _turn = registry.sandbox().scratch_turn(&name).await?;
     let sql = registry.sandbox().prepare_scratch(&plugin.description).await?;
@@ -127,8 +129,9 @@ pub(super) async fn rows(
     batch: usize,
 ) -> Result<Rows, DeployError> {
     let mut tx = Tx::begin(registry.pool(), TIME).await.map_err(StoreError::from)?;
+    let log = Answers::on_trial(registry);
     for events in events.chunks(batch) {
-        let delivery = trial::try_them(tx, active, events, TIME).await?;
+        let delivery = trial::try_them(tx, active, &log, events, TIME).await?;
         if let Some((_, failure)) = delivery.left {
             let message = format!("in batches of {batch}: {}", failure.message);
             return Err(DeployError::Trial { events: events.len(), message });

@@ -1,13 +1,14 @@
 //! Handing events to one async projection inside a transaction that it shares with others: what
 //! fails is undone to a savepoint, and halved until the event to blame is alone.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::Active;
+use crate::plugin::{Active, EventLog};
 use crate::projection::{Failure, FailureKind};
 use crate::store::Cause;
 
@@ -54,6 +55,8 @@ pub(super) struct Bounds<'a> {
     /// So often a failure that can pass (a lock that was not free) interrupts the whole transaction,
     /// because the locks that it holds are part of the trouble; then the events count as failed.
     pub give_way: u32,
+    /// The log, for what answers events with events.
+    pub log: &'a Arc<dyn EventLog>,
     /// Later events of a stream are not tried once one has failed.
     pub order: bool,
     /// Deliveries to this projection take turns, or nobody else delivers to it: a lock is waited for as
@@ -112,6 +115,7 @@ pub(super) async fn deliver(
     bounds: &Bounds<'_>,
 ) -> Result<Delivery, Interrupted> {
     let start = Instant::now();
+    let Active { plugin, sql, config, .. } = active;
     let lost = |message: String| {
         let projection = Some(active.plugin.description.name.clone());
         Interrupted::Lost { projection, message }
@@ -141,7 +145,7 @@ pub(super) async fn deliver(
             tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
         }
         let (back, result) =
-            active.plugin.handle(tx, &active.sql, &events[from..to], &active.config).await;
+            plugin.handle_answering(tx, sql, &events[from..to], config, bounds.log).await;
         let Some(back) = back else {
             let message = match result {
                 Err(failure) => failure.message,

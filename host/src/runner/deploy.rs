@@ -353,6 +353,7 @@ async fn try_out(
     canary: &Canary,
 ) -> Result<(Trial, Result<(), Against>), DeployError> {
     same_mode(plugin, before)?;
+    registry.admit(plugin).await.map_err(StoreError::from)??;
     // One that has stopped can't be broken any more.
     let active = before.filter(|before| !before.failed).map(|before| &*before.version);
     registry.sandbox().prepare_beside(&plugin.description, active).await?;

@@ -40,11 +40,11 @@ impl Inline for InlinePlugins {
 
     fn run<'a>(
         &'a self,
-        tx: Tx,
+        tx: &'a mut Tx,
         epoch: i64,
         events: &'a [Event],
         deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Tx, InlineFailure>> {
+    ) -> BoxFuture<'a, Result<(), InlineFailure>> {
         self.run_all(tx, epoch, events, deadline).boxed()
     }
 }
@@ -52,11 +52,11 @@ impl Inline for InlinePlugins {
 impl InlinePlugins {
     async fn run_all(
         &self,
-        mut tx: Tx,
+        tx: &mut Tx,
         epoch: i64,
         events: &[Event],
         deadline: Deadline,
-    ) -> Result<Tx, InlineFailure> {
+    ) -> Result<(), InlineFailure> {
         let snapshot = self.registry.snapshot();
         if snapshot.epoch(Mode::Inline) != epoch {
             return Err(InlineFailure {
@@ -89,15 +89,18 @@ impl InlinePlugins {
             let left = deadline.left();
             if left.is_zero() {
                 let message = format!("it was not begun: {}", of_the_append(deadline, left));
-                give_back(tx).await;
                 return Err(refused(wanted.first(), message, true));
             }
             let handled =
-                active.plugin.handle_within(tx, &active.sql, &wanted, &active.config, left);
+                active.plugin.handle_within(tx.lend(), &active.sql, &wanted, &active.config, left);
             let (back, result) = handled.await;
-            match (back, result) {
-                (Some(back), Ok(_)) => tx = back,
-                (back, result) => {
+            let is_back = back.is_some();
+            if let Some(back) = back {
+                *tx = back;
+            }
+            match result {
+                Ok(_) if is_back => {}
+                result => {
                     let failure = match result {
                         Err(failure) => failure,
                         Ok(_) => crate::projection::Failure::new(
@@ -105,9 +108,6 @@ impl InlinePlugins {
                             "the connection was lost",
                         ),
                     };
-                    if let Some(back) = back {
-                        give_back(back).await;
-                    }
                     let only = (wanted.len() == 1).then_some(0);
                     let event = failure.index.or(only).and_then(|index| wanted.get(index));
                     let mut refused =
@@ -124,7 +124,7 @@ impl InlinePlugins {
                 }
             }
         }
-        Ok(tx)
+        Ok(())
     }
 }
 
@@ -145,10 +145,4 @@ fn of_the_append(deadline: Deadline, left: Duration) -> String {
         "the append has {:?} as a whole (append_timeout), of which {left:?} were left",
         deadline.limit()
     )
-}
-
-async fn give_back(tx: Tx) {
-    if let Err(error) = tx.rollback().await {
-        tracing::debug!(%error, "an append was not rolled back by hand");
-    }
 }

@@ -1,6 +1,7 @@
 //! What drives the projections: inline in the append's transaction, catch-up from a checkpoint,
 //! async from the outbox.
 
+mod answers;
 mod backfill;
 mod blue_green;
 mod breaker;
@@ -64,4 +65,4 @@ pub use scheduled::deploy_at;
 pub use stall::Stall;
 pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, statuses};
 pub use tenants::Hosts;
-pub use workbench::{Run, Workbench};
+pub use workbench::{Run, Scene, Workbench};

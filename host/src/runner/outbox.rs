@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{ANSWERED, Answers};
 use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
@@ -141,7 +142,16 @@ impl OutboxWorker {
         losses: &HashMap<String, u32>,
     ) -> Result<Step, Interrupted> {
         let snapshot = self.registry.snapshot();
-        let projections: Vec<_> = snapshot.of_mode(Mode::Async).collect();
+        let mut projections: Vec<_> = snapshot.of_mode(Mode::Async).collect();
+        // Those that append come last: what they hold then is held for them alone.
+        let appends = |active: Option<&Arc<Active>>| {
+            active.is_some_and(|active| active.plugin.is_process_manager())
+        };
+        projections.sort_by_key(|(_, active)| appends(*active));
+        let most = match projections.iter().any(|(_, active)| appends(*active)) {
+            true => self.config.batch.min(ANSWERED),
+            false => self.config.batch,
+        };
         if projections.is_empty() {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
@@ -149,7 +159,7 @@ impl OutboxWorker {
         let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
-        let limit = self.config.transaction(self.config.batch);
+        let limit = self.config.transaction(most);
         let batch = store::claim(tx.conn(), limit, lease, epoch).await?;
         let claimed = batch.rows;
         if claimed.is_empty() {
@@ -242,6 +252,7 @@ impl OutboxWorker {
         let events: Vec<Event> = wanted.iter().map(|row| row.event.clone()).collect();
         let bounds = Bounds {
             interrupted,
+            log: &Answers::live(&self.store),
             give_way: GIVE_WAY,
             order,
             turns,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
@@ -147,6 +148,7 @@ impl Beside {
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,
+            log: &Answers::live(&self.store),
             give_way: GIVE_WAY,
             order,
             turns,

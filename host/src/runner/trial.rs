@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::deliver::{Bounds, Delivery, deliver};
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Plugin, ProjectionSettings, Registry};
+use crate::plugin::{Active, EventLog, Plugin, ProjectionSettings, Registry};
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::PluginSql;
 use crate::store::{self, LogFilter, StoreError};
@@ -97,7 +98,7 @@ pub(super) async fn on_trial(
     }
     let tx = Tx::begin(registry.pool(), plugin.limits().batch).await?;
     let active = as_active(registry, plugin, sql).await?;
-    let delivery = try_them(tx, &active, events, TRIAL).await?;
+    let delivery = try_them(tx, &active, &Answers::on_trial(registry), events, TRIAL).await?;
     delivery.tx.rollback().await?;
     tried.refused = delivery.failed.into_iter().map(|(_, failure)| failure).collect();
     tried.left = delivery.left.map(|(left, failure)| (left.len(), failure));
@@ -119,11 +120,13 @@ pub(super) async fn as_active(
 pub(super) async fn try_them(
     tx: Tx,
     active: &Active,
+    log: &Arc<dyn EventLog>,
     events: &[Event],
     time: Duration,
 ) -> Result<Delivery, StoreError> {
     let bounds = Bounds {
         interrupted: u32::MAX,
+        log,
         give_way: 0,
         order: false,
         turns: true,

@@ -1,17 +1,18 @@
 //! A component on tables of its own, which are as new for each run of events: what an author tries it on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::answers::Answers;
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::deploy::DeployError;
 use super::trial::as_active;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Plugin, PluginConfig, Registry};
+use crate::plugin::{Active, EventLog, Plugin, PluginConfig, Registry};
 use crate::projection::Failure;
 use crate::sandbox::{PluginSql, SandboxError, ScratchTurn, Sequence, Step, TextRow, TextTable};
 use crate::store::StoreError;
@@ -29,6 +30,19 @@ pub struct Workbench<'a> {
     _turn: ScratchTurn,
 }
 
+/// The events of a run, and what goes with them.
+#[derive(Debug, Clone)]
+pub struct Scene<'a> {
+    /// What the component is handed. It must want them all.
+    pub events: &'a [Event],
+    /// What has happened, these and others: what is in the log, for a component that reads it.
+    pub given: &'a [Event],
+    /// The aggregates that it may append to; nothing: any.
+    pub appends: Option<BTreeSet<String>>,
+    /// Its settings.
+    pub config: PluginConfig,
+}
+
 /// What a run has left: the tables as the transaction sees them, which is rolled back at the end.
 pub struct Run<'a> {
     registry: &'a Registry,
@@ -40,6 +54,8 @@ pub struct Run<'a> {
     pub stopped: Option<Failure>,
     /// What it asked of the database, where that was recorded.
     pub steps: Vec<Step>,
+    /// What it appended to the log.
+    pub appended: Vec<Event>,
     /// The lines that it logged, each after its level, where that was recorded.
     pub lines: Vec<String>,
 }
@@ -62,25 +78,29 @@ impl<'a> Workbench<'a> {
         &self.plugin
     }
 
-    /// Hands events to the component on new tables, so many at a time. It must want them all. Those that fail
-    /// are set aside. Where it is told to `record`, the run has the steps and the lines.
+    /// Hands events to the component on new tables, so many at a time. Those that fail are set aside. Where it
+    /// is told to `record`, the run has the steps and the lines.
     ///
     /// # Errors
     /// The database's. What the component does wrong is told in the run.
     pub async fn run(
         &self,
-        events: &[Event],
+        scene: &Scene<'_>,
         batch: usize,
-        config: PluginConfig,
         record: bool,
     ) -> Result<Run<'_>, DeployError> {
         self.registry.sandbox().set_sequences(&self.sequences).await?;
         let mut tx = Tx::begin(self.registry.pool(), TIME).await.map_err(StoreError::from)?;
         let active = as_active(self.registry, self.plugin.clone(), self.sql.clone()).await?;
-        let active = Active { config, ..active };
+        let active = Active { config: scene.config.clone(), ..active };
+        let given = if self.plugin.is_process_manager() { scene.given } else { &[] };
+        let appends = scene.appends.clone();
+        let scenery = Answers::of_scene(self.registry, &mut tx, given, appends).await?;
+        let log: Arc<dyn EventLog> = scenery.clone();
         let (mut failed, mut stopped) = (Vec::new(), None);
         let bounds = Bounds {
             interrupted: u32::MAX,
+            log: &log,
             give_way: 0,
             order: false,
             turns: true,
@@ -92,7 +112,7 @@ impl<'a> Workbench<'a> {
             self.sql.recorder().begin();
             self.plugin.heard.begin();
         }
-        for (chunk, events) in events.chunks(batch).enumerate() {
+        for (chunk, events) in scene.events.chunks(batch).enumerate() {
             let delivery = deliver(tx, &active, events, &bounds).await.map_err(|why| {
                 let message = match why {
                     Interrupted::Retry { failure, .. } => failure.message,
@@ -109,7 +129,8 @@ impl<'a> Workbench<'a> {
         }
         let (registry, name) = (self.registry, self.plugin.description.name.as_str());
         let (steps, lines) = (self.sql.recorder().end(), self.plugin.heard.end());
-        Ok(Run { registry, name, tx, failed, stopped, steps, lines })
+        let appended = scenery.appended(&mut tx).await?;
+        Ok(Run { registry, name, tx, failed, stopped, steps, appended, lines })
     }
 
     /// Drops the tables.

@@ -1,17 +1,18 @@
 //! What an operator lets a plugin use beyond its own schema. Grants are of names and live in the
 //! database; what they mean is looked up whenever a statement is judged, so no host has to follow them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgExecutor};
 
 use super::error::{SandboxError, while_doing};
 use super::roles::{self, Names};
 use super::{Sandbox, borrowers, rights};
+use crate::event::is_name;
 
 /// What a grant lets a plugin do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,6 +24,8 @@ pub enum GrantKind {
     Call,
     /// Call a function that runs with the rights of its owner (SECURITY DEFINER).
     CallDefiner,
+    /// Append events to streams of an aggregate.
+    Append,
 }
 
 impl GrantKind {
@@ -32,17 +35,18 @@ impl GrantKind {
             Self::Read => "read",
             Self::Call => "call",
             Self::CallDefiner => "call-definer",
+            Self::Append => "append",
         }
     }
 }
 
 /// A grant as an operator writes it: `read:public.airports`, `read:carriers.*`,
-/// `call:public.distance(double precision, double precision)`.
+/// `call:public.distance(double precision, double precision)`, `append:Account`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grant {
     /// What it lets a plugin do.
     pub kind: GrantKind,
-    /// With what, schema included.
+    /// With what, schema included; or the aggregate.
     pub target: String,
 }
 
@@ -66,11 +70,11 @@ impl FromStr for Grant {
     }
 }
 
-const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION(TYPES), or \
-                     call-definer:… for a SECURITY DEFINER function";
+const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION(TYPES), call-definer:… \
+                     for a SECURITY DEFINER function, or append:AGGREGATE";
 
 fn kind_of(name: &str) -> Option<GrantKind> {
-    let kinds = [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner];
+    let kinds = [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner, GrantKind::Append];
     kinds.into_iter().find(|kind| kind.as_str() == name)
 }
 
@@ -121,6 +125,20 @@ pub(super) async fn granted(conn: &mut PgConnection, plugin: &str) -> sqlx::Resu
         };
     }
     Ok(granted)
+}
+
+/// The aggregates that a plugin may append to.
+pub async fn appendable(
+    executor: impl PgExecutor<'_>,
+    plugin: &str,
+) -> sqlx::Result<BTreeSet<String>> {
+    let targets: Vec<String> = sqlx::query_scalar(
+        "SELECT target FROM eventfabric.plugin_grants WHERE plugin_name = $1 AND kind = 'append'",
+    )
+    .bind(plugin)
+    .fetch_all(executor)
+    .await?;
+    Ok(targets.into_iter().collect())
 }
 
 const CONTEXT: &str = "changing what a plugin is granted";
@@ -232,6 +250,13 @@ impl Sandbox {
         let refused = |reason: &str| {
             Err(SandboxError::Grant { grant: grant.to_string(), reason: reason.to_owned() })
         };
+        if grant.kind == GrantKind::Append {
+            // There need not be a stream of it yet.
+            return match is_name(&grant.target) {
+                true => Ok(grant.target.clone()),
+                false => refused("no aggregate can have this name"),
+            };
+        }
         let Some(found) = look_up(conn, grant).await? else {
             return refused(match grant.kind {
                 GrantKind::Read => {
@@ -353,6 +378,7 @@ async fn take(conn: &mut PgConnection, names: &Names, grant: &Grant) -> Result<b
     .map_err(while_doing(CONTEXT))?;
     let target = match written.into_iter().find(|target| *target == grant.target) {
         Some(target) => target,
+        None if grant.kind == GrantKind::Append => return Ok(false),
         // Perhaps in other words.
         None => match look_up(conn, grant).await? {
             Some(found) => found.target,

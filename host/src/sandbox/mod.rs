@@ -50,7 +50,7 @@ use roles::Names;
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
 pub use exact::{Inexact, inexact};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};
-pub use grant::{Given, Grant, GrantKind};
+pub use grant::{Given, Grant, GrantKind, appendable};
 pub use limits::{SandboxConfig, SqlLimits};
 pub use migrate::MigrationReport;
 pub use read::{Reading, TextRow, TextTable};

@@ -55,6 +55,13 @@ pub enum Step {
         /// What it was answered.
         answer: Result<Vec<u64>, BatchError>,
     },
+    /// Streams of the log, read or appended to.
+    Log {
+        /// What was asked.
+        asked: serde_json::Value,
+        /// What was answered.
+        answer: serde_json::Value,
+    },
     /// Constraints that are deferred to the end failed there.
     End(SqlError),
 }
@@ -65,7 +72,7 @@ impl Step {
         match self {
             Self::Execute { statement, .. } | Self::Query { statement, .. } => vec![statement],
             Self::Batch { calls, .. } => calls.iter().map(|call| &*call.statement).collect(),
-            Self::End(_) => Vec::new(),
+            Self::Log { .. } | Self::End(_) => Vec::new(),
         }
     }
 }

@@ -15,15 +15,15 @@ pub trait Inline: Send + Sync {
     /// Reads the set anew, after an append has found that it has changed.
     fn refresh(&self) -> BoxFuture<'_, anyhow::Result<()>>;
 
-    /// Hands the events to the projections, which have what is left of the append's own time. The
-    /// transaction comes back unless it was lost.
+    /// Hands the events to the projections, which have what is left of the append's own time. After a
+    /// failure the transaction can only be rolled back, or is gone.
     fn run<'a>(
         &'a self,
-        tx: Tx,
+        tx: &'a mut Tx,
         epoch: i64,
         events: &'a [Event],
         deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Tx, InlineFailure>>;
+    ) -> BoxFuture<'a, Result<(), InlineFailure>>;
 }
 
 /// Which inline plugins there are.
@@ -42,7 +42,7 @@ impl Default for Epoch {
     }
 }
 
-/// An inline projection refused an event. The append was rolled back.
+/// An inline projection refused an event. The append is rolled back.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(
     "inline plugin {plugin} {version} failed on {what}: {message}; nothing was appended",

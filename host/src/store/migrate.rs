@@ -54,6 +54,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "027_deployments",
     "029_rebuilt_versions",
     "030_plugin_config_and_logs",
+    "031_process_managers",
     "035_event_schemas",
 ];
 

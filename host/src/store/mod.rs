@@ -39,7 +39,10 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
-pub use append::{APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, InTransaction};
+pub use append::{
+    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, chains,
+    find_events, note_chain,
+};
 pub use backfill::{
     Backfill, drop_passed, end_backfill, lock_backfill, save_backfill, share_backfill,
 };
@@ -64,7 +67,7 @@ pub use outbox::{
 pub use query::{Dismissed, Query};
 #[cfg(feature = "runtime")]
 pub(crate) use read::PAGE_BYTES;
-pub use read::{Direction, LogFilter, Page, log_page};
+pub use read::{Direction, LogFilter, Page, log_page, stream_page};
 pub use retry::{
     Aside, Due, Retry, claim_retries, due_retries, put_aside, retry_done, retry_later,
 };

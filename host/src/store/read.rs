@@ -168,8 +168,12 @@ where
     .try_flatten()
 }
 
-async fn stream_page(
-    pool: &sqlx::PgPool,
+/// The same for any connection: see [`EventStore::stream_page`].
+///
+/// # Errors
+/// The database's.
+pub async fn stream_page(
+    executor: impl PgExecutor<'_>,
     stream: &StreamId,
     direction: Direction,
     from: i32,
@@ -188,7 +192,7 @@ async fn stream_page(
                 limit,
                 dismissed
             );
-            page_of(rows.fetch(pool), limit).await
+            page_of(rows.fetch(executor), limit).await
         }
         Direction::Backward => {
             let rows = sqlx::query_file_as!(
@@ -201,7 +205,7 @@ async fn stream_page(
                 limit,
                 dismissed
             );
-            page_of(rows.fetch(pool), limit).await
+            page_of(rows.fetch(executor), limit).await
         }
     }
 }

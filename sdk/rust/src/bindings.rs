@@ -34,3 +34,22 @@ pub mod query {
         additional_derives: [PartialEq],
     });
 }
+
+/// The same of `wit/process-manager/process-manager.wit`, for plugins that answer events with events. A
+/// component imports it where something in it is called.
+pub mod process {
+    wit_bindgen::generate!({
+        inline: "
+            package eventfabric:sdk;
+            world process-manager { import eventfabric:process-manager/event-store@0.1.0; }
+        ",
+        path: ["../../wit", "../../wit/process-manager"],
+        world: "eventfabric:sdk/process-manager",
+        generate_all,
+        with: {
+            "eventfabric:projection/types@0.1.0": super::eventfabric::projection::types,
+            "eventfabric:projection/sql@0.1.0": super::eventfabric::projection::sql,
+        },
+        additional_derives: [PartialEq],
+    });
+}

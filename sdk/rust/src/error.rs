@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt};
 
-use crate::{FailureKind, SqlError, SqlErrorKind};
+use crate::{AppendError, FailureKind, SqlError, SqlErrorKind};
 
 /// The result of everything that can fail in a projection.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -73,6 +73,20 @@ impl Error {
         Self { kind, message, event: None, sql: Some(Box::new(error)) }
     }
 
+    /// The failure of an append: a lost race and the database are worth a retry, everything else blames the
+    /// event.
+    fn append(error: &AppendError) -> Self {
+        match error {
+            AppendError::Conflict(version) => Self::retry(format_args!(
+                "somebody else has appended to the stream, which is at version {version}"
+            )),
+            AppendError::Database(message) => Self::retry(message),
+            AppendError::Denied(message)
+            | AppendError::Invalid(message)
+            | AppendError::Limit(message) => Self::poison(message),
+        }
+    }
+
     /// Blames the event at this index of the batch.
     #[must_use]
     pub fn at(mut self, index: u32) -> Self {
@@ -133,7 +147,10 @@ impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         match (&error as &dyn Any).downcast_ref::<SqlError>() {
             Some(error) => Self::sql(error.clone(), ""),
-            None => Self::poison(error),
+            None => match (&error as &dyn Any).downcast_ref::<AppendError>() {
+                Some(error) => Self::append(error),
+                None => Self::poison(error),
+            },
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod bindings;
 pub mod config;
 mod error;
 mod event;
+mod event_store;
 pub mod log;
 mod migration;
 mod projection;
@@ -30,6 +31,7 @@ pub use bindings::eventfabric::projection::{
 pub use bindings::query::exports::eventfabric::query::queries::{ParameterType, Request};
 pub use error::{Error, Result};
 pub use event::Event;
+pub use event_store::{AppendError, EventStore, ExpectedVersion, NewEvent, Page, Stream, Streams};
 pub use eventfabric_sdk_macros::{FromRow, Params};
 pub use migration::Migration;
 #[doc(hidden)]
@@ -50,9 +52,10 @@ pub use value::{ArrayItem, Json, Numeric, Other, ToValue, Uuid, Value};
 /// What most projections need: `use eventfabric_sdk::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Date, Description, Error, Event, FailureKind, FromRow, Json, Mode, Numeric, Params,
-        Projection, Queries, Query, Result, RowSet, Table, Timestamptz, Tx, Upcasters, Uuid, Value,
-        config, export_projection, log, migrations, params,
+        AppendError, Date, Description, Error, Event, EventStore, ExpectedVersion, FailureKind,
+        FromRow, Json, Mode, NewEvent, Numeric, Params, Projection, Queries, Query, Result, RowSet,
+        Table, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log, migrations,
+        params,
     };
     pub use serde::Deserialize;
 }

@@ -44,7 +44,7 @@ use crate::{
 
 #[cfg(feature = "testing-postgres")]
 pub use self::postgres::PgTx;
-pub use recording::RecordingTx;
+pub use recording::{Appended, RecordingTx};
 
 /// An event of the stream `Test/1` with a payload from JSON text; `type` and `version` are added
 /// to it where they are missing. Other fields can be set on the result.

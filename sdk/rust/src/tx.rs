@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 
 use crate::{
-    BatchError, Call, Error, Event, FromRow, FromValue, Result, Row, RowSet, SqlError, Value,
+    BatchError, Call, Error, Event, FromRow, FromValue, RawTx, Result, Row, RowSet, SqlError,
+    Streams, Value,
     table::{Tables, Unmergeable},
 };
 
@@ -34,9 +35,23 @@ pub trait Backend {
     /// # Errors
     /// As [`execute`](Self::execute), with the index of the call that failed.
     fn execute_batch(&self, statements: &[String], calls: &[Call]) -> Result<Vec<u64>, BatchError>;
+
+    /// The host's own transaction, where this is it.
+    fn raw(&self) -> Option<&RawTx> {
+        None
+    }
+
+    /// Streams of the log, where it has some of its own.
+    fn streams(&self) -> Option<&dyn Streams> {
+        None
+    }
 }
 
-impl Backend for crate::RawTx {
+impl Backend for RawTx {
+    fn raw(&self) -> Option<&RawTx> {
+        Some(self)
+    }
+
     fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, SqlError> {
         Self::execute(self, statement, params)
     }
@@ -100,6 +115,10 @@ impl<'a> Tx<'a> {
             blamed: Cell::new(None),
             failed: RefCell::new(None),
         }
+    }
+
+    pub(crate) fn backend(&self) -> &'a dyn Backend {
+        self.backend
     }
 
     /// Queues a write. It takes effect, and fails, later: at the end of the batch at the latest.

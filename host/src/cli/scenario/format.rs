@@ -60,12 +60,30 @@ pub(in crate::cli) struct Expect {
     pub queries: Vec<Asked>,
     /// The one event that fails.
     pub error: Option<Trouble>,
+    /// The events that the plugin appends, in the order of the log. It may append to streams of these
+    /// aggregates, and of no other.
+    pub appended: Option<Vec<Appended>>,
     /// Texts, each of which is in one of the statements that were used.
     #[serde(default)]
     pub statements: Vec<String>,
     /// Texts, each of which is in one of the lines that were logged; a line begins with its level: `warn: …`.
     #[serde(default)]
     pub logs: Vec<String>,
+}
+
+/// An event that is appended. Of what is left out, aggregate, id and tenant are those of the one before, and
+/// the rest may be anything.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::cli) struct Appended {
+    pub r#type: String,
+    pub aggregate: Option<String>,
+    pub id: Option<String>,
+    pub tenant: Option<String>,
+    /// Of the schema of the data.
+    pub version: Option<i32>,
+    #[serde(alias = "payload")]
+    pub data: Option<serde_json::Value>,
 }
 
 /// A row: values by column.

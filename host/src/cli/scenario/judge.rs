@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::appended;
 use super::format::{Expect, Scenario, Trouble, events};
 use super::rows::{Wanted, compare};
 use crate::cli::{failures, output};
 use crate::event::Event;
 use crate::projection::Failure;
-use crate::runner::{Run, Workbench};
+use crate::runner::{Run, Scene, Workbench};
 use crate::sandbox::whole_table;
 
 /// What became of a scenario.
@@ -78,7 +79,14 @@ async fn problems(
         .iter()
         .cloned()
         .partition(|event| description.wants_type(&event.event_type) && fits(event));
-    let mut run = bench.run(&wanted, wanted.len().max(1), config.clone(), true).await?;
+    let appends = scenario.expect.appended.as_deref().unwrap_or_default();
+    let scene = Scene {
+        events: &wanted,
+        given,
+        appends: Some(appended::aggregates(appends)),
+        config: config.clone(),
+    };
+    let mut run = bench.run(&scene, wanted.len().max(1), true).await?;
     let failed = Failed::of(&run, &wanted);
     let mut problems = wrong_errors(&failed, scenario.expect.error.as_ref());
     let as_expected = problems.is_empty();
@@ -87,13 +95,22 @@ async fn problems(
     if as_expected {
         problems.extend(wrong_rows(&mut run, &scenario.expect).await);
         problems.extend(missing_statements(&run, &scenario.expect.statements));
+        if let Some(expected) = &scenario.expect.appended {
+            problems.extend(appended::compare(&run.appended, expected));
+        }
     }
-    let together = run.tables().await?;
+    let together = (run.tables().await?, appended::lines(&run.appended));
     run.end().await?;
     if failed.is_empty() && wanted.len() > 1 {
-        let mut run = bench.run(&wanted, 1, config, false).await?;
+        let mut run = bench.run(&scene, 1, false).await?;
         problems.extend(other_alone(&mut run, &together, &wanted).await?);
         run.end().await?;
+    }
+    let is_asked = scenario.expect.appended.is_some() || !bench.plugin().is_process_manager();
+    if !problems.is_empty() && !is_asked {
+        problems.push(
+            "(it may append what `expect.appended` names, and the scenario has none)".to_owned(),
+        );
     }
     if !problems.is_empty() && !unwanted.is_empty() {
         let of: Vec<String> = unwanted
@@ -214,13 +231,19 @@ fn missing_lines(logged: &[String], expected: &[String]) -> Vec<String> {
 /// What is other when the plugin gets event by event: a rebuild, or a slow day, cuts batches anew.
 async fn other_alone(
     run: &mut Run<'_>,
-    together: &BTreeMap<String, Vec<String>>,
+    (together, appended): &(BTreeMap<String, Vec<String>>, Vec<String>),
     events: &[Event],
 ) -> anyhow::Result<Vec<String>> {
     let how = "handled event by event, and not in one batch,";
     if let Some(failed) = Failed::of(run, events).first() {
         let lines = failures::lines(&failed.failure).join("\n");
         return Ok(vec![format!("{how} {} fails: {lines}", failed.what)]);
+    }
+    if appended::lines(&run.appended) != *appended {
+        return Ok(vec![format!(
+            "{how} the plugin appends other events: what it decides by must be in its tables or in the \
+             streams"
+        )]);
     }
     let alone = run.tables().await?;
     let differ = together.iter().filter(|(table, rows)| alone.get(*table) != Some(rows));

@@ -1,5 +1,6 @@
 //! `eventfabric plugin test`
 
+mod appended;
 mod format;
 mod judge;
 mod rows;
@@ -32,7 +33,7 @@ A scenario is a JSON file in the folder `scenarios` of the plugin:
     \"expect\": {\"tables\": {\"accounts\": [{\"account\": \"1\", \"cents\": 700}]}}
   }
 
-docs/authors.md has the rest: queries, errors, settings.
+docs/authors.md has the rest: queries, errors, settings, events that are appended.
 
 It runs on a private PostgreSQL in DIR/.eventfabric, or on what --database-url or --embedded names, in
 tables of its own that go again. (EVENTFABRIC_DATABASE_URL is not looked at: it may name a live database.)

@@ -18,6 +18,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::ANSWERED;
 use super::config::CatchUpConfig;
 use super::head::{Head, RECONNECT};
 use super::idle::IdleMoves;
@@ -33,6 +34,8 @@ use turns::Turns;
 const CONTENDED: Duration = Duration::from_millis(50);
 /// Tenants whose batches may be on their way at the same time, at most.
 const LANES: usize = 4;
+/// How long a batch may take, about, that can append events.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
 /// So much later than the host, the server ends a statement by itself: the host is to see first whether it waits
 /// for a lock.
 const LATER: Duration = Duration::from_secs(2);
@@ -51,6 +54,19 @@ pub(super) struct CatchUp {
     pub config: CatchUpConfig,
     pub poll: Duration,
     pub stop: CancellationToken,
+}
+
+impl CatchUp {
+    /// How the batches of a version are cut. One that appends holds positions of the log and streams until
+    /// it commits: all readers wait for the one, writers for the other.
+    fn pace(&self, active: &Active) -> CatchUpConfig {
+        let mut config = self.config.clone();
+        if active.plugin.is_process_manager() {
+            config.batch = config.batch.min(ANSWERED);
+            config.batch_time = config.batch_time.min(ANSWERED_WITHIN);
+        }
+        config
+    }
 }
 
 /// How a step ended.

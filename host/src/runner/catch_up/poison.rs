@@ -37,7 +37,7 @@ impl CatchUp {
         failure: Failure,
     ) -> Result<(), StoreError> {
         let (version, tenant) = (&active.plugin.version, &place.tenant);
-        match state.failed(events.len(), &failure, &self.config) {
+        match state.failed(events.len(), &failure, &self.pace(active)) {
             Verdict::Smaller => {
                 tracing::debug!(projection = self.name, %version, tenant, from = events[0].position,
                     events = events.len(), error = failure.message, "a batch is divided");

@@ -75,7 +75,7 @@ impl CatchUp {
         }
         let filter = self.filter(active, tenant, shard, from, target.min(head.max(from)));
         let until = filter.until.unwrap_or(target);
-        let page = store::log_page(tx.conn(), &filter, state.batch(&self.config)).await?;
+        let page = store::log_page(tx.conn(), &filter, state.batch(&self.pace(active))).await?;
         let batch = Batch { events: page.events, full: page.full, until };
         let known = state.layout;
         let handled = self.handle(tx, active, &place, state, from, &batch).await?;

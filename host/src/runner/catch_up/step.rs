@@ -8,6 +8,7 @@ use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
 use crate::plugin::Active;
+use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
 
@@ -105,7 +106,7 @@ impl CatchUp {
         let upto = batch.upto();
         if batch.full && state.reads_ahead() {
             let filter = self.filter(active, tenant, place.shard, upto, head);
-            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.config)));
+            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.pace(active))));
         }
         Ok(match self.handle(tx, active, &place, state, position, &batch).await? {
             Handled::Failed => Step::Again,
@@ -134,8 +135,8 @@ impl CatchUp {
             return Ok(Handled::Well { overcome: false });
         }
         let started = Instant::now();
-        let (tx, result) =
-            active.plugin.handle(tx, &active.sql, &batch.events, &active.config).await;
+        let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
+        let (tx, result) = plugin.handle_answering(tx, sql, &batch.events, config, &log).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
@@ -150,7 +151,7 @@ impl CatchUp {
                     "batch handled"
                 );
                 let (events, took) = (batch.events.len(), started.elapsed());
-                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.config) })
+                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.pace(active)) })
             }
             (tx, Err(failure)) => {
                 if let Some(tx) = tx {
@@ -244,7 +245,7 @@ impl CatchUp {
         position: i64,
         head: i64,
     ) -> Result<Batch, StoreError> {
-        let limit = state.batch(&self.config);
+        let limit = state.batch(&self.pace(active));
         if let Some(ahead) = state.ahead.take() {
             let until = ahead.until;
             if let Some(page) = ahead.after(position).await {

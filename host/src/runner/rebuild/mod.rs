@@ -24,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use crate::db::{self, Tx};
 use crate::event::Event;
 use crate::plugin::{
-    Active, MAX_SHARDS, Plugin, ProjectionSettings, Registry, Start, check_shards,
+    Active, EventLog, MAX_SHARDS, Plugin, ProjectionSettings, Registry, Start, check_shards,
 };
 use crate::projection::{Description, Failure, FailureKind, Mode};
+use crate::runner::answers::Answers;
 use crate::runner::blue_green::Tables;
 use crate::runner::canary::Trial;
 use crate::sandbox::Made;
@@ -100,6 +101,8 @@ struct Target {
     pool: PgPool,
     /// What fills the shadow.
     filler: Active,
+    /// The log, to which nothing is appended.
+    log: Arc<dyn EventLog>,
     /// The active version, where the tables that it has made are kept: what they lack is noted, too.
     kept: Option<Arc<Active>>,
     /// Types of events that one of them wants; none: all.
@@ -199,6 +202,7 @@ async fn run(
     let target = Target {
         pool: pool.clone(),
         filler,
+        log: Answers::repeated(registry),
         kept,
         types,
         beyond: found.beyond.iter().copied().collect(),
@@ -434,7 +438,7 @@ impl Target {
     ) -> Result<Result<Tx, (Box<Event>, Failure)>, RebuildError> {
         let Some(first) = events.first() else { return Ok(Ok(tx)) };
         let Active { plugin, sql, config, .. } = &self.filler;
-        let (tx, result) = plugin.handle(tx, sql, events, config).await;
+        let (tx, result) = plugin.handle_answering(tx, sql, events, config, &self.log).await;
         let failure = match (tx, result) {
             (Some(tx), Ok(_)) => return Ok(Ok(tx)),
             (None, Ok(_)) => Failure::new(FailureKind::Retry, "the connection was lost"),

@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use super::columns::Columns;
 use super::prepared::Prepared;
-use super::{Appended, AppendedEvent, CONNECTION, Deadline, Known, Refused, begin};
+use super::{Appended, AppendedEvent, CONNECTION, Deadline, Known, Refused, begin, give_back};
 use crate::store::{EventStore, StoreError};
 
 /// Appends or groups that are at work at the same time, at most.
@@ -342,10 +342,10 @@ async fn try_group(
             let mine = prepared.new.iter().map(|event| appended.get(&event.id).copied());
             if let Some(events) = mine.collect::<Option<Vec<_>>>() {
                 let events = prepared.events(&Appended { events, repeated: false });
-                tx = inline
-                    .run(tx, epoch.number, &events, deadline)
-                    .await
-                    .map_err(|failure| Refused::Error(failure.into()))?;
+                if let Err(failure) = inline.run(&mut tx, epoch.number, &events, deadline).await {
+                    give_back(tx).await;
+                    return Err(Refused::Error(failure.into()));
+                }
             }
         }
     }

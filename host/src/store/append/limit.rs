@@ -55,6 +55,11 @@ impl Deadline {
         self.left().max(Duration::from_millis(1))
     }
 
+    /// The same as `lock_timeout` has it.
+    pub(super) fn patience(&self) -> String {
+        self.for_statement().as_millis().min(i32::MAX as u128).to_string()
+    }
+
     /// Does something that can be given up at any moment.
     pub(super) async fn within<T>(
         &self,

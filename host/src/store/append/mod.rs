@@ -6,6 +6,7 @@ mod group;
 mod limit;
 mod once;
 mod prepared;
+mod within;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 pub(super) use self::group::Groups;
 pub use self::limit::{APPEND_TIMEOUT, Deadline};
 use self::prepared::Prepared;
+pub use self::within::{Found, chains, find_events, note_chain};
 use super::inline::Epoch;
 use super::{EventStore, StoreError, partition, seal};
 use crate::db::Tx;
@@ -239,7 +241,8 @@ impl EventStore {
             // The guard is in the statement, so it can be its own transaction.
             let mut conn = deadline.within(CONNECTION, self.pool.acquire()).await??;
             // The statement itself says how long it waits for a lock.
-            return match deadline.answer(prepared.insert(&mut conn, known, deadline)).await {
+            let patience = Some(deadline.patience());
+            return match deadline.answer(prepared.insert(&mut conn, known, patience)).await {
                 Ok(answer) => answer,
                 Err(unanswered) => {
                     conn.close_on_drop();
@@ -259,7 +262,8 @@ impl EventStore {
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
         let mut tx = begin(&self.pool, deadline).await?;
-        let appended = match prepared.insert(tx.conn(), known, deadline).await {
+        let patience = Some(deadline.patience());
+        let appended = match prepared.insert(tx.conn(), known, patience).await {
             Ok(appended) => appended,
             Err(refused) => {
                 tx.rollback().await?;
@@ -269,23 +273,19 @@ impl EventStore {
         self.seal(&mut tx, &appended.events).await?;
         if let (false, Some(inline)) = (known.inline.is_empty, &self.inline) {
             let events = prepared.events(&appended);
-            tx = inline.run(tx, known.inline.number, &events, deadline).await.map_err(
-                |failure| {
-                    if failure.outdated {
-                        Refused::OtherInline
-                    } else {
-                        Refused::Error(failure.into())
-                    }
-                },
-            )?;
+            if let Err(failure) = inline.run(&mut tx, known.inline.number, &events, deadline).await {
+                give_back(tx).await;
+                return Err(match failure.outdated {
+                    true => Refused::OtherInline,
+                    false => Refused::Error(failure.into()),
+                });
+            }
         }
         if let Some(work) = work {
             let events = prepared.events(&appended);
             let worked = deadline.within(WORK, work.run(tx.conn(), &events)).await?;
             if let Err(error) = worked {
-                if let Err(error) = tx.rollback().await {
-                    tracing::debug!(%error, "an append was not rolled back by hand");
-                }
+                give_back(tx).await;
                 return Err(Refused::Error(error));
             }
         }
@@ -319,6 +319,13 @@ struct Known {
     inline: Epoch,
     /// The state of the schemas that the events were checked against.
     schemas: i64,
+}
+
+/// Rolls back what has failed.
+async fn give_back(tx: Tx) {
+    if let Err(error) = tx.rollback().await {
+        tracing::debug!(%error, "an append was not rolled back by hand");
+    }
 }
 
 /// Why nothing was written.

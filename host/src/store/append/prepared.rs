@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::columns::Columns;
-use super::{Append, Appended, AppendedEvent, Deadline, Known, Refused};
+use super::{Append, Appended, AppendedEvent, Known, Refused};
 use crate::event::{Event, ExpectedVersion, StreamId};
 use crate::store::StoreError;
 use crate::store::prepare::{PreparedEvent, check_stream, prepare_event};
@@ -93,14 +93,14 @@ impl Prepared {
         })
     }
 
-    /// Runs the statement and checks what it can't check by itself.
+    /// Runs the statement and checks what it can't check by itself. It waits so many milliseconds for a
+    /// lock; where nothing is said, as long as its transaction does anyway.
     pub(super) async fn insert(
         &self,
         conn: &mut PgConnection,
         known: Known,
-        deadline: Deadline,
+        patience: Option<String>,
     ) -> Result<Appended, Refused> {
-        let patience = deadline.for_statement().as_millis().min(i32::MAX as u128).to_string();
         let events = match (&self.streams[..], &self.new[..]) {
             ([stream], [event]) => insert_one(conn, stream, event, known, patience).await?,
             _ => self.insert_all(conn, known, patience).await?,
@@ -128,7 +128,7 @@ impl Prepared {
         &self,
         conn: &mut PgConnection,
         known: Known,
-        patience: String,
+        patience: Option<String>,
     ) -> sqlx::Result<Vec<AppendedEvent>> {
         let single = self.streams.len() == 1;
         let (least, greatest) =
@@ -154,7 +154,7 @@ impl Prepared {
             &columns.occurred_at as &[Option<DateTime<Utc>>],
             &columns.correlation_ids as &[Option<String>],
             &columns.causation_ids as &[Option<String>],
-            patience,
+            patience as _,
             known.schemas,
         )
         .fetch_all(conn)
@@ -223,7 +223,7 @@ async fn insert_one(
     stream: &PreparedStream,
     event: &PreparedEvent,
     known: Known,
-    patience: String,
+    patience: Option<String>,
 ) -> sqlx::Result<Vec<AppendedEvent>> {
     let (least, greatest) = stream.expected.range();
     sqlx::query_file_as!(
@@ -243,7 +243,7 @@ async fn insert_one(
         event.occurred_at as _,
         event.correlation_id as _,
         event.causation_id as _,
-        patience,
+        patience as _,
         known.schemas,
     )
     .fetch_all(conn)

@@ -9,12 +9,12 @@
 -- $8     the inline plugins that the writer knows, see mode_epoch.sql
 -- $9..   the events, in order: stream (index into $1, from 1), place among the events of its
 --        stream (from 1), id, type, schema version, payload, occurred at, correlation, causation
--- $18    milliseconds that it may wait for a lock. (Set here and not before, as that would be another
+-- $18    milliseconds that it may wait for a lock, null for what its transaction has. (Set here and not before, as that would be another
 --        round trip; it is read first, and ends with the transaction.)
 -- $19    the schemas that the events were checked against, see schemas_enforced.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', $18, true) AS milliseconds
+    SELECT set_config('lock_timeout', coalesce($18, current_setting('lock_timeout')), true) AS milliseconds
 ),
 streams AS (
     SELECT s.*

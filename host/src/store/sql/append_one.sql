@@ -9,7 +9,7 @@
 -- $16    the schemas that the event was checked against, see schemas_enforced.sql
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', $15, true) AS milliseconds
+    SELECT set_config('lock_timeout', coalesce($15, current_setting('lock_timeout')), true) AS milliseconds
 ),
 guard AS (
     INSERT INTO eventfabric.stream_versions AS v

@@ -1,8 +1,12 @@
 //! A transaction that only remembers.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
-use crate::{Backend, BatchError, Call, RowSet, SqlError, Value};
+use crate::{
+    AppendError, Backend, BatchError, Call, ExpectedVersion, NewEvent, Page, RawEvent, RowSet,
+    SqlError, Streams, Value,
+};
 
 /// A transaction that records statements and answers queries from a script.
 ///
@@ -13,6 +17,23 @@ pub struct RecordingTx {
     calls: RefCell<Vec<(String, Vec<Value>)>>,
     script: RefCell<Vec<(String, Result<RowSet, SqlError>)>>,
     round_trips: Cell<usize>,
+    streams: RefCell<BTreeMap<(String, String), Vec<RawEvent>>>,
+    appended: RefCell<Vec<Appended>>,
+}
+
+/// An event that was appended, see [`RecordingTx::appended`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appended {
+    /// The kind of aggregate.
+    pub aggregate: String,
+    /// Which aggregate.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Its data, with `type` and `version`.
+    pub data: serde_json::Value,
+    /// The label in the outbox.
+    pub topic: Option<String>,
 }
 
 impl RecordingTx {
@@ -53,6 +74,23 @@ impl RecordingTx {
         self.round_trips.get()
     }
 
+    /// Gives a stream its events, for projections that load it. They are numbered from 1.
+    pub fn stream(&self, aggregate: &str, id: &str, events: impl IntoIterator<Item = RawEvent>) {
+        let number = |(version, event)| RawEvent {
+            aggregate: aggregate.into(),
+            aggregate_id: id.into(),
+            version,
+            ..event
+        };
+        let events = (1..).zip(events).map(number).collect();
+        self.streams.borrow_mut().insert((aggregate.into(), id.into()), events);
+    }
+
+    /// What was appended, in this order.
+    pub fn appended(&self) -> Vec<Appended> {
+        self.appended.borrow().clone()
+    }
+
     fn trip(&self) {
         self.round_trips.set(self.round_trips.get() + 1);
     }
@@ -67,7 +105,72 @@ impl RecordingTx {
     }
 }
 
+impl Streams for RecordingTx {
+    fn load(
+        &self,
+        _cause: u32,
+        aggregate: &str,
+        id: &str,
+        after: u32,
+        limit: u32,
+    ) -> Result<Page, AppendError> {
+        self.trip();
+        let streams = self.streams.borrow();
+        let stream = streams.get(&(aggregate.to_owned(), id.to_owned()));
+        let events = stream.map(Vec::as_slice).unwrap_or_default();
+        let left = events.get(after as usize..).unwrap_or_default();
+        let page: Vec<RawEvent> = left.iter().take(limit as usize).cloned().collect();
+        let version = page.last().map_or(after, |event| event.version);
+        Ok(Page { more: page.len() < left.len(), events: page, version })
+    }
+
+    fn append(
+        &self,
+        _cause: u32,
+        aggregate: &str,
+        id: &str,
+        expected: ExpectedVersion,
+        events: &[NewEvent],
+    ) -> Result<u32, AppendError> {
+        self.trip();
+        let mut streams = self.streams.borrow_mut();
+        let stream = streams.entry((aggregate.to_owned(), id.to_owned())).or_default();
+        let version = stream.len() as u32;
+        match expected {
+            ExpectedVersion::None if version > 0 => return Err(AppendError::Conflict(version)),
+            ExpectedVersion::Exact(exact) if version != exact => {
+                return Err(AppendError::Conflict(version));
+            }
+            _ => {}
+        }
+        for new in events {
+            let invalid = |error| AppendError::Invalid(format!("{}: {error}", new.event_type));
+            let payload = serde_json::from_str(&new.payload).map_err(invalid)?;
+            let raw = super::event_of(&new.event_type, new.schema_version, payload);
+            let data = serde_json::from_str(&raw.payload).map_err(invalid)?;
+            stream.push(RawEvent {
+                aggregate: aggregate.into(),
+                aggregate_id: id.into(),
+                version: stream.len() as u32 + 1,
+                ..raw
+            });
+            self.appended.borrow_mut().push(Appended {
+                aggregate: aggregate.into(),
+                id: id.into(),
+                event_type: new.event_type.clone(),
+                data,
+                topic: new.topic.clone(),
+            });
+        }
+        Ok(stream.len() as u32)
+    }
+}
+
 impl Backend for RecordingTx {
+    fn streams(&self) -> Option<&dyn Streams> {
+        Some(self)
+    }
+
     fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, SqlError> {
         self.trip();
         self.record(statement, params).map(|set| (set.rows.len() as u64).max(1))

@@ -40,7 +40,7 @@ fn departed(expect: &Value) -> Value {
 #[tokio::test]
 async fn the_example_plugins_pass_their_scenarios() {
     let db = database().await;
-    for plugin in ["aircraft", "board", "carriers", "notifications"] {
+    for plugin in ["aircraft", "board", "carriers", "notifications", "transfers"] {
         let said = test(&db, plugin, &scenarios_of(plugin), &["--json"]).await.well().json();
         let outcomes = said.as_array().unwrap();
         assert!(!outcomes.is_empty() && outcomes.iter().all(|it| it["ok"] == true), "{said}");

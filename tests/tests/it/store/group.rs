@@ -283,18 +283,17 @@ impl Inline for Notes {
 
     fn run<'a>(
         &'a self,
-        tx: Tx,
+        _: &'a mut Tx,
         _epoch: i64,
         events: &'a [Event],
         deadline: Deadline,
-    ) -> BoxFuture<'a, Result<Tx, InlineFailure>> {
+    ) -> BoxFuture<'a, Result<(), InlineFailure>> {
         async move {
             self.left.lock().unwrap().push(deadline.left());
             self.handed.lock().unwrap().push(events.to_vec());
             if events.iter().all(|event| event.event_type != "Refused") {
-                return Ok(tx);
+                return Ok(());
             }
-            tx.rollback().await.unwrap();
             Err(InlineFailure {
                 plugin: "notes".to_owned(),
                 version: String::new(),
