@@ -12,8 +12,9 @@ use crate::sandbox::{Given, Grant, SandboxError, SqlErrorKind, StatementInfo};
 pub(super) struct Grants {
     /// The plugin, deployed already or not
     name: String,
-    /// Let it read a table or view (read:SCHEMA.TABLE, or read:PLUGIN.* for all of another plugin's), or
-    /// call a function (call:SCHEMA.FUNCTION(TYPES); call-definer:… for a SECURITY DEFINER one)
+    /// Let it read a table or view (read:SCHEMA.TABLE, or read:PLUGIN.* for all of another plugin's),
+    /// call a function (call:SCHEMA.FUNCTION(TYPES); call-definer:… for a SECURITY DEFINER one), or
+    /// send requests to a server (https:HOST:PORT, or http:HOST:PORT)
     #[arg(long, value_name = "GRANT")]
     add: Vec<Grant>,
     /// Take such a grant away

@@ -13,6 +13,7 @@ use super::engine::Shared;
 use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
+use super::outgoing::{Client, Outgoing, Requests};
 use super::queries::Served;
 use super::script::Script;
 use super::session::Session;
@@ -40,6 +41,8 @@ pub struct Plugin {
     pub(super) contract: Contract,
     /// The queries that it answers.
     pub(super) reads: Option<Served>,
+    /// What it sends requests by.
+    pub(super) client: Option<Arc<Client>>,
     pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) upcasters: Upcasters,
@@ -68,11 +71,16 @@ impl Plugin {
         &self.limits
     }
 
+    /// Whether it sends requests to other systems: what it does can't be undone by a rollback.
+    pub fn is_reactor(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Runs `handle` on a fresh instance. The transaction goes in and comes back; `None` when it
     /// had to be given up, and its connection with it. After a failure it can only be rolled back.
     ///
-    /// Returns within the time of a batch and some three seconds, whatever the plugin does.
-    /// The events must be at least one, and of this plugin's types.
+    /// Returns within the time of a batch, that of its requests, and some three seconds, whatever the
+    /// plugin does. The events must be at least one, and of this plugin's types. Nothing is sent.
     pub async fn handle(
         &self,
         tx: Tx,
@@ -80,7 +88,19 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.handle_within(tx, sql, events, config, Duration::MAX).await
+        self.run(tx, sql, events, config, Duration::MAX, Requests::Refused).await
+    }
+
+    /// The same, with what becomes of the requests that it makes.
+    pub async fn handle_sending(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        requests: Requests<'_>,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        self.run(tx, sql, events, config, Duration::MAX, requests).await
     }
 
     /// The same in no more than this time, and no more than that of a batch.
@@ -91,6 +111,18 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
         most: Duration,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        self.run(tx, sql, events, config, most, Requests::Refused).await
+    }
+
+    async fn run(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        most: Duration,
+        requests: Requests<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
@@ -117,7 +149,9 @@ impl Plugin {
         let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
         let time = most.saturating_sub(waited);
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
-        let mut store = new_store(&self.shared, state);
+        let outgoing =
+            self.client.as_ref().map(|client| Outgoing::new(name, client, requests, &events));
+        let mut store = new_store(&self.shared, State { outgoing, ..state });
         let mut stats = HandleStats::default();
         let outcome = self.contract.handle(&mut store, &events, &mut stats).await;
         // The instance ends here; what it had in its hands is ours again.

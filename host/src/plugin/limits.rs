@@ -52,6 +52,18 @@ pub struct Limits {
     pub rows_written: u64,
     /// Bytes of statements and parameters in a batch. One call may bring in as much.
     pub parameter_bytes: usize,
+    /// Requests to other systems in a batch.
+    pub requests: u32,
+    /// Time for a request, from the connection to the last byte of the answer.
+    #[serde(deserialize_with = "duration")]
+    pub request_time: Duration,
+    /// Time for all requests of a batch together, beside [`Self::batch`]. Meanwhile a transaction is open.
+    #[serde(deserialize_with = "duration")]
+    pub request_time_total: Duration,
+    /// Bytes of a request: address, headers and body.
+    pub request_bytes: usize,
+    /// Bytes of an answer: headers and body.
+    pub answer_bytes: usize,
     /// Lines that a batch may log; what it prints is counted, too.
     pub log_lines: u32,
     /// Length of a logged line, in bytes; the rest is cut off.
@@ -83,6 +95,18 @@ pub struct PluginLimits {
     pub rows_written: Option<u64>,
     /// See [`Limits::parameter_bytes`].
     pub parameter_bytes: Option<usize>,
+    /// See [`Limits::requests`].
+    pub requests: Option<u32>,
+    /// See [`Limits::request_time`].
+    #[serde(deserialize_with = "some_duration")]
+    pub request_time: Option<Duration>,
+    /// See [`Limits::request_time_total`].
+    #[serde(deserialize_with = "some_duration")]
+    pub request_time_total: Option<Duration>,
+    /// See [`Limits::request_bytes`].
+    pub request_bytes: Option<usize>,
+    /// See [`Limits::answer_bytes`].
+    pub answer_bytes: Option<usize>,
     /// See [`Limits::log_lines`].
     pub log_lines: Option<u32>,
     /// See [`Limits::log_line_bytes`].
@@ -101,6 +125,12 @@ impl Limits {
         set(&mut limits.table_elements, own.table_elements);
         set(&mut limits.parameter_bytes, own.parameter_bytes);
         set(&mut limits.log_line_bytes, own.log_line_bytes);
+        set(&mut limits.request_bytes, own.request_bytes);
+        set(&mut limits.answer_bytes, own.answer_bytes);
+        let time = |limit: &mut Duration, own: Option<Duration>| *limit = own.unwrap_or(*limit);
+        time(&mut limits.request_time, own.request_time);
+        time(&mut limits.request_time_total, own.request_time_total);
+        limits.requests = own.requests.unwrap_or(limits.requests);
         limits.batch = own.batch.unwrap_or(limits.batch);
         limits.query = own.query.unwrap_or(limits.query);
         limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
@@ -148,6 +178,11 @@ impl Default for Limits {
             statements: 100_000,
             rows_written: 1_000_000,
             parameter_bytes: 64 * MIB,
+            requests: 20,
+            request_time: Duration::from_secs(10),
+            request_time_total: Duration::from_secs(20),
+            request_bytes: MIB,
+            answer_bytes: MIB,
             log_lines: 1000,
             log_line_bytes: 4 * KIB,
             plugin: BTreeMap::new(),
@@ -192,6 +227,9 @@ mod tests {
         assert_eq!(limits.batch, Duration::from_secs(10));
         assert_eq!(limits.describe, Duration::from_secs(2));
         assert_eq!(limits.query, Duration::from_secs(5));
+        assert_eq!((limits.requests, limits.request_bytes, limits.answer_bytes), (20, MIB, MIB));
+        assert_eq!(limits.request_time, Duration::from_secs(10));
+        assert_eq!(limits.request_time_total, Duration::from_secs(20));
         assert_eq!((limits.log_lines, limits.log_line_bytes), (1000, 4096));
     }
 

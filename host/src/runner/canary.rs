@@ -99,7 +99,8 @@ pub(super) async fn run(
     canary: &Canary,
 ) -> Result<(Trial, Result<(), Against>), StoreError> {
     let description = &plugin.description;
-    let mut events = trial::last_events(registry, &description.event_types, canary.events).await?;
+    let wanted = trial::wanted(plugin, canary.events);
+    let mut events = trial::last_events(registry, &description.event_types, wanted).await?;
     let tried = trial::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
     let mut trial = Trial { events: events.len(), tried: 0, new: None, active: None };
     match tried.verdict(&description.name) {

@@ -167,6 +167,11 @@ pub async fn rerun(
     let (plugin, bytes) = registry.stored(name, version).await.map_err(|error| {
         refused(format!("version {version} of `{name}` is not to be had: {error:#}"))
     })?;
+    if plugin.is_reactor() {
+        return Err(refused(format!(
+            "`{name}` sends requests: to record how the event fails it would have to send them once more"
+        )));
+    }
     let sql = registry.sandbox().learning(name, version).await?;
     let config = registry.config(name).await.map_err(StoreError::from)?;
     let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::Active;
+use crate::plugin::{Active, Requests};
 use crate::projection::{Failure, FailureKind};
 use crate::store::Cause;
 
@@ -63,6 +63,8 @@ pub(super) struct Bounds<'a> {
     pub until_trap: bool,
     /// After a failure beyond this time, or after the host was told to stop, the rest is left.
     pub time: Duration,
+    /// What becomes of the requests of a reactor.
+    pub requests: Requests<'a>,
     /// The host is told to stop.
     pub stop: &'a CancellationToken,
 }
@@ -140,8 +142,9 @@ pub(super) async fn deliver(
         } else {
             tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
         }
+        let Active { plugin, sql, config, .. } = active;
         let (back, result) =
-            active.plugin.handle(tx, &active.sql, &events[from..to], &active.config).await;
+            plugin.handle_sending(tx, sql, &events[from..to], config, bounds.requests).await;
         let Some(back) = back else {
             let message = match result {
                 Err(failure) => failure.message,

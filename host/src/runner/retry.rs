@@ -14,7 +14,7 @@ use super::outbox::{log_failure, stop};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
-use crate::plugin::{Active, Registered, Registry};
+use crate::plugin::{Active, Registered, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, EventStore, Retry};
 
@@ -91,7 +91,12 @@ impl Beside {
             true => store::release(tx.conn(), name, order).await?,
             false => 0,
         };
-        let limit = self.config.transaction(pace.batch);
+        // What a reactor was answered is noted before it sends anything else: where a host is killed, one
+        // event is sent again, and not a batch of them.
+        let limit = match active.plugin.is_reactor() {
+            true => 1,
+            false => self.config.transaction(pace.batch),
+        };
         let (generation, from_log) = (active.generation, registered.backfilling);
         let claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
         if claimed.is_empty() {
@@ -147,11 +152,13 @@ impl Beside {
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,
-            give_way: GIVE_WAY,
+            // What a reactor wants to try again is no lock of this transaction.
+            give_way: if active.plugin.is_reactor() { 0 } else { GIVE_WAY },
             order,
             turns,
             until_trap: false,
             time,
+            requests: Requests::Sent,
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;

@@ -11,7 +11,7 @@ use super::deploy::DeployError;
 use super::trial::as_active;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Plugin, PluginConfig, Registry};
+use crate::plugin::{Active, Plugin, PluginConfig, Registry, Rehearsal, Requests};
 use crate::projection::Failure;
 use crate::sandbox::{PluginSql, SandboxError, ScratchTurn, Sequence, Step, TextRow, TextTable};
 use crate::store::StoreError;
@@ -63,7 +63,8 @@ impl<'a> Workbench<'a> {
     }
 
     /// Hands events to the component on new tables, so many at a time. It must want them all. Those that fail
-    /// are set aside. Where it is told to `record`, the run has the steps and the lines.
+    /// are set aside. Where it is told to `record`, the run has the steps and the lines. Requests are not sent:
+    /// the rehearsal keeps and answers them.
     ///
     /// # Errors
     /// The database's. What the component does wrong is told in the run.
@@ -72,6 +73,7 @@ impl<'a> Workbench<'a> {
         events: &[Event],
         batch: usize,
         config: PluginConfig,
+        rehearsal: &Arc<Rehearsal>,
         record: bool,
     ) -> Result<Run<'_>, DeployError> {
         self.registry.sandbox().set_sequences(&self.sequences).await?;
@@ -86,12 +88,14 @@ impl<'a> Workbench<'a> {
             turns: true,
             until_trap: false,
             time: TIME,
+            requests: Requests::Kept(rehearsal),
             stop: &CancellationToken::new(),
         };
         if record {
             self.sql.recorder().begin();
             self.plugin.heard.begin();
         }
+        let batch = if self.plugin.is_reactor() { 1 } else { batch };
         for (chunk, events) in events.chunks(batch).enumerate() {
             let delivery = deliver(tx, &active, events, &bounds).await.map_err(|why| {
                 let message = match why {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
+use super::endpoint::Endpoint;
 use super::error::{SandboxError, while_doing};
 use super::roles::{self, Names};
 use super::{Sandbox, borrowers, rights};
@@ -23,6 +24,10 @@ pub enum GrantKind {
     Call,
     /// Call a function that runs with the rights of its owner (SECURITY DEFINER).
     CallDefiner,
+    /// Send requests to a server, in the clear.
+    Http,
+    /// Send requests to a server that proves who it is.
+    Https,
 }
 
 impl GrantKind {
@@ -32,12 +37,19 @@ impl GrantKind {
             Self::Read => "read",
             Self::Call => "call",
             Self::CallDefiner => "call-definer",
+            Self::Http => "http",
+            Self::Https => "https",
         }
+    }
+
+    /// Whether it is of servers, and not of the database.
+    pub fn is_of_servers(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
     }
 }
 
 /// A grant as an operator writes it: `read:public.airports`, `read:carriers.*`,
-/// `call:public.distance(double precision, double precision)`.
+/// `call:public.distance(double precision, double precision)`, `https:hooks.example.com:443`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grant {
     /// What it lets a plugin do.
@@ -62,15 +74,23 @@ impl FromStr for Grant {
         if target.trim().is_empty() {
             return Err(format!("`{text}` names nothing to {}: {KINDS}", kind.as_str()));
         }
-        Ok(Self { kind, target: target.trim().to_owned() })
+        let target = match kind.is_of_servers() {
+            true => Endpoint::parse(kind == GrantKind::Https, target.trim())
+                .map_err(|why| format!("`{text}` names no server: {why}"))?
+                .to_string(),
+            false => target.trim().to_owned(),
+        };
+        Ok(Self { kind, target })
     }
 }
 
-const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION(TYPES), or \
-                     call-definer:… for a SECURITY DEFINER function";
+const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION(TYPES), \
+                     call-definer:… for a SECURITY DEFINER function, or https:HOST:PORT (http:…) for a \
+                     server";
 
 fn kind_of(name: &str) -> Option<GrantKind> {
-    let kinds = [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner];
+    use GrantKind::{Call, CallDefiner, Http, Https, Read};
+    let kinds = [Read, Call, CallDefiner, Http, Https];
     kinds.into_iter().find(|kind| kind.as_str() == name)
 }
 
@@ -229,6 +249,9 @@ impl Sandbox {
         names: &Names,
         grant: &Grant,
     ) -> Result<String, SandboxError> {
+        if grant.kind.is_of_servers() {
+            return Ok(grant.target.clone());
+        }
         let refused = |reason: &str| {
             Err(SandboxError::Grant { grant: grant.to_string(), reason: reason.to_owned() })
         };
@@ -353,6 +376,7 @@ async fn take(conn: &mut PgConnection, names: &Names, grant: &Grant) -> Result<b
     .map_err(while_doing(CONTEXT))?;
     let target = match written.into_iter().find(|target| *target == grant.target) {
         Some(target) => target,
+        None if grant.kind.is_of_servers() => return Ok(false),
         // Perhaps in other words.
         None => match look_up(conn, grant).await? {
             Some(found) => found.target,
@@ -384,11 +408,16 @@ mod tests {
             "call-definer:a.f(int)".parse::<Grant>().unwrap().to_string(),
             "call-definer:a.f(int)"
         );
+        let server: Grant = "https:Hooks.example.com".parse().unwrap();
+        assert_eq!(server.to_string(), "https:hooks.example.com:443");
         for (text, word) in [
             ("event-store:all", "`event-store`"),
             ("write:public.airports", "`write`"),
             ("public.airports", "`public.airports`"),
             ("read:", "names nothing"),
+            ("https:", "names nothing"),
+            ("https://hooks.example.com", "names no server"),
+            ("http:*:80", "names no server"),
             ("", "``"),
         ] {
             let error = text.parse::<Grant>().unwrap_err();

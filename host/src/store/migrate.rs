@@ -54,6 +54,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "027_deployments",
     "029_rebuilt_versions",
     "030_plugin_config_and_logs",
+    "033_reactor_grants",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

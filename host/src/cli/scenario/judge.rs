@@ -8,9 +8,11 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::format::{Expect, Scenario, Trouble, events};
+use super::requests;
 use super::rows::{Wanted, compare};
 use crate::cli::{failures, output};
 use crate::event::Event;
+use crate::plugin::Rehearsal;
 use crate::projection::Failure;
 use crate::runner::{Run, Workbench};
 use crate::sandbox::whole_table;
@@ -78,11 +80,14 @@ async fn problems(
         .iter()
         .cloned()
         .partition(|event| description.wants_type(&event.event_type) && fits(event));
-    let mut run = bench.run(&wanted, wanted.len().max(1), config.clone(), true).await?;
+    let answers = scenario.answers.iter().cloned().map(Into::into).collect();
+    let rehearsal = Arc::new(Rehearsal::new(answers));
+    let mut run = bench.run(&wanted, wanted.len().max(1), config.clone(), &rehearsal, true).await?;
     let failed = Failed::of(&run, &wanted);
     let mut problems = wrong_errors(&failed, scenario.expect.error.as_ref());
     let as_expected = problems.is_empty();
     problems.extend(missing_lines(&run.lines, &scenario.expect.logs));
+    problems.extend(requests::wrong(&rehearsal.kept(), scenario.expect.requests.as_deref()));
     // After another failure than the one that is expected, there are other rows, too.
     if as_expected {
         problems.extend(wrong_rows(&mut run, &scenario.expect).await);
@@ -90,8 +95,9 @@ async fn problems(
     }
     let together = run.tables().await?;
     run.end().await?;
-    if failed.is_empty() && wanted.len() > 1 {
-        let mut run = bench.run(&wanted, 1, config, false).await?;
+    // A reactor has got them one by one.
+    if failed.is_empty() && wanted.len() > 1 && !bench.plugin().is_reactor() {
+        let mut run = bench.run(&wanted, 1, config, &rehearsal, false).await?;
         problems.extend(other_alone(&mut run, &together, &wanted).await?);
         run.end().await?;
     }

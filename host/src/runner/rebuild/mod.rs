@@ -166,6 +166,9 @@ async fn run(
         return Err(RebuildError::Backfilled(name.to_owned()));
     }
     let plugin = successor.map_or(&active.plugin, |successor| successor.plugin).clone();
+    if plugin.is_reactor() || active.plugin.is_reactor() {
+        return Err(RebuildError::Reactor(name.to_owned()));
+    }
     let live_made = match successor {
         Some(_) => registry.sandbox().made_by(&active.plugin.description).await?,
         None => Made::ByTheSame,
