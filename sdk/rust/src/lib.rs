@@ -10,6 +10,7 @@ pub mod bindings;
 pub mod config;
 mod error;
 mod event;
+pub mod http;
 pub mod log;
 mod migration;
 mod projection;
@@ -52,7 +53,7 @@ pub mod prelude {
     pub use crate::{
         Date, Description, Error, Event, FailureKind, FromRow, Json, Mode, Numeric, Params,
         Projection, Queries, Query, Result, RowSet, Table, Timestamptz, Tx, Upcasters, Uuid, Value,
-        config, export_projection, log, migrations, params,
+        config, export_projection, http, log, migrations, params,
     };
     pub use serde::Deserialize;
 }
