@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 
 use super::{Reply, Rig, Server, grant};
 
+fn endless(first: &str, again: &str, pause: Duration) -> Reply {
+    Reply::Endless(first.to_owned(), again.to_owned(), pause)
+}
+
 fn to(url: &str) -> Value {
     json!({"url": url})
 }
@@ -112,7 +116,6 @@ async fn headers_that_are_the_hosts_and_line_breaks_in_headers_are_invalid() {
         ("x", "1\r\nTransfer-Encoding: chunked"),
         ("x", "1\nHost: a.example"),
         ("x\r\nHost", "a.example"),
-        ("x", "\0"),
     ];
     let requests: Vec<Value> = headers
         .iter()
@@ -130,17 +133,17 @@ async fn an_answer_without_an_end_is_cut_off_and_one_that_is_none_is_an_error() 
     let rig = Rig::narrow().await;
     let at_once = Duration::ZERO;
     for (reply, expected) in [
-        (Reply::Endless("HTTP/1.1 200 So\r\n\r\n", "many bytes\n", at_once), "limit"),
+        (endless("HTTP/1.1 200 So\r\n\r\n", "many bytes\n", at_once), "limit"),
         (
-            Reply::Endless(
+            endless(
                 "HTTP/1.1 200 So\r\ntransfer-encoding: chunked\r\n\r\n",
                 "a\r\nmany bytes\r\n",
                 at_once,
             ),
             "limit",
         ),
-        (Reply::Endless("HTTP/1.1 200 So\r\n", "x-many: headers\r\n", at_once), "limit"),
-        (Reply::Endless("HTTP/1.1 200 So\r\nx-long: ", "header", at_once), "limit"),
+        (endless("HTTP/1.1 200 So\r\n", "x-many: headers\r\n", at_once), "limit"),
+        (endless("HTTP/1.1 200 So\r\nx-long: ", &"header".repeat(1000), at_once), "limit"),
         (Reply::Raw("HTTP/1.1 200 So\r\ncontent-length: 99999999999\r\n\r\n".to_owned()), "limit"),
         (
             Reply::Raw(format!(
@@ -171,13 +174,9 @@ async fn an_answer_that_comes_drop_by_drop_has_its_time_and_no_more() {
     let pause = Duration::from_millis(20);
     for reply in [
         Reply::Silence,
-        Reply::Endless("HTTP/1.1 200 So\r\n", "", pause),
-        Reply::Endless("HTTP/1.1 200 So\r\n\r\n", ".", pause),
-        Reply::Endless(
-            "HTTP/1.1 103 Early Hints\r\n\r\n",
-            "HTTP/1.1 103 Early Hints\r\n\r\n",
-            pause,
-        ),
+        endless("HTTP/1.1 200 So\r\n", "", pause),
+        endless("HTTP/1.1 200 So\r\n\r\n", ".", pause),
+        endless("HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n", pause),
     ] {
         rig.server.reply(reply.clone());
         let request = json!({"url": rig.server.url("/"), "timeout_ms": 300});

@@ -38,7 +38,7 @@ pub enum Reply {
     /// These bytes, whatever they are.
     Raw(String),
     /// The first text once, and the second one for ever, after a pause each time.
-    Endless(&'static str, &'static str, Duration),
+    Endless(String, String, Duration),
     /// Nothing, until the other side goes away.
     Silence,
 }
