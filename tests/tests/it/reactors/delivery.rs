@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use eventfabric::runner::{RebuildError, RebuildOptions, RebuildProgress, deploy, rebuild};
+use eventfabric::plugin::Limits;
+use eventfabric::runner::{
+    HostConfig, RebuildError, RebuildOptions, RebuildProgress, deploy, rebuild,
+};
 use eventfabric::store::{LetterFilter, dead_letters, requeue};
 use eventfabric_tests::wasm;
 use serde_json::json;
@@ -40,6 +43,44 @@ async fn a_request_comes_with_its_body_and_a_key_of_the_event() {
         assert_eq!(request.key(), format!("\"{key}\""));
     }
     rig.running.stop().await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_outcome_and_no_secret_of_them_is_logged() {
+    let (world, server) = (World::new().await, Server::start().await);
+    let running = Running::start(&world, quick()).await;
+    grant(&running.host, "reactor", &[&server.grant()]).await;
+    deploy_guest(&running.host, "reactor").await;
+    running.stop().await;
+    let args = ["run", "--http", "127.0.0.1:0", "--http-no-tokens"];
+    let host = Process::start(&world, &args, &[]);
+    server.reply(Reply::Status(503));
+    let request = |url: &str| json!({"url": url, "body": "a secret", "headers": [["authorization", "a secret"]]});
+    let url = server.url("/hook?token=secret");
+    let deeds =
+        [json!({"requests": [request(&url), request("http://a.example/?secret"), request(&url)]})];
+    let stream = eventfabric::event::StreamId::new("Asked", "1");
+    super::append(&world.store().await, stream, "Asked", &deeds).await;
+    world.until_number("SELECT count(*) FROM reactor.sent", 3).await;
+    let log = host.log();
+    let port = log.split("http://127.0.0.1:").nth(1).expect("the log says where it listens");
+    let port: String = port.chars().take_while(char::is_ascii_digit).collect();
+    let metrics = reqwest::get(format!("http://127.0.0.1:{port}/metrics")).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for (outcome, times) in [("2xx", 1), ("5xx", 1), ("denied", 1)] {
+        let line = |labels: &str| format!("eventfabric_reactor_requests_total{{{labels}}} {times}");
+        let (a, b) = ("projection=\"reactor\"", format!("outcome=\"{outcome}\""));
+        let there = [line(&format!("{a},{b}")), line(&format!("{b},{a}"))];
+        assert!(there.iter().any(|line| metrics.contains(line)), "{outcome}: {metrics}");
+    }
+    assert!(
+        metrics.contains("eventfabric_reactor_request_seconds_count{projection=\"reactor\"} 3")
+    );
+    host.until_log("a request was refused").await;
+    host.until_log("a.example").await;
+    assert!(!host.log().contains("secret"), "{}", host.log());
+    host.signal("TERM");
+    host.succeeded().await;
 }
 
 #[tokio::test]
@@ -126,6 +167,26 @@ async fn a_host_that_is_killed_after_the_answer_leaves_it_to_the_next_one_to_sen
     assert!(keys.chunks(2).all(|pair| pair == &keys[..2]), "{keys:?}");
     host.signal("TERM");
     host.succeeded().await;
+}
+
+#[tokio::test]
+async fn the_time_that_a_server_takes_is_not_that_of_the_batch_and_has_a_limit_of_its_own() {
+    let config = quick();
+    let (batch, request_time_total) = (Duration::from_secs(1), Duration::from_secs(8));
+    let limits = Limits { batch, request_time_total, ..config.limits };
+    let rig = Rig::of(HostConfig { limits, ..config }).await;
+    // Longer than a batch, and than a transaction in which nothing happens is left alone otherwise.
+    rig.server.reply(Reply::Late(Duration::from_millis(6500)));
+    rig.server.reply(Reply::Silence);
+    let request = json!({"url": rig.server.url("/")});
+    let requests = [request.clone(), request.clone(), request];
+    let outcomes = rig.outcomes(&requests).await;
+    let [(first, _), (second, why), (third, over)] = &outcomes[..] else { panic!("{outcomes:?}") };
+    assert_eq!([first, second, third], ["200", "timeout", "timeout"], "{outcomes:?}");
+    assert!(why.contains("no whole answer within 1."), "what is left: {why}");
+    assert!(over.contains("limits.request_time_total"), "{over}");
+    assert_eq!(rig.server.requests().len(), 2);
+    rig.running.stop().await;
 }
 
 #[tokio::test]

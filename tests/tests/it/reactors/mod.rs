@@ -3,6 +3,7 @@
 mod attacks;
 mod delivery;
 mod server;
+mod tls;
 
 use eventfabric::event::StreamId;
 use eventfabric::plugin::Limits;

@@ -39,6 +39,8 @@ pub enum Reply {
     Raw(String),
     /// The first text once, and the second one for ever, after a pause each time.
     Endless(String, String, Duration),
+    /// The status 200, after this time.
+    Late(Duration),
     /// Nothing, until the other side goes away.
     Silence,
 }
@@ -147,6 +149,10 @@ async fn answer(stream: &mut BufReader<TcpStream>, reply: Reply) -> std::io::Res
                 stream.write_all(again.as_bytes()).await?;
                 tokio::time::sleep(pause).await;
             }
+        }
+        Reply::Late(pause) => {
+            tokio::time::sleep(pause).await;
+            stream.write_all(b"HTTP/1.1 200 So\r\ncontent-length: 0\r\n\r\n").await
         }
         Reply::Silence => stream.read_to_end(&mut Vec::new()).await.map(drop),
     }
