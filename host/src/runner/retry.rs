@@ -15,7 +15,7 @@ use super::outbox::{log_failure, stop};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
-use crate::plugin::{Active, Limits, Registered, Registry, Requests};
+use crate::plugin::{Active, Registered, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, EventStore, Retry};
 
@@ -149,7 +149,9 @@ impl Beside {
             wanted.retain(|retry| !open.contains(&retry.event.position));
         }
         if active.plugin.is_reactor() {
-            wait_for_servers(&mut tx, active.plugin.limits()).await?;
+            // It waits for servers; that is no host that stands still.
+            let limits = active.plugin.limits();
+            tx.may_idle(limits.batch + limits.request_time_total + LEASE_GRACE).await?;
         }
         let turns = self.contention.turn(&mut tx, name).await?;
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
@@ -225,16 +227,6 @@ impl Beside {
             store::bury(tx.conn(), name, version, position, attempts, &cause(failure)).await
         }
     }
-}
-
-/// Nothing happens in the transaction while a reactor waits for an answer; that is no host that stands still.
-async fn wait_for_servers(tx: &mut Tx, limits: &Limits) -> sqlx::Result<()> {
-    let lease = limits.batch + limits.request_time_total + LEASE_GRACE;
-    sqlx::query("SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', $1, true)")
-        .bind(lease.as_millis().to_string())
-        .execute(tx.conn())
-        .await?;
-    Ok(())
 }
 
 /// Whether later events of a stream wait behind one that failed.

@@ -7,7 +7,7 @@ use http::SendError;
 
 /// What to do.
 #[derive(Deserialize)]
-struct Asked {
+pub struct Asked {
     #[serde(default)]
     requests: Vec<Wanted>,
     /// An answer that is not one of success fails the event, and so does none.
@@ -38,7 +38,8 @@ fn once() -> u32 {
     1
 }
 
-struct Reactor;
+/// The reactor.
+pub struct Reactor;
 
 impl Projection for Reactor {
     type Event = Asked;

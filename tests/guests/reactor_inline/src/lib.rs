@@ -2,7 +2,8 @@
 
 use eventfabric_sdk::prelude::*;
 
-struct Inline;
+/// The reactor.
+pub struct Inline;
 
 impl Projection for Inline {
     type Event = serde::de::IgnoredAny;
