@@ -159,6 +159,14 @@ impl Tx {
         Ok(())
     }
 
+    /// Lets nothing happen in it for so long before the server ends its session.
+    pub async fn may_idle(&mut self, time: Duration) -> sqlx::Result<()> {
+        let time = time.as_millis().clamp(1, i32::MAX as u128);
+        let sql = format!("SET LOCAL idle_in_transaction_session_timeout = {time}");
+        self.conn().execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
+        Ok(())
+    }
+
     /// The connection, inside the transaction.
     pub fn conn(&mut self) -> &mut PgConnection {
         self.conn.as_mut().expect("a transaction has its connection until it ends")

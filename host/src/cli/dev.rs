@@ -1,6 +1,7 @@
 //! `eventfabric dev`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::AsyncBufReadExt as _;
@@ -14,7 +15,7 @@ use super::scenario::{self, Scenario};
 use super::{exit, failures, import, line, output};
 use crate::db;
 use crate::event::{DEFAULT_TENANT, Event, StreamId};
-use crate::plugin::PluginConfig;
+use crate::plugin::{PluginConfig, Rehearsal};
 use crate::runner::{Host, Run, Scene, Workbench};
 use crate::sandbox::{TextTable, whole_table};
 use crate::store::{Append, Direction, EventStore};
@@ -223,9 +224,20 @@ async fn show(
         Some(config) => config.clone(),
         None => host.registry().config(&description.name).await?,
     };
-    let scene = Scene { events: &events, given: &samples.events, appends: None, config };
+    let rehearsal = Arc::new(Rehearsal::default());
+    let scene = Scene {
+        events: &events,
+        given: &samples.events,
+        appends: None,
+        config,
+        rehearsal: rehearsal.clone(),
+    };
     let mut run = bench.run(&scene, BATCH, false).await?;
     let told = tell(command, samples, &events, &mut run).await;
+    for kept in rehearsal.kept() {
+        let request = output::on_one_line(&scenario::request_line(&kept));
+        output::line(&format!("would send {request}"))?;
+    }
     // Those of a scenario are told with it.
     if told.is_ok() && given.is_some() {
         failed(&events, &run)?;

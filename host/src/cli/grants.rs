@@ -13,8 +13,9 @@ pub(super) struct Grants {
     /// The plugin, deployed already or not
     name: String,
     /// Let it read a table or view (read:SCHEMA.TABLE, or read:PLUGIN.* for all of another plugin's), call a
-    /// function (call:SCHEMA.FUNCTION(TYPES); call-definer:… for a SECURITY DEFINER one), or append events to
-    /// streams of an aggregate (append:AGGREGATE)
+    /// function (call:SCHEMA.FUNCTION(TYPES); call-definer:… for a SECURITY DEFINER one), append events to
+    /// streams of an aggregate (append:AGGREGATE), or send requests to a server (https:HOST:PORT, or
+    /// http:HOST:PORT)
     #[arg(long, value_name = "GRANT")]
     add: Vec<Grant>,
     /// Take such a grant away

@@ -53,6 +53,10 @@ fn describe() {
             "eventfabric_outbox_delivered_total",
             "Rows that were taken out of the outbox, by anybody",
         ),
+        (
+            "eventfabric_reactor_requests_total",
+            "Requests that reactors sent, by projection and outcome",
+        ),
         ("eventfabric_http_subscriptions_cut_total", "Subscribers that took nothing"),
     ] {
         metrics::describe_counter!(name, text);
@@ -82,7 +86,12 @@ fn describe() {
     ] {
         metrics::describe_gauge!(name, text);
     }
-    metrics::describe_histogram!("eventfabric_http_request_seconds", "How long answers took");
+    for (name, text) in [
+        ("eventfabric_http_request_seconds", "How long answers took"),
+        ("eventfabric_reactor_request_seconds", "How long requests of reactors took"),
+    ] {
+        metrics::describe_histogram!(name, text);
+    }
 }
 
 /// Numbers for Prometheus

@@ -17,6 +17,7 @@ use super::host::State;
 use super::instance::{self, Plugin};
 use super::limits::Limits;
 use super::logs::{self, LogConfig, Sink};
+use super::outgoing::{self, Client};
 use super::version::Version;
 use super::{LoadError, describe, inspect, process, queries, wasi};
 use crate::projection::Mode;
@@ -149,6 +150,13 @@ impl Runtime {
             true => Some(queries::Served::new(&self.shared, pre, version).await?),
             false => None,
         };
+        let client = match inspected.sends {
+            true if description.mode != Mode::Async => {
+                return Err(LoadError::Reactor(description.mode));
+            }
+            true => Some(Arc::new(client().await?)),
+            false => None,
+        };
         let limits = Arc::new(self.shared.limits.of(&description.name));
         let (shared, upcasters) = (self.shared.clone(), self.upcasters.clone());
         Ok(Plugin {
@@ -159,11 +167,19 @@ impl Runtime {
             heard: Arc::default(),
             contract,
             reads,
+            client,
             limits,
             shared,
             upcasters,
         })
     }
+}
+
+/// Certificates are read from files.
+async fn client() -> Result<Client, LoadError> {
+    let made = tokio::task::spawn_blocking(Client::new).await;
+    let made = made.unwrap_or_else(|error| Err(error.to_string()));
+    made.map_err(LoadError::Client)
 }
 
 fn set_up(limits: &Limits) -> wasmtime::Result<(Engine, Linker<State>)> {
@@ -180,6 +196,7 @@ fn set_up(limits: &Limits) -> wasmtime::Result<(Engine, Linker<State>)> {
     wasi::add_to_linker(&mut linker)?;
     contract::add_to_linker(&mut linker)?;
     process::add_to_linker(&mut linker)?;
+    outgoing::add_to_linker(&mut linker)?;
     Ok((engine, linker))
 }
 

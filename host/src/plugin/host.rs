@@ -10,6 +10,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use super::bindings::{self, TxHandle, config, log, sql, types};
 use super::limits::Limits;
 use super::lines::{Level, Lines};
+use super::outgoing::Outgoing;
 use super::script::Script;
 use super::session::{Session, limit_error};
 use super::wasi::World;
@@ -76,6 +77,8 @@ pub struct State {
     pub session: Option<Session>,
     /// Answers instead of a database.
     pub script: Option<Script>,
+    /// Requests to other systems, for a plugin that sends them.
+    pub outgoing: Option<Outgoing>,
     /// Calls of the host so far.
     pub host_calls: u64,
 }
@@ -100,7 +103,7 @@ impl State {
         };
         let deadline = Instant::now() + time;
         let lines = Arc::new(Mutex::new(lines));
-        let (script, host_calls) = (None, 0);
+        let (script, outgoing, host_calls) = (None, None, 0);
         Self {
             table,
             limits,
@@ -112,10 +115,12 @@ impl State {
             config,
             session,
             script,
+            outgoing,
             host_calls,
         }
     }
 
+    /// Counts a call of a function of the host.
     pub(super) fn count_call(&mut self) -> Result<(), Stop> {
         self.host_calls += 1;
         if self.host_calls > self.limits.host_calls {

@@ -44,12 +44,20 @@ const QUERIES: &str = "eventfabric:query/queries";
 /// The version of the package `eventfabric:query` that this host speaks.
 const QUERY_VERSION: &str = "0.1.0";
 
+/// What a plugin imports that sends requests to other systems.
+pub const OUTGOING: &str = "eventfabric:reactor/outgoing";
+
+/// The version of the package `eventfabric:reactor` that this host speaks.
+const REACTOR_VERSION: &str = "0.1.0";
+
 /// What a component is.
 pub struct Inspected {
     /// The names of its imports.
     pub imports: Vec<String>,
     /// It answers queries.
     pub queries: bool,
+    /// It sends requests.
+    pub sends: bool,
 }
 
 /// Checks the bytes against the world `projection` and its extensions.
@@ -108,7 +116,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
         }
         queries |= name == QUERIES;
     }
-    Ok(Inspected { imports, queries })
+    let sends = imports.iter().any(|import| import.starts_with(OUTGOING));
+    Ok(Inspected { imports, queries, sends })
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
@@ -161,6 +170,12 @@ fn check_import(import: &str) -> Result<(), &'static str> {
             )
         };
     }
+    if name == OUTGOING {
+        return match version {
+            REACTOR_VERSION => Ok(()),
+            _ => Err("this host speaks version 0.1.0 of it: build with that, or take another host"),
+        };
+    }
     if WASI.contains(&name) {
         return if version.starts_with("0.2.") {
             Ok(())
@@ -173,7 +188,8 @@ fn check_import(import: &str) -> Result<(), &'static str> {
             "no setting grants files to a projection: keep what it needs in its tables or its config"
         }
         "wasi:sockets" | "wasi:http" | "wasi:tls" => {
-            "no setting grants the network to a projection: a rebuild would repeat every call"
+            "no setting grants the network to a plugin: one of the mode async sends requests by \
+             eventfabric:reactor/outgoing"
         }
         "eventfabric:projection" => "the contract 0.1.0 has no such interface",
         _ => "no setting grants it: a projection has events, its own tables, log and config",
@@ -224,6 +240,8 @@ mod tests {
             "wasi:clocks/wall-clock@0.3.0",
             "eventfabric:projection/sql@0.2.0",
             "eventfabric:projection/admin@0.1.0",
+            "eventfabric:reactor/outgoing@0.2.0",
+            "eventfabric:reactor/incoming@0.1.0",
             "acme:secrets/vault@1.0.0",
         ] {
             let wat = format!("(component (import \"{import}\" (instance)))");

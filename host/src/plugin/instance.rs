@@ -15,6 +15,7 @@ use super::event_log::EventLog;
 use super::host::{State, Stop};
 use super::limits::Limits;
 use super::lines::Lines;
+use super::outgoing::{Client, Outgoing, Requests};
 use super::queries::Served;
 use super::script::Script;
 use super::session::Session;
@@ -42,9 +43,27 @@ pub struct Plugin {
     pub(super) contract: Contract,
     /// The queries that it answers.
     pub(super) reads: Option<Served>,
+    /// What it sends requests by.
+    pub(super) client: Option<Arc<Client>>,
     pub(super) limits: Arc<Limits>,
     pub(super) shared: Arc<Shared>,
     pub(super) upcasters: Upcasters,
+}
+
+/// What a plugin reaches beyond its tables, where it is of a kind that does.
+#[derive(Clone, Copy, Default)]
+pub struct Beyond<'a> {
+    /// The log, for what answers events with events.
+    pub log: Option<&'a Arc<dyn EventLog>>,
+    /// What becomes of the requests of a reactor.
+    pub requests: Requests<'a>,
+}
+
+impl<'a> Beyond<'a> {
+    /// A log, and no requests.
+    pub fn log(log: &'a Arc<dyn EventLog>) -> Self {
+        Self { log: Some(log), ..Self::default() }
+    }
 }
 
 /// Where the time of a batch went.
@@ -70,11 +89,16 @@ impl Plugin {
         &self.limits
     }
 
+    /// Whether it sends requests to other systems: what it does can't be undone by a rollback.
+    pub fn is_reactor(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// Runs `handle` on a fresh instance. The transaction goes in and comes back; `None` when it
     /// had to be given up, and its connection with it. After a failure it can only be rolled back.
     ///
-    /// Returns within the time of a batch and some three seconds, whatever the plugin does.
-    /// The events must be at least one, and of this plugin's types.
+    /// Returns within the time of a batch, that of its requests, and some three seconds, whatever the
+    /// plugin does. The events must be at least one, and of this plugin's types. Nothing is sent.
     pub async fn handle(
         &self,
         tx: Tx,
@@ -82,20 +106,19 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.handle_within(tx, sql, events, config, Duration::MAX).await
+        self.run(tx, sql, events, config, Duration::MAX, Beyond::default()).await
     }
 
-    /// The same for a plugin that may answer events with events, in this log.
-    pub async fn handle_answering(
+    /// The same, with what lies beyond its tables.
+    pub async fn handle_with(
         &self,
         tx: Tx,
         sql: &Arc<PluginSql>,
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
-        log: &Arc<dyn EventLog>,
+        beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        let log = self.is_process_manager().then(|| log.clone());
-        self.run(tx, sql, events, config, Duration::MAX, log).await
+        self.run(tx, sql, events, config, Duration::MAX, beyond).await
     }
 
     /// Whether it answers events with events.
@@ -112,7 +135,7 @@ impl Plugin {
         config: &Arc<BTreeMap<String, String>>,
         most: Duration,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.run(tx, sql, events, config, most, None).await
+        self.run(tx, sql, events, config, most, Beyond::default()).await
     }
 
     async fn run(
@@ -122,7 +145,7 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
         most: Duration,
-        log: Option<Arc<dyn EventLog>>,
+        beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
             return (Some(tx), Ok(HandleStats::default()));
@@ -146,12 +169,19 @@ impl Plugin {
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let mut session = Session::new(tx, sql.clone());
-        session.causes = log.map(|log| Causes::new(log, name, self.upcasters.clone(), &events));
+        session.causes = beyond
+            .log
+            .filter(|_| self.is_process_manager())
+            .map(|log| Causes::new(log.clone(), name, self.upcasters.clone(), &events));
         // A batch has its time from its start; who can't wait has it from now.
         let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
         let time = most.saturating_sub(waited);
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
-        let mut store = new_store(&self.shared, state);
+        let outgoing = self
+            .client
+            .as_ref()
+            .map(|client| Outgoing::new(name, client, beyond.requests, &events));
+        let mut store = new_store(&self.shared, State { outgoing, ..state });
         let mut stats = HandleStats::default();
         let outcome = self.contract.handle(&mut store, &events, &mut stats).await;
         // The instance ends here; what it had in its hands is ours again.

@@ -58,6 +58,18 @@ pub struct Limits {
     pub appended_bytes: usize,
     /// How long a chain of events may be that plugins have appended, each as an answer to the one before.
     pub chain: u32,
+    /// Requests to other systems in a batch.
+    pub requests: u32,
+    /// Time for a request, from the connection to the last byte of the answer.
+    #[serde(deserialize_with = "duration")]
+    pub request_time: Duration,
+    /// Time for all requests of a batch together, beside [`Self::batch`]. Meanwhile a transaction is open.
+    #[serde(deserialize_with = "duration")]
+    pub request_time_total: Duration,
+    /// Bytes of a request: address, headers and body.
+    pub request_bytes: usize,
+    /// Bytes of an answer: headers and body.
+    pub answer_bytes: usize,
     /// Lines that a batch may log; what it prints is counted, too.
     pub log_lines: u32,
     /// Length of a logged line, in bytes; the rest is cut off.
@@ -95,6 +107,18 @@ pub struct PluginLimits {
     pub appended_bytes: Option<usize>,
     /// See [`Limits::chain`].
     pub chain: Option<u32>,
+    /// See [`Limits::requests`].
+    pub requests: Option<u32>,
+    /// See [`Limits::request_time`].
+    #[serde(deserialize_with = "some_duration")]
+    pub request_time: Option<Duration>,
+    /// See [`Limits::request_time_total`].
+    #[serde(deserialize_with = "some_duration")]
+    pub request_time_total: Option<Duration>,
+    /// See [`Limits::request_bytes`].
+    pub request_bytes: Option<usize>,
+    /// See [`Limits::answer_bytes`].
+    pub answer_bytes: Option<usize>,
     /// See [`Limits::log_lines`].
     pub log_lines: Option<u32>,
     /// See [`Limits::log_line_bytes`].
@@ -114,6 +138,12 @@ impl Limits {
         set(&mut limits.parameter_bytes, own.parameter_bytes);
         set(&mut limits.appended_bytes, own.appended_bytes);
         set(&mut limits.log_line_bytes, own.log_line_bytes);
+        set(&mut limits.request_bytes, own.request_bytes);
+        set(&mut limits.answer_bytes, own.answer_bytes);
+        let time = |limit: &mut Duration, own: Option<Duration>| *limit = own.unwrap_or(*limit);
+        time(&mut limits.request_time, own.request_time);
+        time(&mut limits.request_time_total, own.request_time_total);
+        limits.requests = own.requests.unwrap_or(limits.requests);
         limits.batch = own.batch.unwrap_or(limits.batch);
         limits.query = own.query.unwrap_or(limits.query);
         limits.host_calls = own.host_calls.unwrap_or(limits.host_calls);
@@ -166,6 +196,11 @@ impl Default for Limits {
             events_appended: 1000,
             appended_bytes: 4 * MIB,
             chain: 16,
+            requests: 20,
+            request_time: Duration::from_secs(10),
+            request_time_total: Duration::from_secs(20),
+            request_bytes: MIB,
+            answer_bytes: MIB,
             log_lines: 1000,
             log_line_bytes: 4 * KIB,
             plugin: BTreeMap::new(),
@@ -214,6 +249,9 @@ mod tests {
             (limits.events_appended, limits.appended_bytes, limits.chain),
             (1000, 4 << 20, 16)
         );
+        assert_eq!((limits.requests, limits.request_bytes, limits.answer_bytes), (20, MIB, MIB));
+        assert_eq!(limits.request_time, Duration::from_secs(10));
+        assert_eq!(limits.request_time_total, Duration::from_secs(20));
         assert_eq!((limits.log_lines, limits.log_line_bytes), (1000, 4096));
     }
 

@@ -20,6 +20,7 @@ mod instance;
 mod limits;
 mod lines;
 mod logs;
+mod outgoing;
 mod process;
 mod queries;
 mod ranges;
@@ -35,6 +36,8 @@ mod watch;
 
 use std::time::Duration;
 
+use crate::projection::Mode;
+
 pub use compile::compile_worker;
 pub use config::{ConfigError, ConfigValue, config, set_config};
 pub use deployments::{
@@ -43,10 +46,12 @@ pub use deployments::{
 };
 pub use engine::Runtime;
 pub use event_log::{Answer, Answered, EventLog, Known, LogError};
-pub use instance::{HandleStats, Plugin};
+pub use inspect::OUTGOING;
+pub use instance::{Beyond, HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
 pub use logs::{LogConfig, LogLine, logs};
+pub use outgoing::{Answer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
@@ -122,6 +127,15 @@ pub enum LoadError {
         /// The version that is known.
         known: &'static str,
     },
+    /// It sends requests, and is not delivered to in the only way in which that can be.
+    #[error(
+        "the plugin imports {OUTGOING}, and is {0}: only an async one may send requests, for with another mode \
+         appends, or all later events, would wait for a server; give it the mode async"
+    )]
+    Reactor(Mode),
+    /// What it would send requests by can't be made.
+    #[error("TLS could not be set up: {0}")]
+    Client(String),
     /// A function has another type than in the contract.
     #[error("the plugin does not fit the contract eventfabric:projection@0.1.0: {0}")]
     Contract(String),

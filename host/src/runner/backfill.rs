@@ -8,7 +8,7 @@ use super::supervisor::unless_stopped;
 use super::topics::with_topic;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::Active;
+use crate::plugin::{Active, Requests};
 use crate::projection::FailureKind;
 use crate::store::{self, Aside, Backfill, LogFilter, StoreError};
 
@@ -120,6 +120,9 @@ impl Beside {
             let error = Some("the connection was lost each time that this event was handled");
             return Ok(Some((tx, events.iter().map(|event| untried(event, error)).collect())));
         }
+        if active.plugin.is_reactor() {
+            return Ok(Some((tx, events.iter().map(|event| untried(event, None)).collect())));
+        }
         let held = |event: &Event| Aside { held: true, ..untried(event, None) };
         let mut aside = Vec::new();
         if order {
@@ -138,6 +141,7 @@ impl Beside {
             turns,
             until_trap: false,
             time,
+            requests: Requests::Refused,
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;

@@ -11,7 +11,7 @@ use super::config::RunnerConfig;
 use super::trial::{self, Against};
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Plugin, Registry};
+use crate::plugin::{Active, Beyond, Plugin, Registry};
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::PluginSql;
 use crate::store::StoreError;
@@ -99,7 +99,8 @@ pub(super) async fn run(
     canary: &Canary,
 ) -> Result<(Trial, Result<(), Against>), StoreError> {
     let description = &plugin.description;
-    let mut events = trial::last_events(registry, &description.event_types, canary.events).await?;
+    let wanted = trial::wanted(plugin, canary.events);
+    let mut events = trial::last_events(registry, &description.event_types, wanted).await?;
     let tried = trial::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
     let mut trial = Trial { events: events.len(), tried: 0, new: None, active: None };
     match tried.verdict(&description.name) {
@@ -160,7 +161,7 @@ async fn measure(
         let start = Instant::now();
         let Active { plugin, sql, config, .. } = active;
         let event = std::slice::from_ref(event);
-        let (back, done) = plugin.handle_answering(tx, sql, event, config, &log).await;
+        let (back, done) = plugin.handle_with(tx, sql, event, config, Beyond::log(&log)).await;
         let took = start.elapsed();
         // That says nothing of the version.
         let Some(back) = back else { return Err(sqlx::Error::WorkerCrashed.into()) };

@@ -12,7 +12,7 @@ use super::answers::Answers;
 use super::deploy::DeployError;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
-use crate::plugin::{Plugin, Registry, Script};
+use crate::plugin::{Beyond, Plugin, Registry, Script};
 use crate::projection::Failure;
 use crate::sandbox::{BatchCall, Step};
 use crate::store::{DeadLetter, StoreError};
@@ -168,13 +168,18 @@ pub async fn rerun(
     let (plugin, bytes) = registry.stored(name, version).await.map_err(|error| {
         refused(format!("version {version} of `{name}` is not to be had: {error:#}"))
     })?;
+    if plugin.is_reactor() {
+        return Err(refused(format!(
+            "`{name}` sends requests: to record how the event fails it would have to send them once more"
+        )));
+    }
     let sql = registry.sandbox().learning(name, version).await?;
     let config = registry.config(name).await.map_err(StoreError::from)?;
     let tx = Tx::begin(registry.pool(), plugin.limits().batch).await.map_err(StoreError::from)?;
     sql.recorder().begin();
     let events = std::slice::from_ref(&event);
     let log = Answers::on_trial(registry);
-    let (tx, handled) = plugin.handle_answering(tx, &sql, events, &config, &log).await;
+    let (tx, handled) = plugin.handle_with(tx, &sql, events, &config, Beyond::log(&log)).await;
     let steps = sql.recorder().end();
     let Some(tx) = tx else {
         let message = handled.err().map_or_else(String::new, |failure| failure.message);

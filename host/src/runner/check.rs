@@ -77,6 +77,7 @@ pub async fn check(
     let before = registry.snapshot().registered.get(&name).cloned();
     deploy::same_mode(&plugin, before.as_ref())?;
     registry.admit(&plugin).await.map_err(StoreError::from)??;
+    deploy::granted(registry, &plugin).await?;
     let migrations = registry.sandbox().missing(&plugin.description).await?;
     let _turn = registry.sandbox().scratch_turn(&name).await?;
     let sql = registry.sandbox().prepare_scratch(&plugin.description).await?;
@@ -105,7 +106,8 @@ async fn look(
     events: i64,
     determinism: bool,
 ) -> Result<(trial::Tried, Option<Vec<Difference>>), DeployError> {
-    let events = trial::last_events(registry, &plugin.description.event_types, events).await?;
+    let wanted = trial::wanted(plugin, events);
+    let events = trial::last_events(registry, &plugin.description.event_types, wanted).await?;
     let tried = trial::on_trial(registry, plugin.clone(), sql.clone(), &events).await?;
     let failed = tried.left.is_some() || tried.refused.iter().any(|failure| failure.trapped);
     if !determinism || failed {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, EventLog};
+use crate::plugin::{Active, Beyond, EventLog, Requests};
 use crate::projection::{Failure, FailureKind};
 use crate::store::Cause;
 
@@ -66,6 +66,8 @@ pub(super) struct Bounds<'a> {
     pub until_trap: bool,
     /// After a failure beyond this time, or after the host was told to stop, the rest is left.
     pub time: Duration,
+    /// What becomes of the requests of a reactor.
+    pub requests: Requests<'a>,
     /// The host is told to stop.
     pub stop: &'a CancellationToken,
 }
@@ -144,8 +146,9 @@ pub(super) async fn deliver(
         } else {
             tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
         }
-        let (back, result) =
-            plugin.handle_answering(tx, sql, &events[from..to], config, bounds.log).await;
+        let Active { plugin, sql, config, .. } = active;
+        let beyond = Beyond { log: Some(bounds.log), requests: bounds.requests };
+        let (back, result) = plugin.handle_with(tx, sql, &events[from..to], config, beyond).await;
         let Some(back) = back else {
             let message = match result {
                 Err(failure) => failure.message,

@@ -8,7 +8,7 @@ use super::canary::{self, Canary, Trial};
 use super::rebuild::{RebuildError, Rebuilt};
 use super::trial::Against;
 use crate::plugin::{
-    self, Action, Deployment, LoadError, Origin, Outcome, Plugin, Registered, Registry,
+    self, Action, Deployment, LoadError, OUTGOING, Origin, Outcome, Plugin, Registered, Registry,
 };
 use crate::projection::Mode;
 use crate::sandbox::SandboxError;
@@ -101,6 +101,12 @@ pub enum DeployError {
         /// Who went back from it, and why.
         why: String,
     },
+    /// It sends requests, and the operator has granted it no server.
+    #[error(
+        "`{0}` imports {OUTGOING}, and no server is granted to it: say which one by `eventfabric plugin \
+         grants {0} --add https:HOST:PORT` (http:HOST:PORT without TLS), and deploy it again"
+    )]
+    NoServer(String),
     /// There is no such plugin.
     #[error("there is no plugin `{0}`")]
     Unknown(String),
@@ -354,6 +360,7 @@ async fn try_out(
 ) -> Result<(Trial, Result<(), Against>), DeployError> {
     same_mode(plugin, before)?;
     registry.admit(plugin).await.map_err(StoreError::from)??;
+    granted(registry, plugin).await?;
     // One that has stopped can't be broken any more.
     let active = before.filter(|before| !before.failed).map(|before| &*before.version);
     registry.sandbox().prepare_beside(&plugin.description, active).await?;
@@ -377,6 +384,15 @@ impl From<Against> for DeployError {
 impl From<OtherMode> for DeployError {
     fn from(OtherMode { now, before }: OtherMode) -> Self {
         Self::ModeChanged { now, before }
+    }
+}
+
+/// Refuses a reactor that may send to nobody.
+pub(super) async fn granted(registry: &Registry, plugin: &Plugin) -> Result<(), DeployError> {
+    let name = &plugin.description.name;
+    match !plugin.is_reactor() || registry.sandbox().may_send(name).await? {
+        true => Ok(()),
+        false => Err(DeployError::NoServer(name.clone())),
     }
 }
 

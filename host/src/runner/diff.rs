@@ -78,7 +78,8 @@ pub async fn diff(
     // Of either; and all of them where one takes all.
     let both = [types(&old), types(&new)];
     let types = if both.iter().any(Vec::is_empty) { Vec::new() } else { both.concat() };
-    let events = trial::last_events(registry, &types, events).await?;
+    let wanted = trial::wanted(&old, events).min(trial::wanted(&new, events));
+    let events = trial::last_events(registry, &types, wanted).await?;
     let (old_statements, old_rows) = run(registry, &old, &events).await?;
     let (new_statements, new_rows) = run(registry, &new, &events).await?;
     Ok(Diff {

@@ -110,7 +110,7 @@ impl HostConfig {
 const CONTROL_CONNECTIONS: u32 = 4;
 
 /// After the time of a batch, how long a transaction in which nothing happens is left alone.
-const LEASE_GRACE: Duration = Duration::from_secs(5);
+pub(super) const LEASE_GRACE: Duration = Duration::from_secs(5);
 
 /// A host with fewer would wait for itself.
 pub(super) const LEAST_CONNECTIONS: u32 = 5;

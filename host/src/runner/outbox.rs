@@ -19,7 +19,7 @@ use super::head::{Hints, RECONNECT};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Registry};
+use crate::plugin::{Active, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, Aside, Claimed, EventStore};
 
@@ -181,8 +181,13 @@ impl OutboxWorker {
             // A projection that costs the connection again and again, or all of its time, must not cost the
             // others theirs.
             let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
-            let usable = active
-                .filter(|active| registered.runs() && !costly && !self.breaker.is_failing(active));
+            // A reactor waits for servers of others; it gets its events where nobody waits for it.
+            let usable = active.filter(|active| {
+                registered.runs()
+                    && !costly
+                    && !active.plugin.is_reactor()
+                    && !self.breaker.is_failing(active)
+            });
             let (back, aside) = match usable {
                 _ if registered.backfilling => {
                     if !store::share_backfill(tx.conn(), &registered.name).await? {
@@ -198,7 +203,7 @@ impl OutboxWorker {
                     fatal.extend(delivered.fatal.map(|failure| (active.clone(), failure)));
                     (delivered.tx, delivered.aside)
                 }
-                // Not loaded in this host, or stopped: its events wait for it.
+                // Not loaded in this host, or stopped, or a reactor: its events wait for it.
                 None => (tx, wanted.into_iter().map(|row| waiting(row, None)).collect()),
             };
             tx = back;
@@ -258,6 +263,7 @@ impl OutboxWorker {
             turns,
             until_trap: false,
             time: HOLD,
+            requests: Requests::Refused,
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;

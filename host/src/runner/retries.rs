@@ -32,6 +32,8 @@ pub(super) struct Retries {
     /// Told when a retry was added, or can have got something that it waited for.
     pub added: watch::Receiver<u64>,
     pub head: watch::Receiver<Head>,
+    /// For reactors, and not for the others: they wait for servers, so their places are their own.
+    pub reactors: bool,
     /// Transactions at the same time.
     pub lanes: usize,
 }
@@ -137,7 +139,9 @@ impl Retries {
             let name = &registered.name;
             if registered.mode == Mode::Inline
                 || !registered.runs()
-                || snapshot.current(name).is_none()
+                || snapshot
+                    .current(name)
+                    .is_none_or(|active| active.plugin.is_reactor() != self.reactors)
             {
                 continue;
             }

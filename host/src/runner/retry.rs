@@ -11,11 +11,12 @@ use super::breaker::Breaker;
 use super::config::AsyncConfig;
 use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, cause, deliver};
+use super::host::LEASE_GRACE;
 use super::outbox::{log_failure, stop};
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
-use crate::plugin::{Active, Registered, Registry};
+use crate::plugin::{Active, Registered, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, EventStore, Retry};
 
@@ -92,7 +93,12 @@ impl Beside {
             true => store::release(tx.conn(), name, order).await?,
             false => 0,
         };
-        let limit = self.config.transaction(pace.batch);
+        // What a reactor was answered is noted before it sends anything else: where a host is killed, one
+        // event is sent again, and not a batch of them.
+        let limit = match active.plugin.is_reactor() {
+            true => 1,
+            false => self.config.transaction(pace.batch),
+        };
         let (generation, from_log) = (active.generation, registered.backfilling);
         let claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
         if claimed.is_empty() {
@@ -143,17 +149,24 @@ impl Beside {
             );
             wanted.retain(|retry| !open.contains(&retry.event.position));
         }
+        if active.plugin.is_reactor() {
+            // It waits for servers; that is no host that stands still.
+            let limits = active.plugin.limits();
+            tx.may_idle(limits.batch + limits.request_time_total + LEASE_GRACE).await?;
+        }
         let turns = self.contention.turn(&mut tx, name).await?;
         let events: Vec<Event> = wanted.iter().map(|retry| retry.event.clone()).collect();
         let (interrupted, time) = (pace.interrupted, active.plugin.limits().batch);
         let bounds = Bounds {
             interrupted,
             log: &Answers::live(&self.store),
-            give_way: GIVE_WAY,
+            // What a reactor wants to try again is no lock of this transaction.
+            give_way: if active.plugin.is_reactor() { 0 } else { GIVE_WAY },
             order,
             turns,
             until_trap: false,
             time,
+            requests: Requests::Sent,
             stop: &self.stop,
         };
         let delivery = deliver(tx, active, &events, &bounds).await?;

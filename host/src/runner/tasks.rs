@@ -148,17 +148,20 @@ impl Host {
             stop: stop.clone(),
         });
         let lanes = (self.config.max_connections as usize / 5).clamp(1, RETRY_LANES);
-        let shared = shared.clone();
-        supervisor.start("retries", move || {
-            Retries {
-                beside: beside.clone(),
-                hints: shared.hints.subscribe(),
-                added: shared.retries.subscribe(),
-                head: shared.head.subscribe(),
-                lanes,
-            }
-            .run()
-        });
+        for (name, reactors) in [("retries", false), ("reactors", true)] {
+            let (beside, shared) = (beside.clone(), shared.clone());
+            supervisor.start(name, move || {
+                Retries {
+                    beside: beside.clone(),
+                    hints: shared.hints.subscribe(),
+                    added: shared.retries.subscribe(),
+                    head: shared.head.subscribe(),
+                    reactors,
+                    lanes,
+                }
+                .run()
+            });
+        }
     }
 
     /// Starts a task for each catch-up projection, those that come later included, until cancelled.

@@ -9,7 +9,7 @@ use super::answers::Answers;
 use super::deliver::{Bounds, Delivery, deliver};
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, EventLog, Plugin, ProjectionSettings, Registry};
+use crate::plugin::{Active, EventLog, Plugin, ProjectionSettings, Registry, Requests};
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::PluginSql;
 use crate::store::{self, LogFilter, StoreError};
@@ -74,6 +74,12 @@ pub(super) async fn last_events(
     events_after(registry, types, row.first.map_or(0, |first| first - 1), events).await
 }
 
+/// On how many events a version is tried, where so many are wanted. A reactor is tried on none: it would send
+/// what it has sent before, or be refused it.
+pub(super) fn wanted(plugin: &Plugin, events: i64) -> i64 {
+    if plugin.is_reactor() { 0 } else { events }
+}
+
 /// The first so many events of these types (none: of all) after a position.
 pub(super) async fn events_after(
     registry: &Registry,
@@ -132,6 +138,7 @@ pub(super) async fn try_them(
         turns: true,
         until_trap: true,
         time,
+        requests: Requests::Refused,
         stop: &CancellationToken::new(),
     };
     deliver(tx, active, events, &bounds).await.map_err(|why| {

@@ -12,7 +12,7 @@ use super::deploy::DeployError;
 use super::trial::as_active;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, EventLog, Plugin, PluginConfig, Registry};
+use crate::plugin::{Active, EventLog, Plugin, PluginConfig, Registry, Rehearsal, Requests};
 use crate::projection::Failure;
 use crate::sandbox::{PluginSql, SandboxError, ScratchTurn, Sequence, Step, TextRow, TextTable};
 use crate::store::StoreError;
@@ -41,6 +41,8 @@ pub struct Scene<'a> {
     pub appends: Option<BTreeSet<String>>,
     /// Its settings.
     pub config: PluginConfig,
+    /// What answers its requests, and keeps them.
+    pub rehearsal: Arc<Rehearsal>,
 }
 
 /// What a run has left: the tables as the transaction sees them, which is rolled back at the end.
@@ -79,7 +81,8 @@ impl<'a> Workbench<'a> {
     }
 
     /// Hands events to the component on new tables, so many at a time. Those that fail are set aside. Where it
-    /// is told to `record`, the run has the steps and the lines.
+    /// is told to `record`, the run has the steps and the lines. Requests are not sent: the rehearsal keeps and
+    /// answers them.
     ///
     /// # Errors
     /// The database's. What the component does wrong is told in the run.
@@ -106,12 +109,14 @@ impl<'a> Workbench<'a> {
             turns: true,
             until_trap: false,
             time: TIME,
+            requests: Requests::Kept(&scene.rehearsal),
             stop: &CancellationToken::new(),
         };
         if record {
             self.sql.recorder().begin();
             self.plugin.heard.begin();
         }
+        let batch = if self.plugin.is_reactor() { 1 } else { batch };
         for (chunk, events) in scene.events.chunks(batch).enumerate() {
             let delivery = deliver(tx, &active, events, &bounds).await.map_err(|why| {
                 let message = match why {

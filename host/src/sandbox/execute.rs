@@ -74,6 +74,11 @@ impl PluginSql {
         &self.control
     }
 
+    /// The plugin's name.
+    pub(super) fn plugin(&self) -> &str {
+        &self.names.plugin
+    }
+
     /// Keeps what is asked and answered, where it is told to.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, PgExecutor};
 
+use super::endpoint::Endpoint;
 use super::error::{SandboxError, while_doing};
 use super::roles::{self, Names};
 use super::{Sandbox, borrowers, rights};
@@ -26,6 +27,10 @@ pub enum GrantKind {
     CallDefiner,
     /// Append events to streams of an aggregate.
     Append,
+    /// Send requests to a server, in the clear.
+    Http,
+    /// Send requests to a server that proves who it is.
+    Https,
 }
 
 impl GrantKind {
@@ -36,12 +41,19 @@ impl GrantKind {
             Self::Call => "call",
             Self::CallDefiner => "call-definer",
             Self::Append => "append",
+            Self::Http => "http",
+            Self::Https => "https",
         }
+    }
+
+    /// Whether it is of servers, and not of the database.
+    pub fn is_of_servers(self) -> bool {
+        matches!(self, Self::Http | Self::Https)
     }
 }
 
 /// A grant as an operator writes it: `read:public.airports`, `read:carriers.*`,
-/// `call:public.distance(double precision, double precision)`, `append:Account`.
+/// `call:public.distance(double precision, double precision)`, `append:Account`, `https:hooks.example.com:443`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Grant {
     /// What it lets a plugin do.
@@ -66,15 +78,23 @@ impl FromStr for Grant {
         if target.trim().is_empty() {
             return Err(format!("`{text}` names nothing to {}: {KINDS}", kind.as_str()));
         }
-        Ok(Self { kind, target: target.trim().to_owned() })
+        let target = match kind.is_of_servers() {
+            true => Endpoint::parse(kind == GrantKind::Https, target.trim())
+                .map_err(|why| format!("`{text}` names no server: {why}"))?
+                .to_string(),
+            false => target.trim().to_owned(),
+        };
+        Ok(Self { kind, target })
     }
 }
 
 const KINDS: &str = "give read:SCHEMA.TABLE, read:PLUGIN.*, call:SCHEMA.FUNCTION(TYPES), call-definer:… \
-                     for a SECURITY DEFINER function, or append:AGGREGATE";
+                     for a SECURITY DEFINER function, append:AGGREGATE, or https:HOST:PORT (http:…) for a \
+                     server";
 
 fn kind_of(name: &str) -> Option<GrantKind> {
-    let kinds = [GrantKind::Read, GrantKind::Call, GrantKind::CallDefiner, GrantKind::Append];
+    use GrantKind::{Append, Call, CallDefiner, Http, Https, Read};
+    let kinds = [Read, Call, CallDefiner, Append, Http, Https];
     kinds.into_iter().find(|kind| kind.as_str() == name)
 }
 
@@ -247,6 +267,9 @@ impl Sandbox {
         names: &Names,
         grant: &Grant,
     ) -> Result<String, SandboxError> {
+        if grant.kind.is_of_servers() {
+            return Ok(grant.target.clone());
+        }
         let refused = |reason: &str| {
             Err(SandboxError::Grant { grant: grant.to_string(), reason: reason.to_owned() })
         };
@@ -378,7 +401,7 @@ async fn take(conn: &mut PgConnection, names: &Names, grant: &Grant) -> Result<b
     .map_err(while_doing(CONTEXT))?;
     let target = match written.into_iter().find(|target| *target == grant.target) {
         Some(target) => target,
-        None if grant.kind == GrantKind::Append => return Ok(false),
+        None if grant.kind == GrantKind::Append || grant.kind.is_of_servers() => return Ok(false),
         // Perhaps in other words.
         None => match look_up(conn, grant).await? {
             Some(found) => found.target,
@@ -410,11 +433,16 @@ mod tests {
             "call-definer:a.f(int)".parse::<Grant>().unwrap().to_string(),
             "call-definer:a.f(int)"
         );
+        let server: Grant = "https:Hooks.example.com".parse().unwrap();
+        assert_eq!(server.to_string(), "https:hooks.example.com:443");
         for (text, word) in [
             ("event-store:all", "`event-store`"),
             ("write:public.airports", "`write`"),
             ("public.airports", "`public.airports`"),
             ("read:", "names nothing"),
+            ("https:", "names nothing"),
+            ("https://hooks.example.com", "names no server"),
+            ("http:*:80", "names no server"),
             ("", "``"),
         ] {
             let error = text.parse::<Grant>().unwrap_err();

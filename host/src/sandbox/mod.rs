@@ -12,6 +12,7 @@ pub mod attack;
 mod batch;
 mod borrowers;
 mod convert;
+mod endpoint;
 mod error;
 mod exact;
 mod execute;
@@ -47,6 +48,7 @@ use crate::projection::Description;
 use error::while_doing;
 use roles::Names;
 
+pub use endpoint::{Endpoint, Host};
 pub use error::{BatchError, SandboxError, SqlError, SqlErrorKind};
 pub use exact::{Inexact, inexact};
 pub use execute::{Call, PluginSql, RowSet, StatementInfo};

@@ -55,6 +55,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "029_rebuilt_versions",
     "030_plugin_config_and_logs",
     "031_process_managers",
+    "033_reactor_grants",
     "035_event_schemas",
 ];
 

@@ -53,3 +53,17 @@ pub mod process {
         additional_derives: [PartialEq],
     });
 }
+
+/// The same of `wit/reactor/reactor.wit`, for plugins that send requests.
+pub mod reactor {
+    wit_bindgen::generate!({
+        inline: "
+            package eventfabric:sdk;
+            world outgoing { import eventfabric:reactor/outgoing@0.1.0; }
+        ",
+        path: ["../../wit", "../../wit/reactor"],
+        world: "eventfabric:sdk/outgoing",
+        generate_all,
+        additional_derives: [PartialEq],
+    });
+}

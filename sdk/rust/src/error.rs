@@ -2,7 +2,7 @@
 
 use std::{any::Any, fmt};
 
-use crate::{AppendError, FailureKind, SqlError, SqlErrorKind};
+use crate::{AppendError, FailureKind, SqlError, SqlErrorKind, http::SendError};
 
 /// The result of everything that can fail in a projection.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// known, the event to blame.
 ///
 /// `?` makes one of any error of the standard kind: an SQL error gets its kind from the database
-/// (see [`Error::sql`]), every other error counts as poison, as it came from the event's data.
+/// (see [`Error::sql`]), one of a request from what went wrong (see [`Error::request`]), every other error counts as poison, as it came from the event's data.
 /// (This type does not implement [`std::error::Error`] itself, or else `?` could not do that.)
 ///
 /// ```
@@ -87,6 +87,18 @@ impl Error {
         }
     }
 
+    /// A request without an answer. Time-outs and connections are worth a retry; everything else blames the
+    /// event, for it may have named the server.
+    pub fn request(error: &SendError) -> Self {
+        match error {
+            SendError::Timeout(why) => Self::retry(format_args!("timeout: {why}")),
+            SendError::Connection(why) => Self::retry(format_args!("connection: {why}")),
+            SendError::Denied(why) => Self::poison(format_args!("denied: {why}")),
+            SendError::Invalid(why) => Self::poison(format_args!("invalid request: {why}")),
+            SendError::Limit(why) => Self::poison(format_args!("limit: {why}")),
+        }
+    }
+
     /// Blames the event at this index of the batch.
     #[must_use]
     pub fn at(mut self, index: u32) -> Self {
@@ -145,12 +157,15 @@ fn describe(error: &SqlError, statement: &str) -> String {
 
 impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Self {
-        match (&error as &dyn Any).downcast_ref::<SqlError>() {
-            Some(error) => Self::sql(error.clone(), ""),
-            None => match (&error as &dyn Any).downcast_ref::<AppendError>() {
-                Some(error) => Self::append(error),
-                None => Self::poison(error),
-            },
+        let any = &error as &dyn Any;
+        if let Some(error) = any.downcast_ref::<SqlError>() {
+            Self::sql(error.clone(), "")
+        } else if let Some(error) = any.downcast_ref::<AppendError>() {
+            Self::append(error)
+        } else if let Some(error) = any.downcast_ref::<SendError>() {
+            Self::request(error)
+        } else {
+            Self::poison(error)
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod config;
 mod error;
 mod event;
 mod event_store;
+pub mod http;
 pub mod log;
 mod migration;
 mod projection;
@@ -54,8 +55,8 @@ pub mod prelude {
     pub use crate::{
         AppendError, Date, Description, Error, Event, EventStore, ExpectedVersion, FailureKind,
         FromRow, Json, Mode, NewEvent, Numeric, Params, Projection, Queries, Query, Result, RowSet,
-        Table, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, log, migrations,
-        params,
+        Table, Timestamptz, Tx, Upcasters, Uuid, Value, config, export_projection, http, log,
+        migrations, params,
     };
     pub use serde::Deserialize;
 }

@@ -32,6 +32,7 @@ mod postgres;
 #[cfg(feature = "testing-postgres")]
 mod postgres_value;
 mod recording;
+mod server;
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -45,6 +46,8 @@ use crate::{
 #[cfg(feature = "testing-postgres")]
 pub use self::postgres::PgTx;
 pub use recording::{Appended, RecordingTx};
+pub(crate) use server::send;
+pub use server::{Sent, Server};
 
 /// An event of the stream `Test/1` with a payload from JSON text; `type` and `version` are added
 /// to it where they are missing. Other fields can be set on the result.

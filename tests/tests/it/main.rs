@@ -13,6 +13,7 @@ mod migrate;
 mod migrating;
 mod operator;
 mod partitions;
+mod reactors;
 mod rebuild;
 mod roles;
 mod runners;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::requests::{Answered, Expected};
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
 use crate::store::Append;
 
@@ -23,6 +24,9 @@ pub(in crate::cli) struct Scenario {
     pub config: BTreeMap<String, String>,
     /// What has happened.
     pub given: Vec<Given>,
+    /// What the requests of a reactor are answered, in turn; after that it is the status 200.
+    #[serde(default)]
+    pub answers: Vec<Answered>,
     /// What must come of it.
     pub expect: Expect,
 }
@@ -63,6 +67,8 @@ pub(in crate::cli) struct Expect {
     /// The events that the plugin appends, in the order of the log. It may append to streams of these
     /// aggregates, and of no other.
     pub appended: Option<Vec<Appended>>,
+    /// All requests that are sent, in turn.
+    pub requests: Option<Vec<Expected>>,
     /// Texts, each of which is in one of the statements that were used.
     #[serde(default)]
     pub statements: Vec<String>,

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use super::appended;
 use super::format::{Expect, Scenario, Trouble, events};
+use super::requests;
 use super::rows::{Wanted, compare};
 use crate::cli::{failures, output};
 use crate::event::Event;
+use crate::plugin::Rehearsal;
 use crate::projection::Failure;
 use crate::runner::{Run, Scene, Workbench};
 use crate::sandbox::whole_table;
@@ -80,17 +82,21 @@ async fn problems(
         .cloned()
         .partition(|event| description.wants_type(&event.event_type) && fits(event));
     let appends = scenario.expect.appended.as_deref().unwrap_or_default();
+    let answers = scenario.answers.iter().cloned().map(Into::into).collect();
+    let rehearsal = Arc::new(Rehearsal::new(answers));
     let scene = Scene {
         events: &wanted,
         given,
         appends: Some(appended::aggregates(appends)),
         config: config.clone(),
+        rehearsal: rehearsal.clone(),
     };
     let mut run = bench.run(&scene, wanted.len().max(1), true).await?;
     let failed = Failed::of(&run, &wanted);
     let mut problems = wrong_errors(&failed, scenario.expect.error.as_ref());
     let as_expected = problems.is_empty();
     problems.extend(missing_lines(&run.lines, &scenario.expect.logs));
+    problems.extend(requests::wrong(&rehearsal.kept(), scenario.expect.requests.as_deref()));
     // After another failure than the one that is expected, there are other rows, too.
     if as_expected {
         problems.extend(wrong_rows(&mut run, &scenario.expect).await);
@@ -101,7 +107,8 @@ async fn problems(
     }
     let together = (run.tables().await?, appended::lines(&run.appended));
     run.end().await?;
-    if failed.is_empty() && wanted.len() > 1 {
+    // A reactor has got them one by one.
+    if failed.is_empty() && wanted.len() > 1 && !bench.plugin().is_reactor() {
         let mut run = bench.run(&scene, 1, false).await?;
         problems.extend(other_alone(&mut run, &together, &wanted).await?);
         run.end().await?;

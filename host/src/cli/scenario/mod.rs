@@ -3,6 +3,7 @@
 mod appended;
 mod format;
 mod judge;
+mod requests;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::plugin::Registry;
 use crate::runner::{Host, Workbench};
 pub(super) use format::{Scenario, events, files};
 pub(super) use judge::{Outcome, judge};
+pub(super) use requests::line as request_line;
 pub(super) use rows::{in_columns, shown};
 
 /// What to test.

@@ -7,7 +7,7 @@ use super::tenant::{Tenant, Watch};
 use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
-use crate::plugin::Active;
+use crate::plugin::{Active, Beyond};
 use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
@@ -136,7 +136,8 @@ impl CatchUp {
         }
         let started = Instant::now();
         let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
-        let (tx, result) = plugin.handle_answering(tx, sql, &batch.events, config, &log).await;
+        let (tx, result) =
+            plugin.handle_with(tx, sql, &batch.events, config, Beyond::log(&log)).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;

@@ -25,6 +25,12 @@ pub enum RebuildError {
          projections status`); rebuild it when it is through"
     )]
     Backfilled(String),
+    /// It sends requests.
+    #[error(
+        "`{0}` sends requests, and would send them all once more: there is nothing to rebuild; \
+         `eventfabric dlq requeue` sends again what has failed"
+    )]
+    Reactor(String),
     /// A value that is out of range.
     #[error("{0}")]
     Value(String),

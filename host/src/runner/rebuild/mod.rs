@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::db::{self, Tx};
 use crate::event::Event;
 use crate::plugin::{
-    Active, EventLog, MAX_SHARDS, Plugin, ProjectionSettings, Registry, Start, check_shards,
+    Active, Beyond, EventLog, MAX_SHARDS, Plugin, ProjectionSettings, Registry, Start, check_shards,
 };
 use crate::projection::{Description, Failure, FailureKind, Mode};
 use crate::runner::answers::Answers;
@@ -169,6 +169,9 @@ async fn run(
         return Err(RebuildError::Backfilled(name.to_owned()));
     }
     let plugin = successor.map_or(&active.plugin, |successor| successor.plugin).clone();
+    if plugin.is_reactor() || active.plugin.is_reactor() {
+        return Err(RebuildError::Reactor(name.to_owned()));
+    }
     let live_made = match successor {
         Some(_) => registry.sandbox().made_by(&active.plugin.description).await?,
         None => Made::ByTheSame,
@@ -438,7 +441,8 @@ impl Target {
     ) -> Result<Result<Tx, (Box<Event>, Failure)>, RebuildError> {
         let Some(first) = events.first() else { return Ok(Ok(tx)) };
         let Active { plugin, sql, config, .. } = &self.filler;
-        let (tx, result) = plugin.handle_answering(tx, sql, events, config, &self.log).await;
+        let (tx, result) =
+            plugin.handle_with(tx, sql, events, config, Beyond::log(&self.log)).await;
         let failure = match (tx, result) {
             (Some(tx), Ok(_)) => return Ok(Ok(tx)),
             (None, Ok(_)) => Failure::new(FailureKind::Retry, "the connection was lost"),

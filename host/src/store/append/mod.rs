@@ -273,7 +273,8 @@ impl EventStore {
         self.seal(&mut tx, &appended.events).await?;
         if let (false, Some(inline)) = (known.inline.is_empty, &self.inline) {
             let events = prepared.events(&appended);
-            if let Err(failure) = inline.run(&mut tx, known.inline.number, &events, deadline).await {
+            if let Err(failure) = inline.run(&mut tx, known.inline.number, &events, deadline).await
+            {
                 give_back(tx).await;
                 return Err(match failure.outdated {
                     true => Refused::OtherInline,

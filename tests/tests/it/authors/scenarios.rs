@@ -40,7 +40,8 @@ fn departed(expect: &Value) -> Value {
 #[tokio::test]
 async fn the_example_plugins_pass_their_scenarios() {
     let db = database().await;
-    for plugin in ["aircraft", "board", "carriers", "notifications", "transfers"] {
+    let plugins = ["aircraft", "board", "carriers", "notifications", "transfers", "webhooks"];
+    for plugin in plugins {
         let said = test(&db, plugin, &scenarios_of(plugin), &["--json"]).await.well().json();
         let outcomes = said.as_array().unwrap();
         assert!(!outcomes.is_empty() && outcomes.iter().all(|it| it["ok"] == true), "{said}");
@@ -48,7 +49,8 @@ async fn the_example_plugins_pass_their_scenarios() {
     let left: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_namespace n
          LEFT JOIN pg_class c ON c.relnamespace = n.oid
-         WHERE nspname IN ('aircraft__check', 'board__check', 'carriers__check', 'notifications__check')",
+         WHERE nspname IN ('aircraft__check', 'board__check', 'carriers__check', 'notifications__check',
+                           'webhooks__check')",
     )
     .fetch_one(&mut db.connect().await)
     .await
