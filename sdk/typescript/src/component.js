@@ -1,4 +1,4 @@
-/** @import {Backend, Migration, RawEvent} from './raw.js' */
+/** @import {Backend, Migration, RawEvent, RawRequest} from './raw.js' */
 /** @import {Projection} from './projection.js' */
 
 import * as hostConfig from 'eventfabric:projection/config@0.1.0';
@@ -47,6 +47,17 @@ export function component(projection, migrations) {
       const failure = projection.handle(tx, events);
       // The bindings take what is thrown for the failure.
       if (failure) throw failure;
+    },
+    queries: {
+      describeQueries: () => projection.describeQueries(),
+      /**
+       * @param {Backend} tx
+       * @param {RawRequest} request
+       */
+      query(tx, request) {
+        setTime(undefined);
+        return projection.query(tx, request);
+      },
     },
   };
 }

@@ -2,6 +2,7 @@ export { config } from './config.js';
 export { Failure, fatal, poison, retry } from './failure.js';
 export { log } from './log.js';
 export { defineProjection } from './projection.js';
+export { query } from './query.js';
 export { t } from './schema.js';
 export { sql } from './sql.js';
 export { table } from './table.js';

@@ -1,4 +1,5 @@
 /** @import {Backend, RawCall, RawValue, Row, Schema, SqlError} from './raw.js' */
+/** @import {Kept} from './query.js' */
 
 import { Failure, sqlFailure } from './failure.js';
 import { Misfit, readWith } from './schema.js';
@@ -24,15 +25,19 @@ export class Tx {
   /** @type {number | undefined} */ #blamed;
   /** @type {Failure | undefined} */ #failed;
 
-  /** @param {Backend} backend */
-  constructor(backend) {
+  /**
+   * @param {Backend} backend
+   * @param {Kept} [kept] what a query has read; with it nothing can be written
+   */
+  constructor(backend, kept) {
     this.#backend = backend;
+    this.kept = kept;
   }
 
   /** @param {Sql} statement */
   run(statement) {
     const { text, params } = check(statement);
-    this.#usable();
+    this.#writable();
     if (this.#tables.areNamedIn(text)) this.#queueRows();
     this.#push(text, params, this.#blamed);
   }
@@ -40,6 +45,7 @@ export class Tx {
   /** @param {Sql} statement */
   execute(statement) {
     const { text, params } = check(statement);
+    this.#writable();
     this.flush();
     return Number(this.#call(text, () => this.#backend.execute(text, params)));
   }
@@ -50,13 +56,16 @@ export class Tx {
    * @returns {any[]}
    */
   query(statement, schema) {
-    const { columns, rows } = this.#query(statement);
-    return rows.map((values) => {
+    const raw = this.#query(statement);
+    const { columns, rows } = raw;
+    const read = rows.map((values) => {
       /** @type {Row} */
       const row = {};
       for (let n = 0; n < columns.length; n++) row[columns[n]] = fromValue(values[n]);
       return schema ? this.#read(schema, row, statement) : row;
     });
+    if (!schema) this.kept?.keep(read, raw);
+    return read;
   }
 
   /**
@@ -112,7 +121,7 @@ export class Tx {
    * @param {(tables: Tables, event: number | undefined) => boolean} change tells whether it could be merged
    */
   merge(change) {
-    this.#usable();
+    this.#writable();
     while (!change(this.#tables, this.#blamed)) this.#queueRows();
     if (this.#tables.rows >= MAX_ROWS) this.#queueRows();
   }
@@ -196,6 +205,11 @@ export class Tx {
 
   #usable() {
     if (this.#failed) throw this.#failed;
+  }
+
+  #writable() {
+    this.#usable();
+    if (this.kept) throw new Failure('fatal', 'a query reads and nothing else: write where events are handled');
   }
 
   /**
