@@ -28,11 +28,14 @@ const lines = {
  *
  * @param {Projection} projection
  * @param {Migration[]} migrations
+ * @param {{eventStore?: Pick<typeof host, 'load' | 'append'>, outgoing?: Pick<typeof host, 'send'>}} [extensions]
  */
-export function component(projection, migrations) {
+export function component(projection, migrations, { eventStore, outgoing } = {}) {
   host.write = hostLog.write;
   host.get = hostConfig.get;
   host.all = hostConfig.all;
+  if (eventStore) [host.load, host.append] = [eventStore.load, eventStore.append];
+  if (outgoing) host.send = outgoing.send;
   host.stack = (error) => originalStack(error.stack ?? '', /** @type {any} */ (globalThis).eventfabricLines);
   settle();
   globalThis.console = /** @type {any} */ (lines);

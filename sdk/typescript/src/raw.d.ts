@@ -89,6 +89,37 @@ export interface RawRequest {
   parameters: [name: string, value: RawValue][];
 }
 
+export interface RawPage {
+  events: RawEvent[];
+  version: number;
+  more: boolean;
+}
+
+export type RawExpected = { tag: 'any' | 'none' } | { tag: 'exact'; val: number };
+
+export interface RawNewEvent {
+  eventType: string;
+  schemaVersion: number;
+  payload: string;
+  topic: string | undefined;
+}
+
+export type RawMethod = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete';
+
+export interface RawOutgoing {
+  method: RawMethod;
+  url: string;
+  headers: [name: string, value: string][];
+  body: Uint8Array;
+  timeoutMs: number | undefined;
+}
+
+export interface RawResponse {
+  status: number;
+  headers: [name: string, value: string][];
+  body: Uint8Array;
+}
+
 /** What `defineProjection` takes, without the types of its events. */
 export interface Definition {
   name: string;

@@ -1,7 +1,7 @@
 /** @import {Backend, RawCall, RawValue, Row, Schema, SqlError} from './raw.js' */
 /** @import {Kept} from './query.js' */
 
-import { Failure, sqlFailure } from './failure.js';
+import { Conflict, Failure, sqlFailure } from './failure.js';
 import { Misfit, readWith } from './schema.js';
 import { Sql } from './sql.js';
 import { Tables } from './table.js';
@@ -13,6 +13,9 @@ const MAX_CALLS = 1_000;
 const MAX_BYTES = 1 << 20;
 /** Rows of tables after which they are queued. */
 const MAX_ROWS = 10_000;
+
+/** What comes of what the log refuses. An event may name the stream: what is wrong with one must not stop all. */
+const LOG_KINDS = /** @type {const} */ ({ denied: 'poison', invalid: 'poison', limit: 'poison', database: 'retry' });
 
 /** The open transaction, with writes that are collected and sent together. */
 export class Tx {
@@ -113,6 +116,26 @@ export class Tx {
   /** @param {{index: number} | null} event */
   blame(event) {
     this.#blamed = event?.index;
+  }
+
+  /**
+   * Reads or appends to the log; the SDK's own.
+   *
+   * @template T
+   * @param {{index: number}} cause the event that is answered
+   * @param {(backend: Backend) => T} call
+   */
+  log({ index }, call) {
+    this.#writable();
+    try {
+      return call(this.#backend);
+    } catch (thrown) {
+      const { tag, val } = payload(thrown, 'tag');
+      if (tag === 'conflict') throw new Conflict(val, index);
+      const failure = new Failure(LOG_KINDS[/** @type {keyof typeof LOG_KINDS} */ (tag)], `${tag}: ${val}`, { index });
+      if (tag === 'database') this.#failed = failure;
+      throw failure;
+    }
   }
 
   /**
