@@ -35,10 +35,46 @@ class Build(unittest.TestCase):
             self.assertEqual(build.main(["build", str(self.folder), "--out", str(self.out)]), 1)
         return said.getvalue()
 
-    def test_the_contract_is_the_one_that_was_released(self) -> None:
-        shipped = Path(build.__file__).parent / "wit" / "projection.wit"
-        released = ROOT / "wit" / "released" / "0.1.0" / "projection.wit"
-        self.assertEqual(shipped.read_bytes(), released.read_bytes())
+    def test_the_contract_is_the_one_of_the_host(self) -> None:
+        # The bindings are generated from these files in each build.
+        originals = {
+            "projection.wit": "released/0.1.0/projection.wit",
+            "query.wit": "query/query.wit",
+            "process-manager.wit": "process-manager/process-manager.wit",
+            "reactor.wit": "reactor/reactor.wit",
+        }
+        self.assertEqual({file.name for file in build.WIT.iterdir()}, set(originals))
+        for shipped, original in originals.items():
+            self.assertEqual(
+                (build.WIT / shipped).read_text(), (ROOT / "wit" / original).read_text(), shipped
+            )
+
+    def test_a_plugin_has_those_extensions_of_the_contract_that_it_uses(self) -> None:
+        query = "\n@projection.query\ndef all(tx) -> object:\n    return []\n"
+        for module, more, used in (
+            (PLUGIN, "", []),
+            (PLUGIN, "import queries", []),
+            (PLUGIN + query, "", ["@query"]),
+            (PLUGIN, "from eventfabric import http", ["eventfabric.http"]),
+            (PLUGIN, "from eventfabric.event_store import Aggregate", ["eventfabric.event_store"]),
+            (PLUGIN + query, "import eventfabric.http", ["@query", "eventfabric.http"]),
+        ):
+            # A module of the plugin's own counts for nothing by its name.
+            (self.folder / "queries.py").write_text("")
+            self.module.write_text(f"{more}\n{module}")
+            with tempfile.TemporaryDirectory() as temporary:
+                stage = Path(temporary) / "stage"
+                build._stage(self.folder, "projection", stage)
+                found = build._check(stage, "projection")
+                self.assertEqual(found, used)
+                world = build._world(found, Path(temporary) / "wit")
+                files = {file.name for file in (world / "deps").iterdir()}
+                wanted = {build.EXTENSIONS[extension][0] for extension in used}
+                self.assertEqual(files, {"projection.wit", *wanted} if used else set())
+
+    def test_what_is_wrong_with_a_query_is_said_when_it_is_built(self) -> None:
+        self.module.write_text(PLUGIN + "projection.query(lambda tx: [])\n")
+        self.assertIn("the query '<lambda>' has no name that it can have", self.error())
 
     def test_what_goes_into_a_component_is_code_and_migrations(self) -> None:
         for left_out in ("test_projection.py", "notes.txt", ".venv/x.py", "tests/y.py"):

@@ -11,6 +11,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import * as esbuild from 'esbuild';
 
 import { componentize } from './componentize.js';
+import { extensionsOf, worldOf } from './extensions.js';
 import { Projection } from './projection.js';
 import { lineTable, originalStack } from './stack.js';
 
@@ -31,18 +32,23 @@ export async function build({ out, dir = '.', entry }) {
   if (/\.[cm]?tsx?$/.test(module)) checkTypes(folder);
   const temporary = await mkdtemp(join(tmpdir(), 'eventfabric-'));
   try {
-    const projection = await load(folder, module, temporary);
+    const { projection, modules } = await load(folder, module, temporary);
+    const extensions = extensionsOf(projection, modules);
     const migrations = await readMigrations(folder, projection.definition.migrations ?? 'migrations');
+    const exported = ['describe', 'handle', ...extensions.flatMap(({ exported }) => exported ?? [])].join(', ');
+    const imported = extensions.flatMap(({ imported }) => imported ?? []);
+    const hosts = imported.length > 0 ? `, { ${imported.map(({ name }) => name).join(', ')} }` : '';
     const { code, map } = await bundle(folder, {
       contents:
         `import projection from ${JSON.stringify(module)};\n` +
         `import { component } from ${JSON.stringify(`${PACKAGE}/component`)};\n` +
-        `export const { describe, handle } = component(projection, ${JSON.stringify(migrations)});\n`,
+        imported.map(({ name, from }) => `import * as ${name} from ${JSON.stringify(from)};\n`).join('') +
+        `export const { ${exported} } = component(projection, ${JSON.stringify(migrations)}${hosts});\n`,
       external: ['eventfabric:*'],
     });
     const lines = lineTable(map);
     const whole = `${code}\nglobalThis.eventfabricLines = ${JSON.stringify(lines)};\n`;
-    const wasm = await componentize(whole, join(SDK, 'wit', 'projection.wit')).catch((error) => {
+    const wasm = await componentize(whole, await worldOf(extensions, temporary)).catch((error) => {
       throw new BuildError(`error: the plugin fails when it is loaded, before its first event: ${reason(error, lines)}`);
     });
     await mkdir(dirname(resolve(out)), { recursive: true });
@@ -77,15 +83,15 @@ function checkTypes(folder) {
 
 /**
  * Runs the entry as it is, so that a wrong definition is found before the long part of the build.
+ * Tells which modules of the SDK it needs, too.
  *
  * @param {string} folder
  * @param {string} module
  * @param {string} temporary
- * @returns {Promise<Projection>}
  */
 async function load(folder, module, temporary) {
   const contents = `export * as entry from ${JSON.stringify(module)};\nexport { Projection } from ${JSON.stringify(`${PACKAGE}/internal`)};\n`;
-  const { code } = await bundle(folder, { contents, external: [] });
+  const { code, modules } = await bundle(folder, { contents, external: [] });
   const file = join(temporary, 'entry.mjs');
   await writeFile(file, code);
   const name = relative(folder, module);
@@ -100,7 +106,7 @@ async function load(folder, module, temporary) {
   if (!(projection instanceof loaded.Projection)) {
     throw new BuildError(`error: ${name} has to export a projection by default: export default defineProjection({…})`);
   }
-  return /** @type {Projection} */ (projection);
+  return { projection: /** @type {Projection} */ (projection), modules };
 }
 
 /**
@@ -109,13 +115,14 @@ async function load(folder, module, temporary) {
  */
 async function bundle(folder, { contents, external }) {
   try {
-    const { outputFiles, warnings } = await esbuild.build({
+    const { outputFiles, warnings, metafile } = await esbuild.build({
       logLevel: 'silent',
       stdin: { contents, resolveDir: folder, sourcefile: 'component.js' },
       outfile: join(folder, 'plugin.js'),
       absWorkingDir: folder,
       bundle: true,
       write: false,
+      metafile: true,
       format: 'esm',
       platform: 'neutral',
       mainFields: ['module', 'main'],
@@ -137,7 +144,14 @@ async function bundle(folder, { contents, external }) {
       code = code.replace(`\n// ${source}\n`, `\n// ${name}\n`);
       return name;
     });
-    return { code, map };
+    const modules = new Set();
+    for (const { inputs } of Object.values(metafile.outputs)) {
+      for (const [file, { bytesInOutput }] of Object.entries(inputs)) {
+        const path = relative(join(SDK, 'src'), resolve(folder, file));
+        if (bytesInOutput > 0) modules.add(path);
+      }
+    }
+    return { code, map, modules };
   } catch (error) {
     const { errors } = /** @type {Partial<esbuild.BuildFailure>} */ (error);
     throw errors ? new BuildError(`${await formatted('error', errors)}error: the plugin cannot be bundled: see above`) : error;

@@ -1,4 +1,4 @@
-/** @import {Backend, Migration, RawEvent} from './raw.js' */
+/** @import {Backend, Migration, RawEvent, RawRequest} from './raw.js' */
 /** @import {Projection} from './projection.js' */
 
 import * as hostConfig from 'eventfabric:projection/config@0.1.0';
@@ -28,11 +28,14 @@ const lines = {
  *
  * @param {Projection} projection
  * @param {Migration[]} migrations
+ * @param {{eventStore?: Pick<typeof host, 'load' | 'append'>, outgoing?: Pick<typeof host, 'send'>}} [extensions]
  */
-export function component(projection, migrations) {
+export function component(projection, migrations, { eventStore, outgoing } = {}) {
   host.write = hostLog.write;
   host.get = hostConfig.get;
   host.all = hostConfig.all;
+  if (eventStore) [host.load, host.append] = [eventStore.load, eventStore.append];
+  if (outgoing) host.send = outgoing.send;
   host.stack = (error) => originalStack(error.stack ?? '', /** @type {any} */ (globalThis).eventfabricLines);
   settle();
   globalThis.console = /** @type {any} */ (lines);
@@ -47,6 +50,17 @@ export function component(projection, migrations) {
       const failure = projection.handle(tx, events);
       // The bindings take what is thrown for the failure.
       if (failure) throw failure;
+    },
+    queries: {
+      describeQueries: () => projection.describeQueries(),
+      /**
+       * @param {Backend} tx
+       * @param {RawRequest} request
+       */
+      query(tx, request) {
+        setTime(undefined);
+        return projection.query(tx, request);
+      },
     },
   };
 }

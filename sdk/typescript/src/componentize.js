@@ -13,14 +13,14 @@ const ENGINE = new URL('../lib/', import.meta.resolve('@bytecodealliance/compone
  * are made quicker, and for what a projection does not need.
  *
  * @param {string} code
- * @param {string} wit the path of the contract
+ * @param {{wit: string, world: string}} contract the path of its text, and the name in it
  * @returns {Promise<Uint8Array>}
  */
-export async function componentize(code, wit) {
+export async function componentize(code, { wit, world }) {
   const { splicer } = await import(new URL('spidermonkey-embedding-splicer.js', ENGINE).href);
   const engine = await readFile(new URL('starlingmonkey_embedding.wasm', ENGINE));
   // No features: what is left out is not imported.
-  const { wasm, jsBindings, exports, imports } = splicer.spliceBindings(engine, [], undefined, wit, 'projection', false);
+  const { wasm, jsBindings, exports, imports } = splicer.spliceBindings(engine, [], undefined, wit, world, false);
 
   /** @type {Record<string, string>} */
   const env = { DEBUG: '', SOURCE_NAME: 'plugin.js', EXPORT_CNT: String(exports.length), IMPORT_CNT: String(imports.length), FEATURE_CLOCKS: '' };
@@ -40,7 +40,7 @@ export async function componentize(code, wit) {
     env,
     stdin: '--initializer-script-path /initializer.js --strip-path-prefix / /plugin.js',
   });
-  const core = atTheEpoch(() => splicer.stubWasi(ready, [], undefined, wit, 'projection'));
+  const core = atTheEpoch(() => splicer.stubWasi(ready, [], undefined, wit, world));
   const adapter = await readFile(preview1AdapterReactorPath());
   const component = await componentNew(core, [['wasi_snapshot_preview1', adapter]]);
   return metadataAdd(component, [['language', [['JavaScript', '']]]]);

@@ -61,3 +61,31 @@ export function sqlFailure(error, statement) {
   }
   return new Failure(KINDS[error.kind], text, { sql: error });
 }
+
+/** A stream is not as it was expected. */
+export class Conflict extends Failure {
+  /**
+   * @param {number} version
+   * @param {number | undefined} index
+   */
+  constructor(version, index) {
+    super('retry', `the stream has version ${version}, which is not the one that was expected`, { index });
+    this.name = 'Conflict';
+    this.version = version;
+  }
+}
+
+/** Why a request had no answer. */
+export class HttpError extends Failure {
+  /**
+   * @param {'denied' | 'invalid' | 'timeout' | 'connection' | 'limit'} reason
+   * @param {string} message
+   * @param {number | undefined} index
+   */
+  constructor(reason, message, index) {
+    // An event may name the server: what is wrong with one must not stop all.
+    super(reason === 'timeout' || reason === 'connection' ? 'retry' : 'poison', `${reason}: ${message}`, { index });
+    this.name = 'HttpError';
+    this.reason = reason;
+  }
+}

@@ -1,4 +1,4 @@
-/** @import {LogLevel} from './raw.js' */
+/** @import {Backend, LogLevel, RawExpected, RawNewEvent, RawPage, RawOutgoing, RawResponse} from './raw.js' */
 
 /**
  * What the host gives beside the transaction. A component sets it to the host's functions, a test
@@ -9,6 +9,9 @@
  *   get(key: string): string | undefined,
  *   all(): [string, string][],
  *   stack(error: Error): string,
+ *   load(tx: Backend, cause: number, aggregate: string, id: string, after: number, limit: number): RawPage,
+ *   append(tx: Backend, cause: number, aggregate: string, id: string, expected: RawExpected, events: RawNewEvent[]): number,
+ *   send(cause: number, request: RawOutgoing): RawResponse,
  * }}
  */
 export const host = {
@@ -16,4 +19,12 @@ export const host = {
   get: () => undefined,
   all: () => [],
   stack: (error) => error.stack ?? '',
+  load: () => missing('the log'),
+  append: () => missing('the log'),
+  send: () => missing('outgoing HTTP'),
 };
+
+/** @type {(what: string) => never} */
+function missing(what) {
+  throw new Error(`${what} is not there: a test imports @eventfabric/sdk/testing`);
+}

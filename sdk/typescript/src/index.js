@@ -1,7 +1,10 @@
 export { config } from './config.js';
-export { Failure, fatal, poison, retry } from './failure.js';
+export { aggregate } from './aggregate.js';
+export { Conflict, Failure, HttpError, fatal, poison, retry } from './failure.js';
+export { http } from './http.js';
 export { log } from './log.js';
 export { defineProjection } from './projection.js';
+export { query } from './query.js';
 export { t } from './schema.js';
 export { sql } from './sql.js';
 export { table } from './table.js';

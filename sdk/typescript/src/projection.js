@@ -1,13 +1,12 @@
-/** @import {Backend, Definition, Migration, RawDescription, RawEvent, RawFailure} from './raw.js' */
+/** @import {Backend, Definition, Migration, RawDescription, RawEvent, RawFailure, RawQuery, RawRequest, RawRows} from './raw.js' */
 
-import { Event, named } from './event.js';
+import { Decoder, checkUpcast } from './decode.js';
 import { Failure } from './failure.js';
 import { host } from './host.js';
-import { parseJson, stringifyJson } from './json.js';
-import { Misfit, readWith } from './schema.js';
+import { Kept, NAME, Query } from './query.js';
 import { Tx } from './tx.js';
 
-const FIELDS = ['name', 'text', 'mode', 'topics', 'events', 'types', 'upcast', 'migrations', 'on', 'batch'];
+const FIELDS = ['name', 'text', 'mode', 'topics', 'events', 'types', 'upcast', 'migrations', 'on', 'batch', 'queries'];
 const MODES = ['inline', 'catch-up', 'async'];
 
 /** A projection whose definition was found to be sound. */
@@ -17,11 +16,8 @@ export class Projection {
     this.definition = definition;
     const { on, events, types } = definition;
     this.types = on ? Object.keys(on) : (types ?? Object.keys(events ?? {}));
-    /** For each type with upcasters the schema version that they lead to. @type {Map<string, number>} */
-    this.newest = new Map();
-    for (const [type, steps] of Object.entries(definition.upcast ?? {})) {
-      this.newest.set(type, Math.max(...Object.keys(steps).map(Number)) + 1);
-    }
+    this.decoder = new Decoder(events, definition.upcast);
+    this.queries = new Map(Object.entries(definition.queries ?? {}));
   }
 
   /**
@@ -49,7 +45,7 @@ export class Projection {
     const tx = new Tx(backend);
     try {
       const events = [];
-      for (let index = 0; index < raw.length; index++) events.push(this.#event(raw[index], index));
+      for (let index = 0; index < raw.length; index++) events.push(this.decoder.event(raw[index], index));
       const { on, batch } = this.definition;
       if (batch) {
         synchronous(batch(events, tx), 'batch');
@@ -63,72 +59,49 @@ export class Projection {
       tx.flush();
       return undefined;
     } catch (error) {
-      return failureOf(error, tx.blamed);
+      return failureOf(error, tx.blamed, 'poison');
     }
   }
 
-  /**
-   * @param {RawEvent} raw
-   * @param {number} index
-   */
-  #event(raw, index) {
-    const type = raw.eventType;
-    const lifted = this.newest.has(type) ? this.#lift(raw, type, index) : raw;
-    const schema = this.definition.events?.[type];
-    try {
-      const payload = parseJson(lifted.payload);
-      return new Event(lifted, type, schema ? readWith(schema, payload) : payload, index);
-    } catch (error) {
-      if (!(error instanceof Misfit || error instanceof SyntaxError)) throw error;
-      const why = error instanceof Misfit ? error.describe('field') : error.message;
-      throw new Failure('poison', `the payload of ${named(lifted)} can't be read: ${why}`, { index });
-    }
+  /** @returns {RawQuery[]} */
+  describeQueries() {
+    return [...this.queries].map(([name, query]) => query.describe(name));
   }
 
   /**
-   * Lifts an event of an older schema version, step by step.
+   * Answers a request as the host would have it answered. The component and the test doubles both
+   * come here. Throws what the host is told of a failure.
    *
-   * @param {RawEvent} raw
-   * @param {string} type
-   * @param {number} index
-   * @returns {RawEvent}
+   * @param {Backend} backend
+   * @param {RawRequest} request
+   * @returns {RawRows}
    */
-  #lift(raw, type, index) {
-    const newest = /** @type {number} */ (this.newest.get(type));
-    const steps = this.definition.upcast?.[type] ?? {};
-    const refuse = (/** @type {string} */ why, /** @type {unknown} */ cause) => {
-      throw new Failure('poison', `${named(raw)}: ${why}`, { index, cause });
-    };
-    if (raw.schemaVersion === newest) return raw;
-    if (raw.schemaVersion > newest) {
-      refuse(`its schema version is newer than this plugin, which knows it up to ${newest}: deploy a newer plugin`, undefined);
+  query(backend, request) {
+    const tx = new Tx(backend, new Kept());
+    try {
+      const query = this.queries.get(request.name);
+      if (!query) throw new Failure('poison', `no query \`${request.name}\``);
+      const rows = query.ask(tx, request);
+      // An error that the query went on after is one.
+      tx.flush();
+      return rows;
+    } catch (error) {
+      throw failureOf(error, undefined, 'fatal');
     }
-    let payload = parseJson(raw.payload);
-    for (let version = raw.schemaVersion; version < newest; version++) {
-      const step = steps[version];
-      if (!step) refuse(`nothing lifts schema version ${version} to ${version + 1}, on the way to ${newest}`, undefined);
-      try {
-        payload = { ...step(payload), type, version: version + 1 };
-      } catch (error) {
-        refuse(`the upcaster from schema version ${version}: ${error instanceof Error ? error.message : error}`, error);
-      }
-    }
-    const lifted = { payload: stringifyJson(payload), schemaVersion: newest };
-    // All other fields are those of the event, which may be getters.
-    return Object.create(raw, Object.getOwnPropertyDescriptors(lifted));
   }
 }
 
 /** @param {Definition} definition */
 export function defineProjection(definition) {
-  const wrong = (/** @type {string} */ why) => {
+  /** @type {(why: string) => never} */
+  const wrong = (why) => {
     throw new TypeError(`defineProjection: ${why}`);
   };
   for (const field in definition) {
     if (!FIELDS.includes(field)) wrong(`there is no \`${field}\`, only ${FIELDS.join(', ')}`);
   }
-  const { name, mode = 'async', topics, on, batch, events, types, upcast = {} } = definition;
-  if (!/^[a-z][a-z0-9_]{0,47}$/.test(name)) wrong(`the name \`${name}\` is not one: [a-z][a-z0-9_]{0,47}`);
+  const { name, mode = 'async', topics, on, batch, events, types, upcast, queries = {} } = definition;
+  if (!NAME.test(name)) wrong(`the name \`${name}\` is not one: [a-z][a-z0-9_]{0,47}`);
   if (!MODES.includes(mode)) wrong(`the mode \`${mode}\` is not one of ${MODES.join(', ')}`);
   if (topics?.include && topics.exclude) wrong('topics are either included or excluded');
   if (!on === !batch) wrong('either `on` (a handler for each type of event) or `batch` (one for all events) is needed');
@@ -140,11 +113,10 @@ export function defineProjection(definition) {
     if (typeof handler !== 'function') wrong(`the handler of ${type} is no function`);
     if (handler?.constructor.name === 'AsyncFunction') wrong(asynchronous(type));
   }
-  for (const [type, steps] of Object.entries(upcast)) {
-    const versions = Object.keys(steps).map(Number);
-    if (versions.length === 0 || !versions.every((version) => Number.isInteger(version) && version > 0)) {
-      wrong(`\`upcast\` has for ${type} no steps by the schema version that they lift, such as {1: (payload) => …}`);
-    }
+  checkUpcast(upcast, wrong);
+  for (const [name, it] of Object.entries(queries)) {
+    if (!(it instanceof Query)) wrong(`the query \`${name}\` is not made by query({…}, (tx, params) => …)`);
+    it.check(name, wrong);
   }
   return new Projection(definition);
 }
@@ -162,19 +134,21 @@ function synchronous(result, type) {
 }
 
 /**
- * What the host is told. What nobody has foreseen is poison: its stack goes to the log.
+ * What the host is told. What nobody has foreseen is poison for an event, and fatal for a query: its
+ * stack goes to the log.
  *
  * @param {any} error
  * @param {number | undefined} blamed
+ * @param {RawFailure['kind']} kind
  * @returns {RawFailure}
  */
-function failureOf(error, blamed) {
+function failureOf(error, blamed, kind) {
   if (error instanceof Failure) return { index: error.index ?? blamed, kind: error.kind, message: error.message };
   // An error of the bindings is none of this realm's.
   if (typeof error?.message !== 'string') {
-    return { index: blamed, kind: 'poison', message: typeof error === 'string' ? error : `thrown: ${String(error)}` };
+    return { index: blamed, kind, message: typeof error === 'string' ? error : `thrown: ${String(error)}` };
   }
   const message = `${error.name}: ${error.message}`;
   host.write('error', `${message}\n${host.stack(error)}`);
-  return { index: blamed, kind: 'poison', message };
+  return { index: blamed, kind, message };
 }

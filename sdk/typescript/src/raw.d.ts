@@ -1,4 +1,5 @@
 // The contract as the bindings of a component have it, and what the SDK's own modules share.
+import type { Query } from './query.js';
 import type { FailureKind, Migration, Param, Schema, SqlError } from '../types/index.js';
 
 export type { FailureKind, LogLevel, Migration, Param, Row, Schema, SqlError, SqlValue } from '../types/index.js';
@@ -66,6 +67,59 @@ export interface Backend {
   executeBatch(statements: string[], calls: RawCall[]): unknown;
 }
 
+export type ParameterType = 'boolean' | 'int64' | 'float64' | 'numeric' | 'text' | 'uuid' | 'timestamptz' | 'date';
+
+export interface RawParameter {
+  name: string;
+  text: string;
+  type: ParameterType;
+  required: boolean;
+}
+
+export interface RawQuery {
+  name: string;
+  text: string;
+  parameters: RawParameter[];
+  perTenant: boolean;
+}
+
+export interface RawRequest {
+  name: string;
+  tenant: string;
+  parameters: [name: string, value: RawValue][];
+}
+
+export interface RawPage {
+  events: RawEvent[];
+  version: number;
+  more: boolean;
+}
+
+export type RawExpected = { tag: 'any' | 'none' } | { tag: 'exact'; val: number };
+
+export interface RawNewEvent {
+  eventType: string;
+  schemaVersion: number;
+  payload: string;
+  topic: string | undefined;
+}
+
+export type RawMethod = 'get' | 'head' | 'post' | 'put' | 'patch' | 'delete';
+
+export interface RawOutgoing {
+  method: RawMethod;
+  url: string;
+  headers: [name: string, value: string][];
+  body: Uint8Array;
+  timeoutMs: number | undefined;
+}
+
+export interface RawResponse {
+  status: number;
+  headers: [name: string, value: string][];
+  body: Uint8Array;
+}
+
 /** What `defineProjection` takes, without the types of its events. */
 export interface Definition {
   name: string;
@@ -78,4 +132,5 @@ export interface Definition {
   migrations?: string | readonly Migration[];
   on?: Record<string, (event: any, tx: any) => unknown>;
   batch?(events: any[], tx: any): unknown;
+  queries?: Record<string, Query>;
 }

@@ -76,7 +76,7 @@ export function dateOf(/** @type {number} */ since1970) {
 }
 
 /** Days since 1970 of a day such as `2013-01-01`, or nothing where there is no such day. */
-function daysOf(/** @type {string} */ text) {
+export function daysOf(/** @type {string} */ text) {
   const days = new Date(`${text}T00:00:00Z`).getTime() / 86_400_000;
   return dateOf(days) === text ? days : undefined;
 }

@@ -1,6 +1,7 @@
 /** @import {Backend, RawCall, RawValue, Row, Schema, SqlError} from './raw.js' */
+/** @import {Kept} from './query.js' */
 
-import { Failure, sqlFailure } from './failure.js';
+import { Conflict, Failure, sqlFailure } from './failure.js';
 import { Misfit, readWith } from './schema.js';
 import { Sql } from './sql.js';
 import { Tables } from './table.js';
@@ -13,6 +14,9 @@ const MAX_BYTES = 1 << 20;
 /** Rows of tables after which they are queued. */
 const MAX_ROWS = 10_000;
 
+/** What comes of what the log refuses. An event may name the stream: what is wrong with one must not stop all. */
+const LOG_KINDS = /** @type {const} */ ({ denied: 'poison', invalid: 'poison', limit: 'poison', database: 'retry' });
+
 /** The open transaction, with writes that are collected and sent together. */
 export class Tx {
   /** @type {Backend} */ #backend;
@@ -24,15 +28,19 @@ export class Tx {
   /** @type {number | undefined} */ #blamed;
   /** @type {Failure | undefined} */ #failed;
 
-  /** @param {Backend} backend */
-  constructor(backend) {
+  /**
+   * @param {Backend} backend
+   * @param {Kept} [kept] what a query has read; with it nothing can be written
+   */
+  constructor(backend, kept) {
     this.#backend = backend;
+    this.kept = kept;
   }
 
   /** @param {Sql} statement */
   run(statement) {
     const { text, params } = check(statement);
-    this.#usable();
+    this.#writable();
     if (this.#tables.areNamedIn(text)) this.#queueRows();
     this.#push(text, params, this.#blamed);
   }
@@ -40,6 +48,7 @@ export class Tx {
   /** @param {Sql} statement */
   execute(statement) {
     const { text, params } = check(statement);
+    this.#writable();
     this.flush();
     return Number(this.#call(text, () => this.#backend.execute(text, params)));
   }
@@ -50,13 +59,16 @@ export class Tx {
    * @returns {any[]}
    */
   query(statement, schema) {
-    const { columns, rows } = this.#query(statement);
-    return rows.map((values) => {
+    const raw = this.#query(statement);
+    const { columns, rows } = raw;
+    const read = rows.map((values) => {
       /** @type {Row} */
       const row = {};
       for (let n = 0; n < columns.length; n++) row[columns[n]] = fromValue(values[n]);
       return schema ? this.#read(schema, row, statement) : row;
     });
+    if (!schema) this.kept?.keep(read, raw);
+    return read;
   }
 
   /**
@@ -107,12 +119,32 @@ export class Tx {
   }
 
   /**
+   * Reads or appends to the log; the SDK's own.
+   *
+   * @template T
+   * @param {{index: number}} cause the event that is answered
+   * @param {(backend: Backend) => T} call
+   */
+  log({ index }, call) {
+    this.#writable();
+    try {
+      return call(this.#backend);
+    } catch (thrown) {
+      const { tag, val } = payload(thrown, 'tag');
+      if (tag === 'conflict') throw new Conflict(val, index);
+      const failure = new Failure(LOG_KINDS[/** @type {keyof typeof LOG_KINDS} */ (tag)], `${tag}: ${val}`, { index });
+      if (tag === 'database') this.#failed = failure;
+      throw failure;
+    }
+  }
+
+  /**
    * Changes what is to be written to tables; the SDK's own.
    *
    * @param {(tables: Tables, event: number | undefined) => boolean} change tells whether it could be merged
    */
   merge(change) {
-    this.#usable();
+    this.#writable();
     while (!change(this.#tables, this.#blamed)) this.#queueRows();
     if (this.#tables.rows >= MAX_ROWS) this.#queueRows();
   }
@@ -196,6 +228,11 @@ export class Tx {
 
   #usable() {
     if (this.#failed) throw this.#failed;
+  }
+
+  #writable() {
+    this.#usable();
+    if (this.kept) throw new Failure('fatal', 'a query reads and nothing else: write where events are handled');
   }
 
   /**

@@ -4,11 +4,17 @@
  * engine would only stop.
  */
 
+/** @type {number | undefined} */
 let millis = 0;
 
-/** @param {number} now milliseconds since 1970 */
+/** @param {number | undefined} now milliseconds since 1970; a query has none */
 export function setTime(now) {
   millis = now;
+}
+
+function now() {
+  if (millis === undefined) throw new Error('the time: a query has no clock here, take it as a parameter');
+  return millis;
 }
 
 const CHANCE = 'the same log must give the same tables, so there is no chance: make it of the event (its id, its position)';
@@ -18,11 +24,11 @@ const WAITING = 'nothing in a handler waits, and there is no network: a projecti
 export function settle() {
   globalThis.Date = /** @type {DateConstructor} */ (
     new Proxy(Date, {
-      construct: (target, args, self) => Reflect.construct(target, args.length > 0 ? args : [millis], self),
-      apply: () => new Date(millis).toString(),
+      construct: (target, args, self) => Reflect.construct(target, args.length > 0 ? args : [now()], self),
+      apply: () => new Date(now()).toString(),
     })
   );
-  Date.now = () => millis;
+  Date.now = now;
   Math.random = refuse('Math.random', CHANCE);
   const world = {
     crypto: { getRandomValues: refuse('crypto.getRandomValues', CHANCE), randomUUID: refuse('crypto.randomUUID', CHANCE) },

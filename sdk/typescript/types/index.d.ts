@@ -104,6 +104,8 @@ interface Common<Events extends EventMap> {
    * themselves; `migrations` where it is left out. A file is `001_create_accounts.sql`: number and name.
    */
   migrations?: string | readonly Migration[];
+  /** What the projection answers from its tables, by name (`[a-z][a-z0-9_]{0,47}`): see `query`. */
+  queries?: Record<string, Query>;
 }
 
 interface ByEvent<Events extends EventMap> extends Common<Events> {
@@ -160,6 +162,189 @@ export interface Projection {
  * Nothing is kept from one batch to the next but what stands in its tables.
  */
 export declare function defineProjection<Events extends EventMap>(definition: ByEvent<Events> | ByBatch<Events>): Projection;
+
+/** What a parameter of a query is in JavaScript, by its type. */
+export interface ParameterTypes {
+  boolean: boolean;
+  /** A whole number of 64 bits: always a bigint, as a bigint of PostgreSQL is. */
+  int64: bigint;
+  float64: number;
+  /** A decimal number, exact, as text. */
+  numeric: string;
+  text: string;
+  uuid: string;
+  /** To the microsecond. */
+  timestamptz: Timestamp;
+  /** A day, such as `2013-01-01`. */
+  date: string;
+}
+
+/** The type of a parameter; with `?` one that may be left out, and then is undefined. */
+export type ParameterType = keyof ParameterTypes | `${keyof ParameterTypes}?`;
+/** A parameter of a query; `text` is one sentence for people. */
+export type Parameter = ParameterType | { type: ParameterType; text?: string };
+
+type TypeOf<P> = P extends { type: infer Type } ? Type : P;
+type ValueOf<Type> = Type extends keyof ParameterTypes
+  ? ParameterTypes[Type]
+  : Type extends `${infer Optional extends keyof ParameterTypes}?`
+    ? ParameterTypes[Optional] | undefined
+    : never;
+
+/** What a caller has given, by the names of the parameters. */
+export type Params<P extends Record<string, Parameter>> = { readonly [Name in keyof P]: ValueOf<TypeOf<P[Name]>> };
+
+/** The open transaction of a query: it reads, and nothing else. Each statement sees what was committed when it began. */
+export type QueryTx = Pick<Tx, 'query' | 'one' | 'optional' | 'scalar'>;
+
+/** A query that a projection answers. */
+export interface Query {
+  readonly description: { readonly text?: string; readonly perTenant?: boolean };
+}
+
+/**
+ * A query: the host serves it at `GET /v1/query/PROJECTION/NAME?PARAMETER=VALUE`, and checks the
+ * parameters by their description before it asks.
+ *
+ * ```ts
+ * queries: {
+ *   richest: query({ text: 'The accounts with the most on them', params: { limit: 'int64?' } }, (tx, { limit }) =>
+ *     tx.query(sql`SELECT id, balance FROM accounts ORDER BY balance DESC LIMIT ${limit ?? 10}`),
+ *   ),
+ * }
+ * ```
+ *
+ * The answer is rows: those of `tx.query`, which are handed through as PostgreSQL has them and can't
+ * be changed, or an array of objects that all have the same fields, of whatever can be a parameter.
+ *
+ * With `perTenant` the function gets the tenant, and promises that the answer holds nothing of
+ * another. Without it the query answers for all, and callers that are confined to some can't ask it.
+ *
+ * `poison(message)` tells the caller that the request makes no sense, `retry(message)` to come back.
+ * Anything else that is thrown says that the plugin is wrong. None of it stops the projection. There
+ * is no clock: a time that is asked for is a parameter.
+ */
+export declare function query<const P extends Record<string, Parameter> = {}, const PerTenant extends boolean = false>(
+  description: { text?: string; params?: P; perTenant?: PerTenant },
+  answer: (tx: QueryTx, params: Params<P>, ...tenant: PerTenant extends true ? [tenant: string] : []) => readonly object[],
+): Query;
+
+/** An event that is to be appended: `schemaVersion` is the newest one where it is left out, `topic` its label in the outbox. */
+export type NewEvent<Events extends EventMap> = {
+  [Type in keyof Events & string]: { type: Type; schemaVersion?: number; topic?: string } & (object extends Events[Type]
+    ? { data?: Events[Type] }
+    : { data: Events[Type] });
+}[keyof Events & string];
+
+/** The events of one aggregate, as far as they were loaded. */
+export interface Stream<Events extends EventMap> {
+  readonly id: string;
+  /** In their order; those of types that the aggregate does not name are left out. */
+  readonly events: readonly EventOf<Events>[];
+  /** How far it was read, and what `append` expects; 0 where there is nothing. */
+  readonly version: number;
+  /** Appends where nothing has come after what was loaded; otherwise it throws a `Conflict`. Tells the new version. */
+  append(...events: NewEvent<Events>[]): number;
+}
+
+/** The streams of one kind of aggregate, see `aggregate`. */
+export interface Aggregate<Events extends EventMap> {
+  readonly name: string;
+  /**
+   * The events of a stream of the cause's tenant, or those after a version. It sees what this
+   * transaction has appended.
+   */
+  load(tx: Tx, cause: Event, id: string, options?: { after?: number }): Stream<Events>;
+  /**
+   * Appends events to a stream of the cause's tenant, and tells the version that the stream has then.
+   * With `expected` the stream must have that version, 0 for none, or it throws a `Conflict`.
+   */
+  append(tx: Tx, cause: Event, id: string, events: NewEvent<Events> | readonly NewEvent<Events>[], options?: { expected?: number }): number;
+}
+
+/**
+ * The log, for a projection that answers events with events: a process manager. Its mode is
+ * `catch-up` or `async`, and the operator grants it `append:NAME` for each aggregate that it appends to.
+ *
+ * ```ts
+ * const accounts = aggregate('Account', { events: { MoneyDeposited: money, MoneyWithdrawn: money } });
+ *
+ * on: {
+ *   TransferRequested(event, tx) {
+ *     const account = accounts.load(tx, event, event.data.from);
+ *     if (balance(account.events) >= event.data.cents) account.append({ type: 'MoneyWithdrawn', data: { cents: event.data.cents } });
+ *   },
+ * }
+ * ```
+ *
+ * `cause` is the event that is answered: the new events get its tenant and correlation id, and their
+ * ids are made of its own. So an event that is handled once more appends nothing twice. They commit
+ * together with the record that it was handled.
+ *
+ * Data must fit its schema as it does when it is loaded; what does not is thrown, and nothing appended.
+ */
+export declare function aggregate<Events extends EventMap>(
+  name: string,
+  definition?: Pick<Common<Events>, 'events' | 'upcast'>,
+): Aggregate<Events>;
+
+/** What a request may have. */
+export interface RequestOptions {
+  /** `Idempotency-Key` and those of the connection are the host's. */
+  headers?: Record<string, string>;
+  /** A value that is sent as JSON, with its content type. */
+  json?: unknown;
+  body?: string | Uint8Array;
+  /** For the whole of it, in milliseconds; the host's own limit where it is less. */
+  timeout?: number;
+}
+
+/** What a server has answered, whatever its status. Redirects are not followed. */
+export interface HttpResponse {
+  readonly status: number;
+  /** Whether the status is one of success: 200 to 299. */
+  readonly ok: boolean;
+  /** By names in lower case; what came several times is joined by commas. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: Uint8Array;
+  text(): string;
+  /** The body, read from JSON, by a schema or as the type says. Poison where it does not fit. */
+  json<T>(schema: Schema<T>): T;
+  json<T = any>(): T;
+  /**
+   * The answer itself, where its status is one of success. Otherwise it throws: 408, 425, 429 and
+   * from 500 on a retry, for the server may do better later, and all else poison.
+   */
+  errorForStatus(): this;
+}
+
+type Send = (cause: Event, url: string | URL, options?: RequestOptions) => HttpResponse;
+
+/**
+ * Outgoing HTTP, for a projection that tells other systems: a reactor. Its mode is `async`, and the
+ * operator grants it `https:HOST:PORT` for each server.
+ *
+ * ```ts
+ * on: {
+ *   OrderPlaced(event) {
+ *     http.post(event, config.get('url') ?? '', { json: event.data, timeout: 5_000 }).errorForStatus();
+ *   },
+ * }
+ * ```
+ *
+ * `cause` is the event that it tells of. Requests are sent at least once: an event whose handling
+ * fails afterwards is handled again, and sends them again with the same `Idempotency-Key`. So send
+ * them in the same order each time. Without an answer an `HttpError` is thrown.
+ */
+export declare const http: {
+  send(cause: Event, method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', url: string | URL, options?: RequestOptions): HttpResponse;
+  readonly get: Send;
+  readonly head: Send;
+  readonly post: Send;
+  readonly put: Send;
+  readonly patch: Send;
+  readonly delete: Send;
+};
 
 /** What can be a parameter.
  *
@@ -317,6 +502,18 @@ export declare class Failure extends Error {
   readonly index?: number;
   /** What the database said, if it was a statement that failed. */
   readonly sql?: SqlError;
+}
+
+/** A stream is not as it was expected. It is a retry; caught, the transaction goes on. */
+export declare class Conflict extends Failure {
+  readonly kind: 'retry';
+  /** The version that the stream has, 0 for none. */
+  readonly version: number;
+}
+
+/** Why a request had no answer: `timeout` and `connection` are a retry, and the others poison. */
+export declare class HttpError extends Failure {
+  readonly reason: 'denied' | 'invalid' | 'timeout' | 'connection' | 'limit';
 }
 
 /** Fails so that the host tries the same event again, with a growing delay. */

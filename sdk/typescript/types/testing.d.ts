@@ -1,4 +1,4 @@
-import type { LogLevel, Param, Projection, SqlError, SqlValue } from './index.js';
+import type { LogLevel, Param, Projection, Row, SqlError, SqlValue, Timestamp } from './index.js';
 
 /** What the log knows of an event, for `event`. */
 export interface EventFields {
@@ -53,6 +53,57 @@ export declare class RecordingTx {
   callsOf(part: string): SqlValue[][];
   /** How often the database was called: a batch counts once. */
   readonly roundTrips: number;
+  /** Events that are in the log already, at the end of a stream. */
+  given(aggregate: string, id: string, ...events: RawEvent[]): void;
+  /** The next append is refused: with a conflict the stream has that version. */
+  failAppend(reason: 'conflict', version?: number): void;
+  failAppend(reason: 'denied' | 'invalid' | 'limit' | 'database', message?: string): void;
+  /** What was appended to the log, in its order. */
+  readonly appended: readonly {
+    readonly tenant: string;
+    readonly aggregate: string;
+    readonly id: string;
+    readonly type: string;
+    readonly data: any;
+    readonly schemaVersion: number;
+    readonly topic?: string;
+  }[];
+}
+
+/**
+ * Asks a query, as the host would. Parameters are given as they come to it, an int64 as a number,
+ * too. Throws a `Failure` where the query fails.
+ *
+ * ```ts
+ * tx.answer('FROM accounts', [{ id: '1', balance: 700n }]);
+ * assert.deepEqual(ask(accounts, tx, 'richest', { limit: 1 }), [{ id: '1', balance: 700n }]);
+ * ```
+ */
+export declare function ask(
+  projection: Projection,
+  tx: RecordingTx,
+  query: string,
+  params?: Record<string, boolean | number | bigint | string | Timestamp | undefined>,
+  options?: { tenant?: string },
+): Row[];
+
+/**
+ * Other systems: answers the requests of a reactor from a script, and after its end with 200 and
+ * nothing. The newest one gets all requests.
+ */
+export declare class Server {
+  /** The next request gets this answer; a body that is no text is sent as JSON. */
+  answer(status: number, answer?: { headers?: Record<string, string>; body?: unknown }): void;
+  /** The next request gets no answer. */
+  fail(reason: 'denied' | 'invalid' | 'timeout' | 'connection' | 'limit', message?: string): void;
+  /** What was sent; the names of headers are in lower case, and a JSON body is read. */
+  readonly requests: readonly {
+    readonly method: string;
+    readonly url: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body: any;
+    readonly timeout: number | undefined;
+  }[];
 }
 
 /** What the operator has set, for `config`. */

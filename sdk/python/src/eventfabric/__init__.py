@@ -9,9 +9,9 @@ from ._errors import Failure, Fatal, Poison, Retry, SqlError
 from ._event import Event
 from ._migrations import Migration
 from ._projection import Projection
-from ._row import Row
+from ._row import Row, Rows
 from ._table import Table
-from ._tx import Tx
+from ._tx import ReadTx, Tx
 from ._values import Json, Other, typed
 
 __all__ = [
@@ -25,8 +25,10 @@ __all__ = [
     "Other",
     "Poison",
     "Projection",
+    "ReadTx",
     "Retry",
     "Row",
+    "Rows",
     "SqlError",
     "SqlErrorKind",
     "Table",

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable
 from importlib.machinery import BuiltinImporter, FrozenImporter
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from componentize_py_types import Err
@@ -39,8 +40,8 @@ _KINDS = {kind.name.lower(): kind for kind in types.FailureKind}
 _MODES = {"inline": types.Mode.INLINE, "catch-up": types.Mode.CATCH_UP, "async": types.Mode.ASYNC}
 
 
-def export(module: str) -> type:
-    """What the component exports, from the module with the projection."""
+def export(module: str) -> dict[str, type]:
+    """What the component exports, by name, from the module with the projection."""
     _replace_bindings()
     clock = _Clock()
     clock.replace()
@@ -49,14 +50,20 @@ def export(module: str) -> type:
     log._sink = lambda level, message: host_log.write(_LEVELS[level], _utf8(message))
     config._get = lambda key: host_config.get(_utf8(key))
     config._all = lambda: dict(host_config.all())
+    if "eventfabric.http" in sys.modules:
+        _connect_http()
+    exports = {"WitWorld": _world(projection, clock, _host())}
+    if projection.queries:
+        clock.keep_logging()
+        exports["Queries"] = _queries(projection, clock)
     _keep_sources()
     _close_files()
     gc.collect()
     gc.freeze()
-    return _world(projection, clock)
+    return exports
 
 
-def _world(projection: Projection, clock: _Clock) -> type:
+def _world(projection: Projection, clock: _Clock, host: type[_Host]) -> type:
     class WitWorld:
         def describe(self) -> Any:
             topics: Any = types.TopicFilter_All()
@@ -76,15 +83,124 @@ def _world(projection: Projection, clock: _Clock) -> type:
         def handle(self, tx: Any, events: list[c.RawEvent]) -> None:
             clock.start(events[0])
             try:
-                projection.handle(_Host(tx), events)
+                projection.handle(host(tx), events)
             except Failure as failure:
-                kind, message = _KINDS[failure.kind], _utf8(failure.message)
-                raise Err(types.Failure(failure.index, kind, message)) from None
+                raise _said(failure) from None
             finally:
-                for lines in _printed:
-                    lines.finish()
+                _finish_lines()
 
     return WitWorld
+
+
+def _queries(projection: Projection, clock: _Clock) -> type:
+    from wit_world.exports import queries
+
+    kinds = {kind.name.lower(): kind for kind in queries.ParameterType}
+
+    class Queries:
+        def describe_queries(self) -> Any:
+            return [
+                queries.QueryDescription(
+                    query.name,
+                    query.text,
+                    [
+                        queries.Parameter(it.name, it.text, kinds[it.type], it.required)
+                        for it in query.parameters
+                    ],
+                    query.per_tenant,
+                )
+                for query in projection.queries.values()
+            ]
+
+        def query(self, tx: Any, request: Any) -> c.RowSet:
+            clock.stop()
+            try:
+                return projection.ask(_Host(tx), request.name, request.tenant, request.parameters)
+            except Failure as failure:
+                raise _said(failure) from None
+            finally:
+                _finish_lines()
+
+    return Queries
+
+
+def _said(failure: Failure) -> Err:
+    kind, message = _KINDS[failure.kind], _utf8(failure.message)
+    return Err(types.Failure(failure.index, kind, message))
+
+
+def _host() -> type[_Host]:
+    """The host's transaction, with the log where the plugin uses it."""
+    if "eventfabric.event_store" not in sys.modules:
+        return _Host
+    from wit_world.imports import event_store
+
+    def expectation(version: int | None) -> Any:
+        if version is None:
+            return event_store.ExpectedVersion_Any()
+        if version == 0:
+            return event_store.ExpectedVersion_None_()
+        return event_store.ExpectedVersion_Exact(version)
+
+    class LogHost(_Host):
+        def load(self, cause: int, aggregate: str, id: str, after: int, limit: int) -> Any:
+            try:
+                return event_store.load(self._tx, cause, _utf8(aggregate), _utf8(id), after, limit)
+            except Err as error:
+                raise c.LogError(_reason(error), error.value.value) from None
+
+        def append(
+            self,
+            cause: int,
+            aggregate: str,
+            id: str,
+            expected: int | None,
+            events: list[c.NewEvent],
+        ) -> int:
+            new = [
+                event_store.NewEvent(
+                    _utf8(it.event_type),
+                    it.schema_version,
+                    _utf8(it.payload),
+                    None if it.topic is None else _utf8(it.topic),
+                )
+                for it in events
+            ]
+            try:
+                version: int = event_store.append(
+                    self._tx, cause, _utf8(aggregate), _utf8(id), expectation(expected), new
+                )
+                return version
+            except Err as error:
+                raise c.LogError(_reason(error), error.value.value) from None
+
+    return LogHost
+
+
+def _connect_http() -> None:
+    from wit_world.imports import outgoing
+
+    from . import http
+
+    def send(cause: int, request: c.Outgoing) -> Any:
+        raw = outgoing.Request(
+            outgoing.Method[request.method],
+            _utf8(request.url),
+            [(_utf8(name), _utf8(value)) for name, value in request.headers],
+            request.body,
+            request.timeout_ms,
+        )
+        try:
+            return outgoing.send(cause, raw)
+        except Err as error:
+            raise c.SendError(_reason(error), error.value.value) from None
+
+    http._send = send
+
+
+def _reason(error: Err) -> Any:
+    """The case of an error's variant: `SendError_Timeout` is timeout."""
+    return type(error.value).__name__.rpartition("_")[2].lower()
 
 
 class _Host:
@@ -148,12 +264,30 @@ class _Clock:
     """Time and chance of a batch: those of its first event, as in every language."""
 
     def __init__(self) -> None:
-        self._nanos = 0
+        self._at: int | None = 0
         self._steps = 0
 
     def start(self, event: c.RawEvent) -> None:
-        self._nanos = event[9] * 1000
+        self._at = event[9] * 1000
         random.seed(event[0])
+
+    def stop(self) -> None:
+        """A query has no time."""
+        self._at = None
+        random.seed(0)
+
+    def keep_logging(self) -> None:
+        """Lines of `logging` have a time, which nobody sees, in a query, too."""
+        logging: Any = sys.modules.get("logging")
+        if logging is not None:
+            of_lines = {"time": lambda: (self._at or 0) / 1e9, "time_ns": lambda: self._at or 0}
+            logging.time = SimpleNamespace(**{**vars(time), **of_lines})
+
+    @property
+    def _nanos(self) -> int:
+        if self._at is None:
+            raise RuntimeError("a query has no clock here: take the time as a parameter")
+        return self._at
 
     def replace(self) -> None:
         for name in ("gmtime", "localtime", "ctime"):
@@ -181,7 +315,7 @@ class _Clock:
 
     def _tick(self) -> int:
         self._steps += 1000
-        return self._nanos + self._steps
+        return (self._at or 0) + self._steps
 
 
 class _Lines(io.TextIOBase):
@@ -204,6 +338,11 @@ class _Lines(io.TextIOBase):
         """Writes the line that was begun."""
         if self._rest:
             self.write("\n")
+
+
+def _finish_lines() -> None:
+    for lines in _printed:
+        lines.finish()
 
 
 _printed = (_Lines("info"), _Lines("warn"))

@@ -14,6 +14,11 @@ FailureKind = Literal["retry", "poison", "fatal"]
 SqlErrorKind = Literal[
     "retryable", "constraint", "denied", "invalid", "limit", "aborted", "connection"
 ]
+LogReason = Literal["conflict", "denied", "invalid", "limit", "database"]
+SendReason = Literal["denied", "invalid", "timeout", "connection", "limit"]
+ParameterType = Literal[
+    "boolean", "int64", "float64", "numeric", "text", "uuid", "timestamptz", "date"
+]
 
 
 class Value:
@@ -237,6 +242,61 @@ class DatabaseError(Exception):
     call: int = 0
 
 
+@dataclass
+class NewEvent:
+    """A fact that is to be appended."""
+
+    event_type: str
+    schema_version: int
+    payload: str
+    topic: str | None
+
+
+@dataclass
+class Page:
+    """Some of a stream."""
+
+    events: list[RawEvent]
+    version: int
+    more: bool
+
+
+@dataclass
+class LogError(Exception):
+    """Why the log refuses something: for a conflict `what` is the version of the stream."""
+
+    reason: LogReason
+    what: str | int
+
+
+@dataclass
+class Outgoing:
+    """A request to another system."""
+
+    method: str
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    timeout_ms: int | None
+
+
+@dataclass
+class Incoming:
+    """What that has answered."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+@dataclass
+class SendError(Exception):
+    """Why it has not."""
+
+    reason: SendReason
+    what: str
+
+
 class Backend(Protocol):
     """What carries out statements: the host in a component, a double in tests."""
 
@@ -245,3 +305,13 @@ class Backend(Protocol):
     def query(self, statement: str, params: list[Value]) -> RowSet: ...
 
     def execute_batch(self, statements: list[str], calls: list[Call]) -> list[int]: ...
+
+
+class LogBackend(Backend, Protocol):
+    """What has the log, too."""
+
+    def load(self, cause: int, aggregate: str, id: str, after: int, limit: int) -> Page: ...
+
+    def append(
+        self, cause: int, aggregate: str, id: str, expected: int | None, events: list[NewEvent]
+    ) -> int: ...

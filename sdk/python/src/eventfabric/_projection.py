@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, get_args, overload
 
 from . import _contract as c
 from . import log
-from ._decode import Decoder, Misfit, decoder, needs_decimals
-from ._errors import Failure, Poison
-from ._event import Event, named
+from ._errors import Failure, Fatal, Poison
+from ._event import Event
+from ._event_types import EventTypes, Upcaster, said
 from ._migrations import Migration, read_migrations
-from ._tx import Tx
+from ._query import Answer, Query
+from ._tx import ReadTx, Tx
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer)
 
 Handler = Callable[[Event[T], Tx], None]
 BatchHandler = Callable[[Sequence[Event[Any]], Tx], None]
-#: Lifts a payload to the next schema version: changes it, or returns another one.
-Upcaster = Callable[[dict[str, Any]], "dict[str, Any] | None"]
-Parse = Callable[[str], Any]
-
-
-def _parser(parse_float: Callable[[str], Any]) -> Parse:
-    """What `json.loads` does, without its looks for space around the text, which cost a quarter."""
-    decoder = json.JSONDecoder(parse_float=parse_float)
-    scan, decode = decoder.scan_once, decoder.decode  # type: ignore[attr-defined]
-
-    def parse(text: str) -> Any:
-        try:
-            value, end = scan(text, 0)
-        except StopIteration:
-            return decode(text)
-        return value if end == len(text) else decode(text)
-
-    return parse
-
-
-_loads, _loads_decimals = _parser(float), _parser(Decimal)
 
 
 class Projection:
@@ -96,12 +75,11 @@ class Projection:
         if migrations is not None:
             module = Path(sys._getframe(1).f_code.co_filename).parent
             self.migrations = read_migrations(module / migrations)
-        # Of each event type how its payload is parsed, and what is made of that.
-        self._types: dict[str, tuple[Parse, Decoder]] = {}
+        self._events = EventTypes()
         self._handlers: dict[str, Handler[Any]] = {}
         self._any: Handler[Any] | None = None
         self._batch: BatchHandler | None = None
-        self._steps: dict[str, dict[int, Upcaster]] = {}
+        self.queries: dict[str, Query] = {}
 
     @overload
     def on(self, event: type[T], /) -> Callable[[Handler[T]], Handler[T]]: ...
@@ -129,7 +107,7 @@ class Projection:
                     raise TypeError("all other events have a handler already")
                 self._any = handler
             else:
-                self._handlers[self._register(event, data)] = handler
+                self._handlers[self._events.register(event, data)] = handler
             return handler
 
         return register
@@ -148,7 +126,7 @@ class Projection:
         if self._handlers or self._any or self._batch:
             raise TypeError("a projection has handlers of one event or of the batch, not both")
         for event in events:
-            self._register(*(event if isinstance(event, tuple) else (event, None)))
+            self._events.register(*(event if isinstance(event, tuple) else (event, None)))
 
         def register(handler: BatchHandler) -> BatchHandler:
             self._batch = handler
@@ -161,21 +139,69 @@ class Projection:
         payload as a dict and changes it or returns another one; `type` and `version` in it are set
         anew afterwards.
         """
-        name = event if isinstance(event, str) else event.__name__
+        return self._events.upcast(event, version)
 
-        def register(step: Upcaster) -> Upcaster:
-            steps = self._steps.setdefault(name, {})
-            if version in steps:
-                raise TypeError(f"{name} has a step from version {version} already")
-            steps[version] = step
-            return step
+    @overload
+    def query(self, answer: A, /) -> A: ...
 
-        return register
+    @overload
+    def query(
+        self,
+        answer: None = None,
+        /,
+        *,
+        name: str | None = None,
+        text: str | None = None,
+        per_tenant: bool = False,
+    ) -> Callable[[A], A]: ...
+
+    def query(
+        self,
+        answer: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        text: str | None = None,
+        per_tenant: bool = False,
+    ) -> Any:
+        """Registers a function that answers a query. The host serves it at
+        `GET /v1/query/PROJECTION/NAME?PARAMETER=VALUE`, and checks the parameters before it asks.
+
+        >>> @projection.query
+        ... def richest(tx: ReadTx, limit: Annotated[int, "How many"] = 10) -> Rows:
+        ...     \"\"\"The accounts with the most on them.\"\"\"
+        ...     return tx.query("SELECT * FROM accounts ORDER BY cents DESC LIMIT $1", limit)
+
+        The parameters are those of the function after `tx`: `str`, `int` (of 64 bits), `float`,
+        `bool`, `Decimal`, `UUID`, `datetime` or `date`. One with a default may be left out. The
+        docstring's first paragraph is the text for people, and that of a parameter stands in
+        `Annotated`. `from_` is called `from`.
+
+        The answer is rows: those of `tx.query`, which are handed through as PostgreSQL has them, or
+        a list of dataclasses or dicts that all have the same fields.
+
+        With `per_tenant` the function gets the tenant after `tx`, and promises that the answer
+        holds nothing of another. Without it the query answers for all, and callers that are
+        confined to some can't ask it.
+
+        `Poison` tells the caller that the request makes no sense, `Retry` to come back. Any other
+        exception says that the plugin is wrong. None of it stops the projection. There is no
+        clock: a time that is asked for is a parameter.
+        """
+
+        def register(function: Answer) -> Answer:
+            query = Query(function, name, text, per_tenant)
+            if query.name in self.queries:
+                raise TypeError(f"there is a query {query.name} already")
+            self.queries[query.name] = query
+            return function
+
+        return register if answer is None else register(answer)
 
     @property
     def event_types(self) -> list[str]:
         """The event types that it takes; none: all of them."""
-        return [] if self._any is not None else sorted(self._types)
+        return [] if self._any is not None else sorted(self._events.known)
 
     def handle(self, backend: c.Backend, raws: Sequence[c.RawEvent]) -> None:
         """Handles a batch as the host would have it handled: all of it, or a :class:`Failure`. The
@@ -187,9 +213,30 @@ class Projection:
             tx.flush()
         except BaseException as error:
             # What happens after a statement has failed follows from that.
-            failure = tx._failed or _failure(error)
+            failure = tx._failed or _failure(error, Poison)
             if failure.index is None:
                 failure.index = tx._blamed
+            if failure is error:
+                raise
+            raise failure from error
+
+    def ask(
+        self, backend: c.Backend, name: str, tenant: str, given: Iterable[tuple[str, c.Value]]
+    ) -> c.RowSet:
+        """Answers a query as the host would have it answered, or raises a :class:`Failure`. The
+        exported component and the test doubles both come here.
+        """
+        tx = ReadTx(backend)
+        try:
+            query = self.queries.get(name)
+            if query is None:
+                raise Poison(f"no query {name!r}")
+            rows = query.ask(tx, tenant, given)
+            # An error that the query went on after is one.
+            tx._usable()
+            return rows
+        except BaseException as error:
+            failure = tx._failed or _failure(error, Fatal)
             if failure is error:
                 raise
             raise failure from error
@@ -199,7 +246,7 @@ class Projection:
             events = []
             for index, raw in enumerate(raws):
                 tx._blamed = index
-                events.append(self._event(raw, index))
+                events.append(self._events.event(raw, index))
             tx._blamed = None
             self._batch(events, tx)
             return
@@ -208,61 +255,7 @@ class Projection:
             tx._blamed = index
             handler = handlers.get(raw[6], other)
             if handler is not None:
-                handler(self._event(raw, index), tx)
-
-    def _register(self, event: type | str, data: type | None) -> str:
-        if isinstance(event, str):
-            name = event
-        else:
-            name, data = event.__name__, event
-        if name in self._types:
-            raise TypeError(f"{name} has a handler already")
-        parse = _loads_decimals if needs_decimals(data) else _loads
-        self._types[name] = (parse, _as_it_is if data is None else decoder(data))
-        return name
-
-    def _event(self, raw: c.RawEvent, index: int) -> Event[Any]:
-        parse, decode = self._types.get(raw[6], _UNTYPED)
-        try:
-            payload = parse(raw[8])
-            if self._steps and raw[6] in self._steps:
-                payload = self._lift(raw, payload)
-            return Event(raw, index, decode(payload))
-        except (Misfit, ValueError, RecursionError) as error:
-            raise Poison(f"the payload of {named(raw)} can't be read: {error}") from error
-
-    def _lift(self, raw: c.RawEvent, payload: dict[str, Any]) -> dict[str, Any]:
-        steps = self._steps[raw[6]]
-        current = max(steps) + 1
-        if raw[7] > current:
-            raise Poison(
-                f"{named(raw)}: schema version {raw[7]} is newer than this plugin, which knows it "
-                f"up to {current}: deploy a newer plugin"
-            )
-        for version in range(raw[7], current):
-            step = steps.get(version)
-            if step is None:
-                raise Poison(
-                    f"{named(raw)}: nothing lifts schema version {version} to {version + 1}, on "
-                    f"the way to {current}"
-                )
-            try:
-                lifted = step(payload)
-            except Exception as error:
-                what = error.message if isinstance(error, Failure) else _said(error)
-                raise Poison(
-                    f"{named(raw)}: the upcaster from schema version {version}: {what}"
-                ) from error
-            payload = payload if lifted is None else lifted
-            payload["type"], payload["version"] = raw[6], version + 1
-        return payload
-
-
-def _as_it_is(payload: Any) -> Any:
-    return payload
-
-
-_UNTYPED = (_loads, _as_it_is)
+                handler(self._events.event(raw, index), tx)
 
 
 def find(module: ModuleType) -> Projection:
@@ -277,7 +270,7 @@ def find(module: ModuleType) -> Projection:
     return next(iter(found.values()))
 
 
-def _failure(error: BaseException) -> Failure:
+def _failure(error: BaseException, unforeseen: type[Poison | Fatal]) -> Failure:
     if isinstance(error, Failure):
         return error
     # The author did not foresee it: where it happened is for the log.
@@ -287,9 +280,4 @@ def _failure(error: BaseException) -> Failure:
     lines = "".join(traceback.format_exception(type(error), error, trace))
     # Where the files are while a component is built.
     log.error(lines.replace('File "/0/', 'File "').rstrip())
-    return Poison(_said(error))
-
-
-def _said(error: BaseException) -> str:
-    said = str(error)
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return unforeseen(said(error))

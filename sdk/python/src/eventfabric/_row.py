@@ -11,6 +11,12 @@ from ._errors import Fatal
 from ._values import natural
 
 
+class Rows(list["Row"]):
+    """The rows of a query, and the names of their columns where there are none."""
+
+    columns: tuple[str, ...] = ()
+
+
 class Row:
     """One row: `row.owner`, `row["owner"]`, `row[0]`, or `owner, cents = row`."""
 

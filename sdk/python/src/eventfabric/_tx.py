@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from . import _contract as c
 from ._decode import Misfit, read_column, reader, row_reader
 from ._errors import Failure, Fatal, SqlError
-from ._row import Row
+from ._row import Row, Rows
 from ._values import size, to_value
 
 if TYPE_CHECKING:
@@ -25,55 +25,24 @@ MAX_BYTES = 1 << 20
 MAX_ROWS = 10_000
 
 
-class Tx:
-    """The open transaction. What is written here commits together with the record that the events
-    were handled, or not at all.
-
-    :meth:`run` queues a write; the queue goes to the database in one round trip at the end of the
-    batch, before the next read or :meth:`execute`, and whenever it is full. So reads see all
-    earlier writes, and a handler that only writes costs one round trip a batch.
+class ReadTx:
+    """The open transaction of a query: it reads, and nothing else. Each statement sees what was
+    committed when it began; what must be of one moment is one statement (`WITH`).
 
     After a statement has failed, the transaction is lost: every later call raises the same error,
-    and the batch fails with it even if the handler went on.
+    and the query fails with it even if it went on.
 
-    Parameters are `$1`, `$2`, … in the statement, and follow it: `tx.run("… $1, $2", a, b)`.
+    Parameters are `$1`, `$2`, … in the statement, and follow it: `tx.query("… $1, $2", a, b)`.
     """
+
+    _blamed: int | None = None
 
     def __init__(self, backend: c.Backend) -> None:
         self._backend = backend
-        self._statements: dict[str, int] = {}
-        self._calls: list[c.Call] = []
-        # For each call the event that it was made for.
-        self._events: list[int | None] = []
-        self._bytes = 0
-        self._tables: dict[str, Merged] = {}
-        self._blamed: int | None = None
         self._failed: Failure | None = None
 
-    def run(self, statement: str, /, *params: Any) -> None:
-        """Queues a write. It takes effect, and fails, later: at the end of the batch at the latest.
-        The failure names the event that is being handled here.
-        """
-        self._usable()
-        values = _values(statement, params)
-        if self._tables and any(name in statement for name in self._tables):
-            self._queue_rows()
-        self._push(statement, values, self._blamed)
-
-    def execute(self, statement: str, /, *params: Any) -> int:
-        """Runs a statement at once and tells how many rows it wrote or, where it returns rows, how
-        many it returned. A round trip of its own: prefer :meth:`run` where the number does not
-        matter.
-        """
-        values = _values(statement, params)
-        self.flush()
-        try:
-            return self._backend.execute(statement, values)
-        except c.DatabaseError as error:
-            raise self._fail(error, statement, self._blamed) from None
-
     @overload
-    def query(self, statement: str, /, *params: Any) -> list[Row]: ...
+    def query(self, statement: str, /, *params: Any) -> Rows: ...
 
     @overload
     def query(self, statement: str, /, *params: Any, into: type[T]) -> list[T]: ...
@@ -83,14 +52,16 @@ class Tx:
         like the columns.
         """
         values = _values(statement, params)
-        self.flush()
+        self._before_read()
         try:
             found = self._backend.query(statement, values)
         except c.DatabaseError as error:
             raise self._fail(error, statement, self._blamed) from None
         places = {name: place for place, name in enumerate(found.columns)}
         if into is Row:
-            return [Row(places, values) for values in found.rows]
+            rows = Rows([Row(places, values) for values in found.rows])
+            rows.columns = tuple(found.columns)
+            return rows
         if not dataclasses.is_dataclass(into):
             raise TypeError(f"rows become objects of a dataclass, which {into!r} is not")
         read = row_reader(into)  # type: ignore[arg-type]
@@ -141,6 +112,72 @@ class Tx:
         except Misfit as misfit:
             raise Fatal(f"{misfit}\nstatement: {statement}") from None
 
+    def _before_read(self) -> None:
+        self._usable()
+
+    def _usable(self) -> None:
+        if self._failed is not None:
+            raise self._failed
+
+    def _fail(self, error: c.DatabaseError, statement: str, event: int | None) -> Failure:
+        self._failed = SqlError(error, statement)
+        self._failed.index = event
+        return self._failed
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(Tx, name) or name == "_tables":
+                raise Fatal("a query reads and nothing else: write where events are handled")
+            raise AttributeError(f"{type(self).__name__} has no {name}")
+
+
+class Tx(ReadTx):
+    """The open transaction. What is written here commits together with the record that the events
+    were handled, or not at all.
+
+    :meth:`run` queues a write; the queue goes to the database in one round trip at the end of the
+    batch, before the next read or :meth:`execute`, and whenever it is full. So reads see all
+    earlier writes, and a handler that only writes costs one round trip a batch.
+
+    After a statement has failed, the transaction is lost: every later call raises the same error,
+    and the batch fails with it even if the handler went on.
+
+    Parameters are `$1`, `$2`, … in the statement, and follow it: `tx.run("… $1, $2", a, b)`.
+    """
+
+    def __init__(self, backend: c.Backend) -> None:
+        super().__init__(backend)
+        self._statements: dict[str, int] = {}
+        self._calls: list[c.Call] = []
+        # For each call the event that it was made for.
+        self._events: list[int | None] = []
+        self._bytes = 0
+        self._tables: dict[str, Merged] = {}
+        self._blamed = None
+
+    def run(self, statement: str, /, *params: Any) -> None:
+        """Queues a write. It takes effect, and fails, later: at the end of the batch at the latest.
+        The failure names the event that is being handled here.
+        """
+        self._usable()
+        values = _values(statement, params)
+        if self._tables and any(name in statement for name in self._tables):
+            self._queue_rows()
+        self._push(statement, values, self._blamed)
+
+    def execute(self, statement: str, /, *params: Any) -> int:
+        """Runs a statement at once and tells how many rows it wrote or, where it returns rows, how
+        many it returned. A round trip of its own: prefer :meth:`run` where the number does not
+        matter.
+        """
+        values = _values(statement, params)
+        self.flush()
+        try:
+            return self._backend.execute(statement, values)
+        except c.DatabaseError as error:
+            raise self._fail(error, statement, self._blamed) from None
+
     def flush(self) -> None:
         """Writes out what is queued, and the rows of each :class:`Table`."""
         self._usable()
@@ -154,14 +191,11 @@ class Tx:
         """
         self._blamed = None if event is None else event.index
 
-    def _usable(self) -> None:
-        if self._failed is not None:
-            raise self._failed
+    def _before_read(self) -> None:
+        self.flush()
 
-    def _fail(self, error: c.DatabaseError, statement: str, event: int | None) -> Failure:
-        self._failed = SqlError(error, statement)
-        self._failed.index = event
-        return self._failed
+    def _before_append(self) -> None:
+        self._usable()
 
     def _push(self, statement: str, values: list[c.Value], event: int | None) -> None:
         index = self._statements.setdefault(statement, len(self._statements))

@@ -22,15 +22,29 @@ LEFT_OUT = {"__pycache__", "build", "dist", "node_modules", "scenarios", "target
 #: What goes into it. Other files could not be read there.
 KEPT = {".py", ".sql"}
 
-ENTRY = "from eventfabric._component import export\nWitWorld = export({module!r})\n"
-#: Loads the plugin with nothing but what goes into the component, in a second instead of twenty.
+ENTRY = "from eventfabric._component import export\nglobals().update(export({module!r}))\n"
+#: Loads the plugin with nothing but what goes into the component, in a second instead of twenty,
+#: and notes what of the SDK it uses.
 CHECK = """
 import sys
 sys.path.insert(0, {stage!r})
 import importlib
 from eventfabric._projection import find
-find(importlib.import_module({module!r}))
+projection = find(importlib.import_module({module!r}))
+with open({uses!r}, "w") as uses:
+    print(*["@query"] * bool(projection.queries), *sys.modules, sep="\\n", file=uses)
 """
+#: Extensions of the contract: by what it is seen that a plugin uses one, the file that says what it
+#: is, and what it adds to the world.
+EXTENSIONS = {
+    "@query": ("query.wit", "export eventfabric:query/queries@0.1.0;"),
+    "eventfabric.event_store": (
+        "process-manager.wit",
+        "import eventfabric:process-manager/event-store@0.1.0;",
+    ),
+    "eventfabric.http": ("reactor.wit", "import eventfabric:reactor/outgoing@0.1.0;"),
+}
+WIT = Path(__file__).parent / "wit"
 
 
 class BuildError(Exception):
@@ -70,10 +84,10 @@ def build(folder: Path, entry: str, out: Path, *, force: bool = False) -> None:
         if not force and _noted(note) == f"{made_of} {_file_digest(out)}":
             print(f"{out} is up to date", file=sys.stderr)
             return
-        _check(stage, entry)
+        extensions = _check(stage, entry)
         _warn_of_clocks(folder, stage)
         component = Path(temporary) / "component.wasm"
-        _componentize(stage, component)
+        _componentize(stage, component, _world(extensions, Path(temporary) / "wit"))
         out.parent.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
         shutil.move(component, out)
@@ -172,7 +186,8 @@ def _digest(stage: Path, tool: str) -> str:
     for file in sorted(path for path in stage.rglob("*") if path.is_file()):
         digest.update(f"\0{file.relative_to(stage).as_posix()}\0".encode())
         digest.update(file.read_bytes())
-    digest.update((Path(__file__).parent / "wit" / "projection.wit").read_bytes())
+    for file in sorted(WIT.iterdir()):
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
@@ -194,13 +209,34 @@ def _tool_version() -> str:
         ) from None
 
 
-def _check(stage: Path, entry: str) -> None:
-    check = CHECK.format(stage=str(stage), module=entry)
+def _check(stage: Path, entry: str) -> list[str]:
+    """Loads the plugin, and tells which extensions of the contract it uses."""
+    uses = stage.with_name("uses")
+    check = CHECK.format(stage=str(stage), module=entry, uses=str(uses))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", check], capture_output=True, encoding="utf-8"
     )
     if done.returncode:
         raise BuildError(f"the plugin can't be loaded:\n{_readable(done.stderr, stage)}")
+    used = uses.read_text(encoding="utf-8").splitlines()
+    return [extension for extension in EXTENSIONS if extension in used]
+
+
+def _world(extensions: list[str], folder: Path) -> Path:
+    """The folder with the world that a plugin with these extensions lives in."""
+    (folder / "deps").mkdir(parents=True)
+    if not extensions:
+        shutil.copyfile(WIT / "projection.wit", folder / "projection.wit")
+        return folder
+    files, items = zip(*map(EXTENSIONS.__getitem__, extensions), strict=True)
+    for file in ("projection.wit", *files):
+        shutil.copyfile(WIT / file, folder / "deps" / file)
+    items = ("include eventfabric:projection/projection@0.1.0;", *items)
+    world = "".join(f"  {item}\n" for item in items)
+    (folder / "plugin.wit").write_text(
+        f"package eventfabric:plugin;\n\nworld projection {{\n{world}}}\n", encoding="utf-8"
+    )
+    return folder
 
 
 def _warn_of_clocks(folder: Path, stage: Path) -> None:
@@ -221,8 +257,7 @@ def _warn_of_clocks(folder: Path, stage: Path) -> None:
                 )
 
 
-def _componentize(stage: Path, component: Path) -> None:
-    wit = Path(__file__).parent / "wit"
+def _componentize(stage: Path, component: Path, wit: Path) -> None:
     command = [sys.executable, "-c", "from componentize_py import script; script()", "-q"]
     command += ["-d", str(wit), "-w", "projection", "componentize", "--stub-wasi"]
     command += ["-p", str(stage), "-o", str(component), "eventfabric_plugin"]

@@ -12,17 +12,33 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from . import _contract as c
 from . import config as _config
+from . import http as _http
 from ._contract import Backend, DatabaseError, RawEvent, SqlErrorKind
+from ._errors import Poison
 from ._projection import Projection
+from ._row import Row
 from ._time import parse_time, to_micros
-from ._values import natural, to_value
+from ._values import natural, to_value, typed
 
-__all__ = ["Backend", "RawEvent", "RecordingTx", "config", "event", "events_from_ndjson", "run"]
+__all__ = [
+    "Appended",
+    "Backend",
+    "RawEvent",
+    "RecordingTx",
+    "Request",
+    "Server",
+    "ask",
+    "config",
+    "event",
+    "events_from_ndjson",
+    "run",
+]
 
 
 def event(
@@ -93,11 +109,112 @@ def run(projection: Projection, backend: Backend, *events: RawEvent) -> None:
         made if made.position else made._replace(position=place)
         for place, made in enumerate(events, 1)
     ]
+    if isinstance(backend, RecordingTx):
+        backend._causes = numbered
     projection.handle(backend, numbered)
 
 
+#: The type of PostgreSQL that a parameter of a query comes as.
+_TYPES: dict[c.ParameterType, str] = {"int64": "bigint", "float64": "double precision"}
+
+
+def ask(
+    projection: Projection, backend: Backend, query: str, tenant: str = "default", **given: Any
+) -> list[Row]:
+    """Asks a query, as the host does, and raises the :class:`Failure` that the host would get.
+
+    >>> db.answer("FROM accounts", {"id": "1", "cents": 700})
+    >>> assert ask(projection, db, "richest", limit=1)[0].cents == 700
+    """
+    known = projection.queries[query].parameters if query in projection.queries else []
+    for name in given.keys() - {it.name for it in known}:
+        raise Poison(f"there is no parameter {name}")
+    for missing in (it.name for it in known if it.required and it.name not in given):
+        raise Poison(f"the parameter {missing} is missing")
+    values = [
+        (it.name, typed(_TYPES.get(it.type, it.type), given[it.name]))
+        for it in known
+        if it.name in given
+    ]
+    found = projection.ask(backend, query, tenant, values)
+    places = {name: place for place, name in enumerate(found.columns)}
+    return [Row(places, row) for row in found.rows]
+
+
+@dataclass
+class Appended:
+    """An event that was appended to the log."""
+
+    tenant: str
+    aggregate: str
+    id: str
+    type: str
+    data: dict[str, Any]
+    version: int = 1
+    topic: str | None = None
+
+
+@dataclass
+class Request:
+    """A request that was sent; the names of headers are in lower case."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    #: In seconds.
+    timeout: float | None
+
+    def json(self) -> Any:
+        """The body, read from JSON."""
+        return json.loads(self.body)
+
+
+class Server:
+    """Other systems: inside of the `with` they answer the requests of a reactor from a script, and
+    after its end with 200 and nothing.
+
+    >>> with Server() as server:
+    ...     server.answer(503)
+    ...     run(projection, RecordingTx(), event("OrderPlaced"))  # raises Retry
+    """
+
+    def __init__(self) -> None:
+        #: What was sent.
+        self.requests: list[Request] = []
+        self._script: list[c.Incoming | c.SendError] = []
+
+    def answer(self, status: int, body: Any = "", headers: Mapping[str, str] | None = None) -> None:
+        """The next request gets this answer; a body that is no text or bytes is sent as JSON."""
+        if not isinstance(body, (str, bytes)):
+            body = json.dumps(body)
+        content = body.encode() if isinstance(body, str) else body
+        lower = [(name.lower(), value) for name, value in (headers or {}).items()]
+        self._script.append(c.Incoming(status, lower, content))
+
+    def fail(self, reason: c.SendReason, message: str = "by the test") -> None:
+        """The next request gets no answer."""
+        self._script.append(c.SendError(reason, message))
+
+    def __enter__(self) -> Server:
+        self._before, _http._send = _http._send, self._send
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _http._send = self._before
+
+    def _send(self, cause: int, raw: c.Outgoing) -> c.Incoming:
+        timeout = None if raw.timeout_ms is None else raw.timeout_ms / 1000
+        headers = {name.lower(): value for name, value in raw.headers}
+        self.requests.append(Request(raw.method, raw.url, headers, raw.body, timeout))
+        answer = self._script.pop(0) if self._script else c.Incoming(200, [], b"")
+        if isinstance(answer, c.SendError):
+            raise answer
+        return answer
+
+
 class RecordingTx:
-    """Records statements, and answers queries from a script.
+    """Records statements, answers queries from a script, and has a log of its own.
 
     Answers and failures are matched by a part of the statement, and used up in the order in which
     they were given. A query without an answer returns no rows.
@@ -108,7 +225,59 @@ class RecordingTx:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
         #: How often the database was called: a batch counts once.
         self.round_trips = 0
+        #: What was appended to the log, in its order.
+        self.appended: list[Appended] = []
         self._script: list[tuple[str, c.RowSet | DatabaseError]] = []
+        self._causes: list[RawEvent] = []
+        self._streams: dict[tuple[str, str, str], list[RawEvent]] = {}
+        self._refusals: list[c.LogError] = []
+
+    def given(self, aggregate: str, id: str, *events: RawEvent) -> None:
+        """These events are in the log already, at the end of a stream."""
+        for raw in events:
+            stream = self._stream(raw.tenant, aggregate, id)
+            version = len(stream) + 1
+            stream.append(raw._replace(aggregate=aggregate, aggregate_id=id, version=version))
+
+    def fail_append(self, reason: c.LogReason, what: str | int = "by the test") -> None:
+        """The next append is refused. Of a conflict `what` is the version of the stream."""
+        self._refusals.append(c.LogError(reason, what))
+
+    def load(self, cause: int, aggregate: str, id: str, after: int, limit: int) -> c.Page:
+        """What the host's does."""
+        stream = self._stream(self._causes[cause].tenant, aggregate, id)
+        events = stream[after : after + limit]
+        version = after + len(events)
+        return c.Page(events, version, version < len(stream))
+
+    def append(
+        self, cause: int, aggregate: str, id: str, expected: int | None, events: list[c.NewEvent]
+    ) -> int:
+        """What the host's does."""
+        if self._refusals:
+            raise self._refusals.pop(0)
+        by = self._causes[cause]
+        stream = self._stream(by.tenant, aggregate, id)
+        if expected is not None and expected != len(stream):
+            raise c.LogError("conflict", len(stream))
+        for new in events:
+            data = json.loads(new.payload)
+            of = (by.tenant, aggregate, id, new.event_type)
+            self.appended.append(Appended(*of, data, new.schema_version, new.topic))
+            made = event(
+                new.event_type,
+                data,
+                version=new.schema_version,
+                tenant=by.tenant,
+                correlation_id=by.correlation_id or by.id,
+                causation_id=by.id,
+                event_id=f"00000000-0000-8000-8000-{len(self.appended):012x}",
+            )
+            self.given(aggregate, id, made._replace(occurred_at=by.occurred_at))
+        return len(stream)
+
+    def _stream(self, tenant: str, aggregate: str, id: str) -> list[RawEvent]:
+        return self._streams.setdefault((tenant, aggregate, id), [])
 
     @property
     def statements(self) -> list[str]:
