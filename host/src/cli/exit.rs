@@ -58,6 +58,20 @@ pub(super) fn message(error: &anyhow::Error) -> String {
     message
 }
 
+impl Exit {
+    /// The code of what has no type of its own; none where the message is all that can be said.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match self.code {
+            USAGE => Some("usage"),
+            BAD_INPUT => Some("bad-input"),
+            UNREACHABLE => Some("database-unavailable"),
+            NOT_IN_TIME => Some("not-in-time"),
+            NOT_AS_SEALED => Some("not-as-sealed"),
+            _ => None,
+        }
+    }
+}
+
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(exit) = cause.downcast_ref::<Exit>() {
         return Some(exit.code);
