@@ -42,7 +42,7 @@ fn collect(folder: &Path, found: &mut BTreeSet<PathBuf>) {
 fn broken(page: &Path) -> Vec<String> {
     let whole = text(page);
     let wrong = |target: &String| {
-        let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+        let (file, anchor) = target.split_once('#').unwrap_or((target.as_str(), ""));
         let to = if file.is_empty() { page.to_owned() } else { page.with_file_name(file) };
         let there = to.exists() && (anchor.is_empty() || anchors(&text(&to)).contains(anchor));
         (!there).then(|| format!("{}: {target}", page.display()))
@@ -60,7 +60,8 @@ pub(super) fn targets(text: &str) -> Vec<String> {
 /// The names that headings of a text have in a browser.
 fn anchors(text: &str) -> BTreeSet<String> {
     let prose = prose(text);
-    let headings = prose.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let headings = headings.map(|line| line.trim_start_matches('#'));
     headings
         .map(|heading| {
             let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
