@@ -33,7 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "backoff",
         ],
     ),
-    ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
+    (
+        "http",
+        &["runner", "plugin", "tenancy", "store", "sandbox", "code", "db", "event", "projection"],
+    ),
     ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
     (
         "cli",
