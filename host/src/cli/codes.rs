@@ -1,6 +1,6 @@
 //! The codes of all errors that a command can end with.
 
-use super::exit::Exit;
+use super::exit::{Exit, Refused};
 use crate::code::Coded;
 use crate::plugin::{ConfigError, LoadError, SettingsError};
 use crate::runner::{DeployError, QueryError, RebuildError, ResetError};
@@ -20,7 +20,8 @@ macro_rules! known {
                 $(if let Some(error) = cause.downcast_ref::<$type>() {
                     return Some(error.code());
                 })*
-                cause.downcast_ref::<Exit>().and_then(Exit::code)
+                let refused = cause.downcast_ref::<Refused>().map(|refused| refused.code);
+                refused.or_else(|| cause.downcast_ref::<Exit>().and_then(Exit::code))
             })
         }
 
