@@ -39,7 +39,7 @@ async fn the_commands_of_the_book_do_what_they_say() {
 async fn run(page: &Path, steps: &[Step]) -> Result<(), String> {
     let db = database().await;
     let (folder, said) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n".to_owned();
+    let mut script = "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n".to_owned();
     for (number, step) in steps.iter().enumerate() {
         script += &format!("exec >\"$SAID/{number}\" 2>&1\n{}\n", step.command);
     }
