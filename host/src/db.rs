@@ -9,8 +9,13 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row as _};
 
+use crate::code::Coded;
+
 /// The SQLSTATE of what the server does not allow.
 pub const DENIED: &str = "42501";
+
+/// What `require_attached` (migration 016) raises: events are in a partition that was taken out of the log.
+pub const DETACHED: &str = "EF001";
 
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
@@ -308,6 +313,35 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
                 || db.code().is_some_and(|code| code.starts_with("08"))
         }
         _ => false,
+    }
+}
+
+impl Coded for sqlx::Error {
+    const CODES: &'static [&'static str] = &[
+        "events-detached",
+        "database-read-only",
+        "not-migrated",
+        "disk-full",
+        "busy",
+        "database-unavailable",
+        "database-error",
+    ];
+
+    fn code(&self) -> &'static str {
+        let sqlstate = self.as_database_error().and_then(|error| error.code());
+        match sqlstate.as_deref() {
+            Some(DETACHED) => "events-detached",
+            Some("25006") => "database-read-only",
+            // No such table, no such schema: the host's own statements name what migrations make.
+            Some("42P01" | "3F000") => "not-migrated",
+            Some("53100") => "disk-full",
+            // Cancelled, lost a race, waited too long for a lock.
+            Some("57014" | "40001" | "40P01" | "55P03") => "busy",
+            // Out of memory or connections.
+            Some(code) if code.starts_with("53") => "database-unavailable",
+            _ if is_connection_lost(self) => "database-unavailable",
+            _ => "database-error",
+        }
     }
 }
 

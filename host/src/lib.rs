@@ -12,6 +12,7 @@ extern crate self as eventfabric;
 pub mod backoff;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod code;
 pub mod db;
 #[cfg(feature = "embedded")]
 pub mod embedded;

@@ -1,4 +1,4 @@
-//! The project's own tasks: `cargo xtask api-test | bank | bench | demo | dist | fuzz | plugins | prepare |
+//! The project's own tasks: `cargo xtask api-test | bank | bench | book | demo | dist | fuzz | plugins | prepare |
 //! sdks | soak | test | torture | ui | ui-test`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
@@ -9,6 +9,7 @@
 mod api_test;
 mod bank;
 mod bench;
+mod book;
 mod demo;
 mod dist;
 mod fuzz;
@@ -47,6 +48,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build the book of docs into target/book
+    Book,
     /// Show the main job from end to end, on a private PostgreSQL and real data
     Demo {
         /// Build the host with optimisation
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Task::Bank => bank::bank(),
         Task::Bench { of_store: Some(name), .. } => bench::of_store(&name),
         Task::Bench { of_store: None, arguments } => bench::bench(&arguments),
+        Task::Book => book::book(),
         Task::Demo { release } => demo::demo(release),
         Task::Dist => dist::dist(),
         Task::Fuzz { arguments } => fuzz::fuzz(&arguments),

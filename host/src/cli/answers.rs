@@ -100,6 +100,6 @@ fn blame(error: QueryError) -> anyhow::Error {
         | QueryError::UnknownQuery { .. }
         | QueryError::NotConfined(_)
         | QueryError::Invalid(_)
-        | QueryError::Refused(_) => exit::bad_input(error.to_string()),
+        | QueryError::Refused(_) => exit::refused(&error, error.to_string()),
     }
 }

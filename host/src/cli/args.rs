@@ -104,6 +104,8 @@ pub(super) enum Command {
     Tenants(super::tenants::Tenants),
     /// Wait for the projections
     Wait(Wait),
+    /// What the code of an error means, and what to do
+    Explain(super::explain::Explain),
     /// Print what a shell needs to complete these commands
     Completions(super::completions::Completions),
     /// Write the manual pages of these commands

@@ -1,5 +1,6 @@
 //! Exit codes, documented in `eventfabric --help` and the README.
 
+use crate::code::Coded;
 use crate::store::{StoreError, describe};
 
 pub(super) const FAILED: u8 = 1;
@@ -21,6 +22,19 @@ pub(super) struct Exit {
 /// An error about what the caller gave.
 pub(super) fn bad_input(message: impl Into<String>) -> anyhow::Error {
     Exit { code: BAD_INPUT, message: message.into() }.into()
+}
+
+/// An error of the host's own, about what the caller gave, in words of the command. It keeps its code.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Refused {
+    pub code: &'static str,
+    message: String,
+}
+
+/// The same as [`bad_input`], of an error that has a code.
+pub(super) fn refused(error: &impl Coded, message: impl Into<String>) -> anyhow::Error {
+    Refused { code: error.code(), message: message.into() }.into()
 }
 
 /// The exit code for an error.
@@ -58,9 +72,26 @@ pub(super) fn message(error: &anyhow::Error) -> String {
     message
 }
 
+impl Exit {
+    /// The code of what has no type of its own; none where the message is all that can be said.
+    pub(super) fn code(&self) -> Option<&'static str> {
+        match self.code {
+            USAGE => Some("usage"),
+            BAD_INPUT => Some("bad-input"),
+            UNREACHABLE => Some("database-unavailable"),
+            NOT_IN_TIME => Some("not-in-time"),
+            NOT_AS_SEALED => Some("not-as-sealed"),
+            _ => None,
+        }
+    }
+}
+
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(exit) = cause.downcast_ref::<Exit>() {
         return Some(exit.code);
+    }
+    if cause.is::<Refused>() {
+        return Some(BAD_INPUT);
     }
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return match error {

@@ -38,7 +38,7 @@ pub(super) async fn run(context: &Context, command: Grants) -> anyhow::Result<()
         let left = changed.map_err(|error| match error {
             error @ (SandboxError::Grant { .. }
             | SandboxError::NotGranted { .. }
-            | SandboxError::Name(..)) => exit::bad_input(error.to_string()),
+            | SandboxError::Name(..)) => exit::refused(&error, error.to_string()),
             other => other.into(),
         })?;
         for statement in left {
@@ -87,7 +87,7 @@ pub(super) async fn learn(context: &Context, name: &str, sql: &[String]) -> anyh
     for statement in sql {
         plugin.admit(statement).await.map_err(|error| match error.kind {
             SqlErrorKind::Denied | SqlErrorKind::Invalid | SqlErrorKind::Limit => {
-                exit::bad_input(format!("`{statement}`: {error}"))
+                exit::refused(&error, format!("`{statement}`: {error}"))
             }
             _ => error.into(),
         })?;

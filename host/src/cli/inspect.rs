@@ -18,7 +18,7 @@ pub(super) async fn load(context: &Context, file: &Path) -> anyhow::Result<(Plug
     let runtime = Runtime::new(context.settings.cache_dir.clone(), limits)?.compiling_apart();
     let plugin = runtime.load(bytes.into()).await.map_err(|error| {
         let file = file.display();
-        exit::bad_input(format!("{file} is no plugin that this host runs: {error}"))
+        exit::refused(&error, format!("{file} is no plugin that this host runs: {error}"))
     })?;
     Ok((plugin, size))
 }

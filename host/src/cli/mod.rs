@@ -6,6 +6,7 @@ mod args;
 mod attack;
 mod build;
 mod changes;
+mod codes;
 mod completions;
 mod config;
 mod connect;
@@ -15,8 +16,11 @@ mod dev;
 mod dismiss;
 mod dlq;
 mod doctor;
+#[cfg(test)]
+mod document;
 mod events;
 mod exit;
+mod explain;
 mod export;
 mod failures;
 mod grants;
@@ -73,6 +77,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", exit::message(&error));
+            if let Some(code) = codes::of(&error) {
+                eprintln!("code: {code} (`eventfabric explain {code}` tells more)");
+            }
             exit::code(&error).into()
         }
     }
@@ -103,6 +110,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
+        Command::Explain(command) => explain::run(&command),
         Command::Completions(command) => completions::completions(&command),
         Command::Manual(command) => completions::manual(&command),
     };

@@ -44,9 +44,9 @@ fn blame(error: SandboxError) -> anyhow::Error {
                 Exit { code: exit::UNREACHABLE, message: error.to_string() }.into()
             }
             SqlErrorKind::Retryable | SqlErrorKind::Aborted => error.into(),
-            _ => exit::bad_input(error.to_string()),
+            _ => exit::refused(&error, error.to_string()),
         },
-        error => exit::bad_input(error.to_string()),
+        error => exit::refused(&error, error.to_string()),
     }
 }
 

@@ -78,10 +78,10 @@ pub(super) async fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
 pub(super) fn refused(error: DeployError) -> anyhow::Error {
     match error {
         DeployError::Load(error) => {
-            exit::bad_input(format!("it is no plugin that this host runs: {error}"))
+            exit::refused(&error, format!("it is no plugin that this host runs: {error}"))
         }
         error @ (DeployError::Unknown(_) | DeployError::Version(_)) => {
-            exit::bad_input(error.to_string())
+            exit::refused(&error, error.to_string())
         }
         error => anyhow::Error::new(error).context("refused; what was active stays active"),
     }

@@ -210,7 +210,7 @@ pub(super) fn note(projection: &str, done: Result<Deployed, DeployError>) {
 
 /// What a deploy was refused for, as a problem.
 pub(super) fn refused(error: &DeployError) -> Problem {
-    match error {
+    let problem = match error {
         DeployError::Load(error) => Problem::new(Code::InvalidBody, error.to_string()),
         DeployError::Unknown(_) => Problem::new(Code::ProjectionNotFound, error.to_string()),
         DeployError::Store(StoreError::Database(error))
@@ -218,7 +218,8 @@ pub(super) fn refused(error: &DeployError) -> Problem {
             Problem::of_database(error)
         }
         error => Problem::new(Code::ProjectionState, error.to_string()),
-    }
+    };
+    problem.caused_by(error)
 }
 
 /// The settings of a plugin

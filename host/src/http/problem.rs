@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::expected::Expected;
+use crate::code::Coded;
 use crate::db;
 use crate::store::StoreError;
 
@@ -191,6 +192,9 @@ pub(super) struct Problem {
     pub(super) code: Code,
     /// What happened this time, and what to do.
     detail: String,
+    /// The code of the error itself, where that tells more than `code`; `eventfabric explain` knows both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
     /// What was expected of the stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<Expected>,
@@ -211,6 +215,7 @@ impl Problem {
             status: code.status().as_u16(),
             code,
             detail: detail.into(),
+            cause: None,
             expected: None,
             actual: None,
             event: None,
@@ -224,6 +229,12 @@ impl Problem {
     /// The same with another status, which RFC 9110 has for it.
     pub(super) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status.as_u16();
+        self
+    }
+
+    /// The same with the code of the error behind it.
+    pub(super) fn caused_by(mut self, error: &impl Coded) -> Self {
+        self.cause = Some(error.code());
         self
     }
 

@@ -1,6 +1,8 @@
 //! Settings of plugins in the database: they win over those of the settings file, key by key, and are the
 //! same for all hosts.
 
+use crate::code::codes;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -41,6 +43,12 @@ pub enum ConfigError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
+
+codes!(ConfigError {
+    Self::Value(_) => "invalid-value",
+} else {
+    Self::Database(error) => error,
+});
 
 /// The settings of a plugin that the database has, by key.
 ///

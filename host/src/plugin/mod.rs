@@ -34,6 +34,8 @@ mod version;
 mod wasi;
 mod watch;
 
+use crate::code::codes;
+
 use std::time::Duration;
 
 use crate::projection::Mode;
@@ -178,3 +180,19 @@ pub enum LoadError {
     #[error("the plugin's description is wrong: {0}")]
     InvalidDescription(String),
 }
+
+codes!(LoadError {
+    Self::TooLarge { .. } => "plugin-too-large",
+    Self::NotAComponent { .. } => "not-a-component",
+    Self::Import { .. } => "import-not-granted",
+    Self::MissingExport { .. } => "export-missing",
+    Self::Extension { .. } => "extension-version",
+    Self::Contract(_) => "contract-mismatch",
+    Self::Compile(_) => "component-invalid",
+    Self::CompileTime { .. } => "compile-time",
+    Self::CompileMemory { .. } => "compile-memory",
+    Self::Describe(_) => "describe-failed",
+    Self::InvalidName { .. } => "plugin-name",
+    Self::InvalidQuery(_) => "plugin-queries",
+    Self::InvalidDescription(_) => "plugin-description",
+});

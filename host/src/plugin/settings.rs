@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgExecutor, PgPool};
 
+use crate::code::codes;
 use crate::projection::{Mode, TopicFilter};
 
 /// The greatest number of shards.
@@ -253,6 +254,14 @@ pub enum SettingsError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
+
+codes!(SettingsError {
+    Self::Unknown(_) => "projection-not-found",
+    Self::Runs(_) | Self::Inline(_) => "projection-state",
+    Self::Value(_) => "invalid-value",
+} else {
+    Self::Database(error) => error,
+});
 
 /// Changes how a projection works. All hosts follow within a second.
 ///

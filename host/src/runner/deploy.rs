@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::canary::{self, Canary, Trial};
 use super::rebuild::{RebuildError, Rebuilt};
 use super::trial::Against;
+use crate::code::codes;
 use crate::plugin::{
     self, Action, Deployment, LoadError, OUTGOING, Origin, Outcome, Plugin, Registered, Registry,
 };
@@ -123,6 +124,20 @@ pub enum DeployError {
     #[error("the registry: {0:#}")]
     Registry(#[from] anyhow::Error),
 }
+
+codes!(DeployError {
+    Self::Trial { .. } => "trial-failed",
+    Self::ModeChanged { .. } => "mode-changed",
+    Self::WentBack { .. } => "went-back",
+    Self::Unknown(_) => "unknown-plugin",
+    Self::Version(_) => "unknown-version",
+    Self::Registry(_) => "registry-failed",
+} else {
+    Self::Load(error) => error,
+    Self::Sandbox(error) => error,
+    Self::Rebuild(error) => error,
+    Self::Store(error) => error,
+});
 
 /// Deploys a component. `source` says where it came from, for the registry.
 pub async fn deploy(

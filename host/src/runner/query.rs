@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tokio::time::timeout_at;
 
 use super::host::Host;
+use crate::code::codes;
 use crate::db::Tx;
 use crate::plugin::{Active, Ask, InvalidParameter, arguments};
 use crate::projection::{Failure, FailureKind};
@@ -65,6 +66,19 @@ pub enum QueryError {
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
+
+codes!(QueryError {
+    Self::UnknownPlugin(_) => "unknown-plugin",
+    Self::NotLoaded(_) => "version-not-loaded",
+    Self::UnknownQuery { .. } => "query-not-found",
+    Self::NotConfined(_) => "query-not-confined",
+    Self::Invalid(_) => "invalid-parameter",
+    Self::Busy(_) => "busy",
+    Self::Refused(_) => "query-refused",
+    Self::Failed(_) => "query-failed",
+} else {
+    Self::Database(error) => error,
+});
 
 fn known(queries: &[String]) -> String {
     match queries {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use crate::code::codes;
 use crate::db::Tx;
 use crate::plugin::{self, Start};
 use crate::projection::Mode;
@@ -33,6 +34,14 @@ pub enum ResetError {
     #[error("{}", store::describe(.0))]
     Database(#[from] sqlx::Error),
 }
+
+codes!(ResetError {
+    Self::Unknown(_) => "projection-not-found",
+    Self::Mode(..) => "projection-state",
+} else {
+    Self::Sandbox(error) => error,
+    Self::Database(error) => error,
+});
 
 /// Moves the checkpoints of a catch-up projection, of all tenants, and empties its tables where `truncate`
 /// says so, in one transaction. A rebuild that has begun is forgotten, and so is which events tables hold that

@@ -2,6 +2,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 
+use crate::code::codes;
 use crate::db;
 
 /// What a plugin can do about an error (`sql-error-kind` in `wit/projection.wit`).
@@ -47,6 +48,16 @@ pub struct SqlError {
     /// The place in the plugin's text, in characters from 1.
     pub position: Option<u32>,
 }
+
+codes!(SqlError {
+    Self { kind: SqlErrorKind::Retryable, .. } => "sql-retryable",
+    Self { kind: SqlErrorKind::Constraint, .. } => "sql-constraint",
+    Self { kind: SqlErrorKind::Denied, .. } => "sql-denied",
+    Self { kind: SqlErrorKind::Invalid, .. } => "sql-invalid",
+    Self { kind: SqlErrorKind::Limit, .. } => "sql-limit",
+    Self { kind: SqlErrorKind::Aborted, .. } => "sql-aborted",
+    Self { kind: SqlErrorKind::Connection, .. } => "sql-connection",
+});
 
 impl SqlError {
     /// An error that the host found itself.
@@ -327,6 +338,28 @@ pub enum SandboxError {
         source: sqlx::Error,
     },
 }
+
+codes!(SandboxError {
+    Self::Name(..) => "plugin-name",
+    Self::ForeignSchema(_) => "foreign-schema",
+    Self::Unknown(_) => "unknown-plugin",
+    Self::Numbers { .. } => "migration-numbers",
+    Self::Changed { .. } => "migration-changed",
+    Self::Ahead { .. } => "tables-ahead",
+    Self::Migration { .. } => "plugin-migration",
+    Self::Replace { .. } => "tables-depended-on",
+    Self::NewerTables(_) => "tables-newer",
+    Self::Breaks { .. } => "migration-breaks-active",
+    Self::BreaksBorrower { .. } => "migration-breaks-borrower",
+    Self::Grant { .. } => "grant-impossible",
+    Self::NotGranted { .. } => "grant-unknown",
+    Self::Rights { .. } => "grant-rights",
+    Self::Superuser(_) => "host-superuser",
+    Self::Roles { .. } => "plugin-roles",
+} else {
+    Self::Sql(error) => error,
+    Self::Database { source, .. } => source,
+});
 
 impl SandboxError {
     /// Whether the connection was lost, so that the same can work at once.

@@ -1,5 +1,6 @@
 //! What can go wrong in a session.
 
+use crate::code::codes;
 use crate::event::StreamId;
 use crate::store::StoreError;
 use crate::upcast::UpcastError;
@@ -58,6 +59,16 @@ pub enum SessionError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+codes!(SessionError {
+    Self::UnknownStream { .. } => "stream-not-found",
+    Self::NotRegistered { .. } => "aggregate-not-registered",
+    Self::InUse { .. } => "stream-in-use",
+    Self::Decode { .. } => "event-unreadable",
+    Self::Encode { .. } => "event-unwritable",
+} else {
+    Self::Store(error) => error,
+});
 
 impl SessionError {
     /// Another writer was there first: the same work, on what is there now, can succeed.

@@ -1,5 +1,7 @@
 //! What can go wrong in the store.
 
+use crate::code::codes;
+use crate::db::DETACHED;
 use crate::event::{ExpectedVersion, StreamId, TenantId};
 
 use super::InlineFailure;
@@ -150,8 +152,26 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
 }
 
-/// What `require_attached` (migration 016) raises.
-const DETACHED: &str = "EF001";
+codes!(StoreError {
+    Self::Conflict { .. } => "expected-version-conflict",
+    Self::DuplicateEvent { .. } | Self::EventIdTaken { .. } => "duplicate-event",
+    Self::OtherTenant { .. } => "other-tenant",
+    Self::InvalidEvent { .. } => "invalid-event",
+    Self::InvalidAppend(_) => "invalid-append",
+    Self::InlineMissing => "inline-missing",
+    Self::KeyReused { .. } => "idempotency-key-reused",
+    Self::InlineUnavailable(_) => "inline-unavailable",
+    Self::InvalidQuery(_) => "invalid-query",
+    Self::AppendTimedOut { .. } => "append-timed-out",
+    Self::AppendUnanswered { .. } => "append-unanswered",
+    Self::QueryTimedOut(_) => "query-timed-out",
+    Self::UnknownEvents { .. } => "unknown-events",
+    Self::InvalidDismissal(_) => "invalid-dismissal",
+    Self::Work { .. } => "work-failed",
+} else {
+    Self::Inline(failure) => failure,
+    Self::Database(error) => error,
+});
 
 impl StoreError {
     /// Some of what was asked for is in a partition that was taken out of the log.

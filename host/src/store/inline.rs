@@ -3,6 +3,7 @@
 use futures::future::BoxFuture;
 
 use super::Deadline;
+use crate::code::codes;
 use crate::db::Tx;
 use crate::event::Event;
 
@@ -62,3 +63,8 @@ pub struct InlineFailure {
     /// Another set of inline plugins became active meanwhile: the append is to be made anew.
     pub outdated: bool,
 }
+
+codes!(InlineFailure {
+    Self { retryable: true, .. } => "busy",
+    Self { retryable: false, .. } => "refused-by-projection",
+});

@@ -3,6 +3,8 @@
 //! The files of `/migrations` are part of the binary. A database that the TypeScript library made
 //! has the first ones already, under the same names; it gets the rest and keeps its rows.
 
+use crate::code::codes;
+
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
@@ -149,6 +151,14 @@ pub enum MigrateError {
         source: sqlx::Error,
     },
 }
+
+codes!(MigrateError {
+    Self::NewerThanBinary { .. } => "database-newer",
+    Self::ReadOnly { .. } => "database-read-only",
+    Self::Denied { .. } => "migration-denied",
+    Self::Statement { .. } => "migration-failed",
+    Self::Connection { .. } => "database-unavailable",
+});
 
 /// Applies what is missing, in order, each migration in a transaction of its own.
 ///

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use super::url::{DatabaseUrl, InvalidUrl};
+use crate::code::codes;
 use crate::event::TenantId;
 use crate::store::describe;
 
@@ -67,6 +68,14 @@ pub enum DirectoryError {
     #[error("the directory of tenants: {}", describe(.0))]
     Database(#[from] sqlx::Error),
 }
+
+codes!(DirectoryError {
+    Self::Exists { .. } => "tenant-exists",
+    Self::InSettings(_) => "tenant-in-settings",
+    Self::NoTable => "tenant-table-missing",
+} else {
+    Self::Database(error) => error,
+});
 
 impl Directory {
     /// The tenants of the settings.

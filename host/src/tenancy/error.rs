@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::code::codes;
 use crate::event::TenantId;
 
 /// Why a tenant can't be served now. None of these says anything of another tenant.
@@ -36,6 +37,14 @@ pub enum TenantError {
     #[error("stopped meanwhile: {0}")]
     Stopped(String),
 }
+
+codes!(TenantError {
+    Self::Unknown(_) => "unknown-tenant",
+    Self::Unavailable { .. } => "tenant-unavailable",
+    Self::Busy { .. } => "tenants-busy",
+    Self::Directory(_) => "tenant-directory",
+    Self::Stopped(_) => "stopping",
+});
 
 impl TenantError {
     /// Its database can't be used.

@@ -3,6 +3,7 @@
 mod authors;
 mod cli;
 mod contract;
+mod docs;
 mod embedded;
 mod grants;
 mod health;

@@ -157,7 +157,8 @@ pub(super) async fn workbench<'a>(
 ) -> anyhow::Result<Workbench<'a>> {
     let bytes = versions::bytes(file).await?;
     let plugin = registry.runtime().load(bytes.into()).await.map_err(|error| {
-        exit::bad_input(format!("{} is no plugin that this host runs: {error}", file.display()))
+        let file = file.display();
+        exit::refused(&error, format!("{file} is no plugin that this host runs: {error}"))
     })?;
     Ok(Workbench::open(registry, Arc::new(plugin)).await?)
 }

@@ -1,5 +1,6 @@
 //! Why a rebuild has ended before its time.
 
+use crate::code::codes;
 use crate::runner::canary::Trial;
 use crate::sandbox::SandboxError;
 use crate::store::{StoreError, describe};
@@ -84,6 +85,25 @@ pub enum RebuildError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+codes!(RebuildError {
+    Self::Unknown(_) => "projection-not-found",
+    Self::NotLoaded(_) => "version-not-loaded",
+    Self::Busy(_) => "rebuild-busy",
+    Self::Backfilled(_) => "backfill-unfinished",
+    Self::Value(_) => "invalid-value",
+    Self::Detached(_) => "events-detached",
+    Self::Trial { .. } => "trial-failed",
+    Self::Event { .. } => "rebuild-event-failed",
+    Self::Plugin(_) => "plugin-failed",
+    Self::Activate(_) => "activation-failed",
+    Self::Changed(_) => "rebuild-changed",
+    Self::Gone => "rebuild-taken-over",
+    Self::Stopped => "stopping",
+} else {
+    Self::Sandbox(error) => error,
+    Self::Store(error) => error,
+});
 
 impl From<sqlx::Error> for RebuildError {
     fn from(error: sqlx::Error) -> Self {

@@ -13,6 +13,8 @@ mod detach;
 mod enable;
 mod list;
 
+use crate::code::codes;
+
 use sqlx::PgPool;
 
 pub(super) use ahead::make_room;
@@ -76,6 +78,18 @@ pub enum PartitionError {
     #[error("{}", describe(.0))]
     Database(#[from] sqlx::Error),
 }
+
+codes!(PartitionError {
+    Self::NotPartitioned => "not-partitioned",
+    Self::Busy => "partitioning-busy",
+    Self::StandsOn(_) => "log-depended-on",
+    Self::InUse(_) => "partition-in-use",
+    Self::NotRead { .. } => "partition-unread",
+    Self::Invalid(_) => "partition-invalid",
+    Self::Locked(_) => "log-locked",
+} else {
+    Self::Database(error) => error,
+});
 
 /// What the log is.
 struct Shape {

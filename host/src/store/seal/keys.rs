@@ -1,5 +1,7 @@
 //! The keys that seal and verify.
 
+use crate::code::codes;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +49,12 @@ pub enum SealError {
     #[error("two keys are named {0}: a name stands for one key for ever")]
     Twice(String),
 }
+
+codes!(SealError {
+    Self::None => "seal-key-missing",
+    Self::Malformed(_) => "seal-key-malformed",
+    Self::Twice(_) => "seal-key-twice",
+});
 
 impl Seal {
     /// The key that seals what is appended.

@@ -105,7 +105,13 @@ async fn a_conflict_ends_with_3_and_says_what_the_stream_is_at() {
     let db = database().await;
     run(&db, &account(&["--expected", "none"])).await.well();
     let said = run(&db, &account(&["--expected", "none"])).await;
-    said.failed(3, &["Account/1: expected no stream, but the stream is at version 1"]);
+    said.failed(
+        3,
+        &[
+            "code: expected-version-conflict",
+            "Account/1: expected no stream, but the stream is at version 1",
+        ],
+    );
     let said = run(&db, &account(&["--expected", "7"])).await;
     said.failed(3, &["expected version 7, but the stream is at version 1"]);
     let mut other = account(&["--expected", "exists"]);

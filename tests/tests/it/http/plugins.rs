@@ -43,6 +43,7 @@ async fn a_plugin_is_uploaded_rebuilt_taken_back_and_removed() {
     let other = ask(upload(&api, "/v1/plugins", guest("ledger_v2"))).await;
     let refused = other.problem(409, "projection-state").body;
     assert!(refused["detail"].as_str().unwrap().contains("has changed"), "{refused}");
+    assert_eq!(refused["cause"], "migration-changed");
     let path = "/v1/plugins?rebuild=true&by=ada&canary=5";
     ask(upload(&api, path, guest("ledger_v2"))).await.is(202);
     let two = "SELECT count(*) FROM ledger.entries WHERE made_by = 2";

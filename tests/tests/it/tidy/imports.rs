@@ -5,18 +5,19 @@ use super::{Source, none, sources};
 /// What each module of the host may import. A new module gets its line here.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("event", &[]),
+    ("code", &[]),
     ("backoff", &[]),
     ("projection", &["event"]),
-    ("db", &[]),
+    ("db", &["code"]),
     ("upcast", &["event"]),
     ("embedded", &[]),
-    ("sandbox", &["db", "event", "projection"]),
+    ("sandbox", &["code", "db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
-    ("store", &["db", "event"]),
+    ("store", &["code", "db", "event"]),
     // Databases of tenants, whatever runs there.
-    ("tenancy", &["store", "db", "event", "backoff"]),
-    ("plugin", &["sandbox", "upcast", "db", "event", "projection"]),
-    ("session", &["store", "upcast", "db", "event", "backoff"]),
+    ("tenancy", &["store", "code", "db", "event", "backoff"]),
+    ("plugin", &["sandbox", "upcast", "code", "db", "event", "projection"]),
+    ("session", &["store", "upcast", "code", "db", "event", "backoff"]),
     (
         "runner",
         &[
@@ -25,13 +26,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "store",
             "upcast",
             "sandbox",
+            "code",
             "db",
             "event",
             "projection",
             "backoff",
         ],
     ),
-    ("http", &["runner", "plugin", "tenancy", "store", "sandbox", "db", "event", "projection"]),
+    (
+        "http",
+        &["runner", "plugin", "tenancy", "store", "sandbox", "code", "db", "event", "projection"],
+    ),
     ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
     (
         "cli",
@@ -45,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tenancy",
             "store",
             "sandbox",
+            "code",
             "db",
             "event",
             "projection",
