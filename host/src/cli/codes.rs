@@ -9,7 +9,7 @@ use crate::session::SessionError;
 use crate::store::migrate::MigrateError;
 use crate::store::partition::PartitionError;
 use crate::store::seal::SealError;
-use crate::store::{InlineFailure, StoreError};
+use crate::store::{InlineFailure, SchemaError, StoreError};
 use crate::tenancy::{DirectoryError, TenantError};
 
 macro_rules! known {
@@ -43,6 +43,7 @@ known!(
     RebuildError,
     ResetError,
     SandboxError,
+    SchemaError,
     SealError,
     SessionError,
     SettingsError,

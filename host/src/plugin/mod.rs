@@ -53,7 +53,7 @@ pub use instance::{Beyond, HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
 pub use logs::{LogConfig, LogLine, logs};
-pub use outgoing::{Answer, Kept, Rehearsal, Requests, SendError};
+pub use outgoing::{HttpAnswer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};
 pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
@@ -184,7 +184,10 @@ pub enum LoadError {
 codes!(LoadError {
     Self::TooLarge { .. } => "plugin-too-large",
     Self::NotAComponent { .. } => "not-a-component",
-    Self::Import { .. } => "import-not-granted",
+    Self::Import { .. } => "import-unknown",
+    Self::InlineProcess { .. } | Self::Reactor(_) => "plugin-mode",
+    Self::NotGranted { .. } => "import-not-granted",
+    Self::Client(_) => "plugin-client",
     Self::MissingExport { .. } => "export-missing",
     Self::Extension { .. } => "extension-version",
     Self::Contract(_) => "contract-mismatch",

@@ -146,7 +146,6 @@ pub(super) async fn deliver(
         } else {
             tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
         }
-        let Active { plugin, sql, config, .. } = active;
         let beyond = Beyond { log: Some(bounds.log), requests: bounds.requests };
         let (back, result) = plugin.handle_with(tx, sql, &events[from..to], config, beyond).await;
         let Some(back) = back else {

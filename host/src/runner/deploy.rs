@@ -129,6 +129,7 @@ codes!(DeployError {
     Self::Trial { .. } => "trial-failed",
     Self::ModeChanged { .. } => "mode-changed",
     Self::WentBack { .. } => "went-back",
+    Self::NoServer(_) => "import-not-granted",
     Self::Unknown(_) => "unknown-plugin",
     Self::Version(_) => "unknown-version",
     Self::Registry(_) => "registry-failed",

@@ -161,6 +161,7 @@ codes!(StoreError {
     Self::InlineMissing => "inline-missing",
     Self::KeyReused { .. } => "idempotency-key-reused",
     Self::InlineUnavailable(_) => "inline-unavailable",
+    Self::UnusableSchema { .. } => "schema-unusable",
     Self::InvalidQuery(_) => "invalid-query",
     Self::AppendTimedOut { .. } => "append-timed-out",
     Self::AppendUnanswered { .. } => "append-unanswered",

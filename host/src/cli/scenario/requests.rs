@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::plugin::{Answer, Kept, SendError};
+use crate::plugin::{HttpAnswer, Kept, SendError};
 
 /// What a request gets.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,11 +46,11 @@ pub(in crate::cli) struct Expected {
     body: Option<Box<RawValue>>,
 }
 
-impl From<Answered> for Result<Answer, SendError> {
+impl From<Answered> for Result<HttpAnswer, SendError> {
     fn from(answered: Answered) -> Self {
         let why = "as the scenario says".to_owned();
         match answered.error {
-            None => Ok(Answer {
+            None => Ok(HttpAnswer {
                 status: answered.status.unwrap_or(200),
                 headers: (answered.headers.into_iter())
                     .map(|(name, value)| (name.to_ascii_lowercase(), value))
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_status_and_a_body_or_an_error() {
-        let answered = |json: &str| -> Result<Answer, SendError> {
+        let answered = |json: &str| -> Result<HttpAnswer, SendError> {
             serde_json::from_str::<Answered>(json).unwrap().into()
         };
         let json =

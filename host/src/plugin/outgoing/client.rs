@@ -19,7 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tower::util::ServiceFn;
 
-use super::{Answer, SendError};
+use super::{HttpAnswer, SendError};
 use crate::sandbox::{Endpoint, Host};
 
 /// A connection that is not used for so long is closed.
@@ -73,13 +73,13 @@ impl Client {
         &self,
         request: Request<Full<Bytes>>,
         most: usize,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<HttpAnswer, SendError> {
         let response = self.http.request(request).await.map_err(|error| failure(&error))?;
         read(response, most).await
     }
 }
 
-async fn read(response: Response<Incoming>, most: usize) -> Result<Answer, SendError> {
+async fn read(response: Response<Incoming>, most: usize) -> Result<HttpAnswer, SendError> {
     let too_long = || {
         Err(SendError::Limit(format!(
             "the answer has more than {most} bytes (`limits.answer_bytes`)"
@@ -107,7 +107,7 @@ async fn read(response: Response<Incoming>, most: usize) -> Result<Answer, SendE
         }
         body.extend_from_slice(&data);
     }
-    Ok(Answer { status: head.status.as_u16(), headers, body })
+    Ok(HttpAnswer { status: head.status.as_u16(), headers, body })
 }
 
 fn connecting(uri: Uri) -> Connecting {

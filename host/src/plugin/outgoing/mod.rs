@@ -50,7 +50,7 @@ pub enum Requests<'a> {
 
 /// What a server has answered, whatever its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// The status of HTTP.
     pub status: u16,
     /// Names, in lower case, and values.
@@ -147,7 +147,7 @@ impl Outgoing {
         limits: &Limits,
         cause: u32,
         request: wit::Request,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<HttpAnswer, SendError> {
         let key = self.next_key(cause)?;
         self.requests += 1;
         if self.requests > limits.requests {
@@ -199,7 +199,7 @@ impl Outgoing {
     }
 
     /// Counts a request. What is logged holds no secret: no path, no header, no body.
-    fn note(&self, server: &Endpoint, answer: &Result<Answer, SendError>, took: Duration) {
+    fn note(&self, server: &Endpoint, answer: &Result<HttpAnswer, SendError>, took: Duration) {
         let outcome = match answer {
             Ok(answer) => match answer.status {
                 ..200 => "1xx",
@@ -271,8 +271,8 @@ impl wit::Host for State {
     }
 }
 
-impl From<Answer> for wit::Response {
-    fn from(Answer { status, headers, body }: Answer) -> Self {
+impl From<HttpAnswer> for wit::Response {
+    fn from(HttpAnswer { status, headers, body }: HttpAnswer) -> Self {
         Self { status, headers, body }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 
-use super::{Answer, SendError};
+use super::{HttpAnswer, SendError};
 
 /// What a plugin would have sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +31,13 @@ pub struct Rehearsal {
 
 #[derive(Debug, Default)]
 struct Run {
-    answers: VecDeque<Result<Answer, SendError>>,
+    answers: VecDeque<Result<HttpAnswer, SendError>>,
     kept: Vec<Kept>,
 }
 
 impl Rehearsal {
     /// One that has these answers.
-    pub fn new(answers: Vec<Result<Answer, SendError>>) -> Self {
+    pub fn new(answers: Vec<Result<HttpAnswer, SendError>>) -> Self {
         let run = Run { answers: answers.into(), kept: Vec::new() };
         Self { state: Mutex::new(run) }
     }
@@ -51,7 +51,7 @@ impl Rehearsal {
         &self,
         url: String,
         request: Request<Full<Bytes>>,
-    ) -> Result<Answer, SendError> {
+    ) -> Result<HttpAnswer, SendError> {
         let (head, body) = request.into_parts();
         let headers = head.headers.iter().map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -64,7 +64,7 @@ impl Rehearsal {
         };
         let mut run = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         run.kept.push(kept);
-        let nothing = Answer { status: 200, headers: Vec::new(), body: Vec::new() };
+        let nothing = HttpAnswer { status: 200, headers: Vec::new(), body: Vec::new() };
         run.answers.pop_front().unwrap_or(Ok(nothing))
     }
 }

@@ -88,6 +88,7 @@ pub enum RebuildError {
 
 codes!(RebuildError {
     Self::Unknown(_) => "projection-not-found",
+    Self::Reactor(_) => "projection-state",
     Self::NotLoaded(_) => "version-not-loaded",
     Self::Busy(_) => "rebuild-busy",
     Self::Backfilled(_) => "backfill-unfinished",

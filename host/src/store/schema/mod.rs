@@ -9,7 +9,9 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 
+use crate::code::codes;
 pub(super) use check::Enforced;
+
 pub use check::EventChecker;
 
 /// Bytes of a schema, at most.
@@ -53,6 +55,13 @@ pub enum SchemaError {
     #[error("{}", super::describe(.0))]
     Database(#[from] sqlx::Error),
 }
+
+codes!(SchemaError {
+    Self::Invalid(_) => "schema-invalid",
+    Self::Taken { .. } => "schema-taken",
+} else {
+    Self::Database(error) => error,
+});
 
 /// The registered schemas, of one type or of all, and of one version or of all, by type and version.
 ///
