@@ -160,12 +160,28 @@ class Build(unittest.TestCase):
         )
 
     @unittest.skipUnless(importlib.util.find_spec("componentize_py"), "componentize-py is not here")
+    def test_a_component_has_all_the_extensions_that_it_uses(self) -> None:
+        query = "\n@projection.query\ndef all(tx) -> object:\n    return []\n"
+        self.module.write_text(f"from eventfabric import event_store, http\n{PLUGIN}{query}")
+        with mock.patch.dict(os.environ):
+            build.build(self.folder, "projection", self.out)
+        component = self.out.read_bytes()
+        for name in (
+            b"eventfabric:query/queries@0.1.0",
+            b"eventfabric:process-manager/event-store@0.1.0",
+            b"eventfabric:reactor/outgoing@0.1.0",
+        ):
+            self.assertIn(name, component)
+
+    @unittest.skipUnless(importlib.util.find_spec("componentize_py"), "componentize-py is not here")
     def test_a_component_is_made_once_of_the_same_files(self) -> None:
         said = io.StringIO()
         with contextlib.redirect_stderr(said), mock.patch.dict(os.environ):
             build.build(self.folder, "projection", self.out)
             first = self.out.read_bytes()
             self.assertTrue(first.startswith(b"\0asm\x0d"))
+            for extension in (b"eventfabric:query", b"process-manager", b"eventfabric:reactor"):
+                self.assertNotIn(extension, first)
             build.build(self.folder, "projection", self.out)
             self.assertEqual(self.out.read_bytes(), first)
             self.assertIn("is up to date", said.getvalue())
