@@ -74,7 +74,11 @@ class Build(unittest.TestCase):
 
     def test_what_is_wrong_with_a_query_is_said_when_it_is_built(self) -> None:
         self.module.write_text(PLUGIN + "projection.query(lambda tx: [])\n")
-        self.assertIn("the query '<lambda>' has no name that it can have", self.error())
+        said = self.error()
+        self.assertIn("the query '<lambda>' has no name that it can have", said)
+        # The author's own line, and none of the SDK or of Python's import.
+        self.assertEqual(said.count("File "), 1)
+        self.assertIn('File "projection.py", line 5', said)
 
     def test_what_goes_into_a_component_is_code_and_migrations(self) -> None:
         for left_out in ("test_projection.py", "notes.txt", ".venv/x.py", "tests/y.py"):
