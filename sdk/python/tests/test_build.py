@@ -74,7 +74,11 @@ class Build(unittest.TestCase):
 
     def test_what_is_wrong_with_a_query_is_said_when_it_is_built(self) -> None:
         self.module.write_text(PLUGIN + "projection.query(lambda tx: [])\n")
-        self.assertIn("the query '<lambda>' has no name that it can have", self.error())
+        said = self.error()
+        self.assertIn("the query '<lambda>' has no name that it can have", said)
+        # The author's own line, and none of the SDK or of Python's import.
+        self.assertEqual(said.count("File "), 1)
+        self.assertIn('File "projection.py", line 5', said)
 
     def test_what_goes_into_a_component_is_code_and_migrations(self) -> None:
         for left_out in ("test_projection.py", "notes.txt", ".venv/x.py", "tests/y.py"):
@@ -160,12 +164,28 @@ class Build(unittest.TestCase):
         )
 
     @unittest.skipUnless(importlib.util.find_spec("componentize_py"), "componentize-py is not here")
+    def test_a_component_has_all_the_extensions_that_it_uses(self) -> None:
+        query = "\n@projection.query\ndef all(tx) -> object:\n    return []\n"
+        self.module.write_text(f"from eventfabric import event_store, http\n{PLUGIN}{query}")
+        with mock.patch.dict(os.environ):
+            build.build(self.folder, "projection", self.out)
+        component = self.out.read_bytes()
+        for name in (
+            b"eventfabric:query/queries@0.1.0",
+            b"eventfabric:process-manager/event-store@0.1.0",
+            b"eventfabric:reactor/outgoing@0.1.0",
+        ):
+            self.assertIn(name, component)
+
+    @unittest.skipUnless(importlib.util.find_spec("componentize_py"), "componentize-py is not here")
     def test_a_component_is_made_once_of_the_same_files(self) -> None:
         said = io.StringIO()
         with contextlib.redirect_stderr(said), mock.patch.dict(os.environ):
             build.build(self.folder, "projection", self.out)
             first = self.out.read_bytes()
             self.assertTrue(first.startswith(b"\0asm\x0d"))
+            for extension in (b"eventfabric:query", b"process-manager", b"eventfabric:reactor"):
+                self.assertNotIn(extension, first)
             build.build(self.folder, "projection", self.out)
             self.assertEqual(self.out.read_bytes(), first)
             self.assertIn("is up to date", said.getvalue())

@@ -66,7 +66,7 @@ test('what is wrong with a plugin is said', () => {
 
 test('types are checked, and events have those of their schemas', () => {
   const source = `
-    import { type Event, type Tx, aggregate, defineProjection, http, query, sql, t } from '@eventfabric/sdk';
+    import { type Event, type Handler, type Tx, aggregate, defineProjection, http, query, sql, t } from '@eventfabric/sdk';
     type Account = { Opened: { owner: string }; Closed: {} };
     defineProjection<Account>({ name: 'a', on: { Opened: (event) => { const owner: string = event.data.owner; } } });
     defineProjection<Account>({ name: 'a', on: { Opened: (event) => { const owner: number = event.data.owner; } } }); // 5
@@ -97,12 +97,16 @@ test('types are checked, and events have those of their schemas', () => {
     on(({ tx, event }) => { accounts.append(tx, event, '1', { type: 'Moved', data: {} }); }); // 30
     on(({ event }) => { const n: number = http.get(event, 'https://a.b').errorForStatus().json(t.object({ n: t.number })).n; });
     on(({ event }) => { http.get(event, 'https://a.b', { retries: 3 }); }); // 32
+    const opened: Handler<'Opened', { owner: string }> = (event) => void event.data.owner.length;
+    defineProjection({ name: 'a', on: { Opened: opened } });
+    defineProjection({ name: 'a', on: { Closed: opened }, events: { Closed: t.unknown } }); // 35
+    defineProjection({ name: 'a', events: { Opened: t.object({ owner: t.number }) }, on: { Opened: opened } }); // 36
     function on(_: (it: { tx: Tx; event: Event }) => void) {}
   `;
   const { status, stderr } = build(plugin({ 'src/index.ts': source, 'tsconfig.json': TSCONFIG, ...MIGRATION }));
   assert.equal(status, 1);
   const lines = [...stderr.matchAll(/src\/index\.ts\((\d+),/g)].map(([, line]) => Number(line));
-  assert.deepEqual([...new Set(lines)], [5, 6, 7, 10, 12, 13, 14, 15, 18, 19, 20, 21, 23, 24, 28, 29, 30, 32], stderr);
+  assert.deepEqual([...new Set(lines)], [5, 6, 7, 10, 12, 13, 14, 15, 18, 19, 20, 21, 23, 24, 28, 29, 30, 32, 35, 36], stderr);
   assert.match(stderr, /error: the types are wrong: see above/);
 });
 

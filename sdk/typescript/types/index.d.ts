@@ -71,7 +71,10 @@ type StandardResult<Output> =
 export type Done = void | undefined;
 
 /** Handles one event. Writes go to `tx`. */
-export type Handler<Type extends string, Data> = (event: Event<Type, Data>, tx: Tx) => Done;
+export type Handler<Type extends string, Data> = {
+  // As a method, so that one of a known type fits where the types of events are not given.
+  handle(event: Event<Type, Data>, tx: Tx): Done;
+}['handle'];
 
 interface Common<Events extends EventMap> {
   /** The identity of the projection, and the name of its schema: `[a-z][a-z0-9_]{0,47}`. */

@@ -24,13 +24,21 @@ KEPT = {".py", ".sql"}
 
 ENTRY = "from eventfabric._component import export\nglobals().update(export({module!r}))\n"
 #: Loads the plugin with nothing but what goes into the component, in a second instead of twenty,
-#: and notes what of the SDK it uses.
+#: and notes what of the SDK it uses. Of a traceback the author's own lines are shown.
 CHECK = """
 import sys
 sys.path.insert(0, {stage!r})
 import importlib
+from traceback import extract_tb, format_exception_only, format_list
 from eventfabric._projection import find
-projection = find(importlib.import_module({module!r}))
+try:
+    projection = find(importlib.import_module({module!r}))
+except BaseException as error:
+    own = [
+        frame for frame in extract_tb(error.__traceback__)
+        if frame.filename.startswith({stage!r}) and "/eventfabric/_" not in frame.filename
+    ]
+    sys.exit("".join([*format_list(own), *format_exception_only(error)]))
 with open({uses!r}, "w") as uses:
     print(*["@query"] * bool(projection.queries), *sys.modules, sep="\\n", file=uses)
 """
