@@ -204,7 +204,7 @@ CREATE TABLE eventfabric.plugin_grants (
     target text NOT NULL,
     granted_at timestamp with time zone NOT NULL DEFAULT now(),
     granted_by text,
-    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text, 'append'::text]))),
+    CONSTRAINT plugin_grants_kind_check CHECK ((kind = ANY (ARRAY['read'::text, 'call'::text, 'call-definer'::text, 'append'::text, 'http'::text, 'https'::text]))),
     CONSTRAINT plugin_grants_pkey PRIMARY KEY (plugin_name, kind, target)
 );
 
