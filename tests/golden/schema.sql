@@ -62,6 +62,24 @@ CREATE TABLE eventfabric.event_partitions (
     to_position bigint
 );
 
+CREATE TABLE eventfabric.event_schemas (
+    event_type text NOT NULL,
+    schema_version integer NOT NULL,
+    schema jsonb NOT NULL,
+    enforced boolean NOT NULL,
+    registered_at timestamp with time zone NOT NULL DEFAULT now(),
+    registered_by text,
+    CONSTRAINT event_schemas_pkey PRIMARY KEY (event_type, schema_version),
+    CONSTRAINT event_schemas_schema_version_check CHECK ((schema_version >= 1))
+);
+
+CREATE TABLE eventfabric.event_schemas_generation (
+    singleton boolean NOT NULL DEFAULT true,
+    generation bigint NOT NULL,
+    CONSTRAINT event_schemas_generation_pkey PRIMARY KEY (singleton),
+    CONSTRAINT event_schemas_generation_singleton_check CHECK (singleton)
+);
+
 CREATE TABLE eventfabric.event_seals (
     aggregate_version integer NOT NULL,
     previous_version integer NOT NULL,
