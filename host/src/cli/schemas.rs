@@ -23,9 +23,9 @@ from then on: an event that does not fit is refused with the places that do not 
 changed by it; `check` reads what is there.
 
 Examples:
-  eventfabric types --lang json-schema --type AccountOpened      a first draft, from the log
+  eventfabric types --lang json-schema --type AccountOpened    # a first draft, from the log
   eventfabric schemas register AccountOpened 2 account-opened.json
-  eventfabric schemas check AccountOpened 2                      does the log fit?
+  eventfabric schemas check AccountOpened 2                    # does the log fit?
   eventfabric schemas enforce AccountOpened 2
   eventfabric types --lang typescript --registered > src/events.ts")]
 pub(super) struct Schemas {
@@ -244,5 +244,9 @@ async fn check(store: &EventStore, schemas: &[EventSchema], json: bool) -> anyho
             "{misfits} of {events_read} events do not fit their schemas; give them an upcaster, or dismiss them"
         )));
     }
-    if json { Ok(()) } else { output::line(&format!("all {events_read} events fit their schemas")) }
+    if json {
+        Ok(())
+    } else {
+        output::line(&format!("events that were read: {events_read}; all of them fit"))
+    }
 }

@@ -7,7 +7,13 @@ use super::{Kind, Type, ValueType};
 pub(super) fn write(types: &[Type]) -> String {
     let of = |of: &Type| (of.name.clone(), object(of));
     let all: Map<String, Value> = types.iter().map(of).collect();
-    let schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": all});
+    let mut schema =
+        json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": all});
+    let mut events = types.iter().filter(|of| of.event.is_some());
+    if let (Some(only), None) = (events.next(), events.next()) {
+        // Of one event it can be registered as it is.
+        schema["$ref"] = format!("#/$defs/{}", only.name).into();
+    }
     format!("{schema:#}\n")
 }
 

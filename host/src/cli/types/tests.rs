@@ -134,9 +134,13 @@ fn a_schema_that_was_written_becomes_the_same_types() {
     }
 }
 
-/// The names of the fields, and whether there may be none.
+/// The names of the fields, and whether there may be none. (What may be anything may be null, too.)
 fn fields(of: &Type) -> Vec<(&str, bool)> {
-    of.fields.iter().map(|field| (&*field.name, field.may_lack())).collect()
+    let may_lack = |field: &Field| match field.of.kind {
+        Kind::Any => field.optional,
+        _ => field.may_lack(),
+    };
+    of.fields.iter().map(|field| (&*field.name, may_lack(field))).collect()
 }
 
 fn registered(event_type: &str, schema_version: i32, schema: Value) -> EventSchema {

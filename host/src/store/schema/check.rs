@@ -43,8 +43,10 @@ impl EventChecker {
                     place(error.instance_path().as_str())
                 )
             })?;
-        let named =
-            |name: &str| schema.pointer("/properties").is_some_and(|all| all.get(name).is_some());
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        let inner = reference.and_then(|it| it.strip_prefix('#')).and_then(|at| schema.pointer(at));
+        let properties = inner.unwrap_or(schema).get("properties");
+        let named = |name: &str| properties.is_some_and(|all| all.get(name).is_some());
         Ok(Self { validator, left_out: OURS.into_iter().filter(|name| !named(name)).collect() })
     }
 
@@ -181,9 +183,12 @@ mod tests {
         checker.check(r#"{"type": "AccountOpened", "version": 1, "owner": "Ada"}"#).unwrap();
         let mut schema = account();
         schema["properties"]["version"] = json!({"const": 2});
-        let checker = EventChecker::new(&schema).unwrap();
-        let faults = checker.check(r#"{"type": "AccountOpened", "version": 1, "owner": "Ada"}"#);
-        assert!(faults.unwrap_err().contains("/version"));
+        let referred = json!({"$ref": "#/$defs/It", "$defs": {"It": schema}});
+        for schema in [schema, referred] {
+            let checker = EventChecker::new(&schema).unwrap();
+            let faults = checker.check(r#"{"version": 1, "owner": "Ada"}"#);
+            assert!(faults.unwrap_err().contains("/version"));
+        }
     }
 
     #[test]

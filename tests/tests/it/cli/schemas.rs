@@ -45,8 +45,7 @@ async fn a_schema_is_registered_checked_enforced_and_made_types_of() {
     assert!(listed.out.contains("AccountOpened") && listed.out.contains("yes"), "{}", listed.out);
     assert_eq!(run(&db, &["schemas", "show", "AccountOpened", "1"]).await.well().json(), schema);
     let types = run(&db, &["types", "--lang", "typescript", "--registered"]).await.well().out;
-    for part in
-        ["interface AccountOpened", "owner: string", "parent?: Branch | null", "since?: string"]
+    for part in ["type AccountOpened", "owner: string", "parent?: Branch | null", "since?: string"]
     {
         assert!(types.contains(part), "no `{part}` in {types}");
     }
