@@ -234,6 +234,16 @@ fn events(api: &Api, bodies: Vec<NewEventBody>, key: bool) -> Result<Vec<NewEven
             )
             .of_event(index));
         }
+        if body.event_id.is_some_and(|id| id.get_version_num() == 8) {
+            return Err(Problem::new(
+                Code::InvalidEvent,
+                format!(
+                    "events[{index}]: UUIDs of version 8 are the ids of what process managers append; take \
+                     version 4 or 7, or leave `event_id` out"
+                ),
+            )
+            .of_event(index));
+        }
         events.push(NewEvent {
             id: body.event_id,
             event_type: body.event_type,

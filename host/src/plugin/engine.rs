@@ -49,14 +49,20 @@ pub(super) struct Shared {
     pub slots: Semaphore,
     /// Those of inline plugins are apart: a batch that appends waits for them, and has a place itself.
     pub inline_slots: Semaphore,
+    /// Those of reactors, too: they wait for servers, with which nobody else has to do.
+    pub reactor_slots: Semaphore,
     /// Where the lines of plugins go that are to be kept.
     pub sink: ArcSwapOption<Sink>,
 }
 
 impl Shared {
     /// The places of instances that handle events.
-    pub fn slots(&self, mode: Mode) -> &Semaphore {
-        if mode == Mode::Inline { &self.inline_slots } else { &self.slots }
+    pub fn slots(&self, mode: Mode, is_reactor: bool) -> &Semaphore {
+        match mode {
+            Mode::Inline => &self.inline_slots,
+            _ if is_reactor => &self.reactor_slots,
+            _ => &self.slots,
+        }
     }
 }
 
@@ -69,7 +75,7 @@ impl Runtime {
         let cache = cache_dir.map(|dir| Cache::open(&dir, &engine)).transpose()?;
         start_ticking(&engine)?;
         let places = || Semaphore::new(limits.instances as usize);
-        let (slots, inline_slots) = (places(), places());
+        let (slots, inline_slots, reactor_slots) = (places(), places(), places());
         let limits = Arc::new(limits);
         let compiler = Compiler::new(engine.clone(), cache, limits.clone());
         let shared = Arc::new(Shared {
@@ -78,6 +84,7 @@ impl Runtime {
             limits,
             slots,
             inline_slots,
+            reactor_slots,
             sink: ArcSwapOption::empty(),
         });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })
@@ -218,7 +225,7 @@ pub(super) fn compiling() -> Config {
 }
 
 fn pooling(limits: &Limits) -> PoolingAllocationConfig {
-    let instances = limits.instances.saturating_mul(2);
+    let instances = limits.instances.saturating_mul(3);
     let mut pool = PoolingAllocationConfig::default();
     // Address space only: pages are taken when they are written to.
     pool.total_component_instances(instances)

@@ -156,7 +156,7 @@ impl Plugin {
         };
         let limits = self.limits.clone();
         let (begun, most) = (Instant::now(), most.min(limits.batch));
-        let slots = self.shared.slots(self.description.mode);
+        let slots = self.shared.slots(self.description.mode, self.is_reactor());
         let Ok(Ok(_slot)) = tokio::time::timeout(most, slots.acquire()).await else {
             let message = "no plugin instance became free in time: raise `instances`";
             return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));

@@ -20,6 +20,9 @@ use crate::store::{
 /// Events in a batch that can answer them with others, at most.
 pub(super) const ANSWERED: i64 = 50;
 
+/// Before what takes more than one statement.
+const SAVEPOINT: &str = "answers";
+
 /// The time in which the events of a scenario are put into the log.
 const SCENE: Duration = Duration::from_secs(60);
 
@@ -129,13 +132,42 @@ impl Answers {
         answer: Answer,
         deadline: Deadline,
     ) -> Result<i32, StoreError> {
+        let Some((_, topic)) = answer.events.first() else {
+            let message = format!("{}: an append needs at least one event", answer.stream);
+            return Err(StoreError::InvalidAppend(message));
+        };
+        // What is refused has written nothing, also where it takes more than one statement.
+        let several = answer.events.iter().any(|(_, other)| other != topic);
+        if !several {
+            return self.append_runs(tx, answer, deadline).await;
+        }
+        tx.savepoint(SAVEPOINT).await?;
+        let appended = self.append_runs(tx, answer, deadline).await;
+        match &appended {
+            Ok(_) => tx.release(SAVEPOINT).await?,
+            Err(
+                StoreError::Conflict { .. }
+                | StoreError::InvalidAppend(_)
+                | StoreError::InvalidEvent { .. },
+            ) => {
+                tx.rollback_to(SAVEPOINT).await?;
+                tx.release(SAVEPOINT).await?;
+            }
+            // The transaction is lost.
+            Err(_) => {}
+        }
+        appended
+    }
+
+    async fn append_runs(
+        &self,
+        tx: &mut Tx,
+        answer: Answer,
+        deadline: Deadline,
+    ) -> Result<i32, StoreError> {
         let (mut expected, mut version) = (answer.expected, 0);
         let mut positions = Vec::with_capacity(answer.events.len());
         let mut events = answer.events;
-        if events.is_empty() {
-            let message = format!("{}: an append needs at least one event", answer.stream);
-            return Err(StoreError::InvalidAppend(message));
-        }
         // The outbox has one label for what a statement appends to a stream.
         while let Some((_, topic)) = events.first() {
             let topic = topic.clone();

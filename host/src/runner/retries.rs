@@ -242,7 +242,10 @@ impl Retries {
                 }
             }
             Err(why) => {
-                lane.pace.interrupted += 1;
+                // Where nothing of a projection was at work, none of its events is to blame.
+                if !matches!(why, Interrupted::Lost { projection: None, .. }) {
+                    lane.pace.interrupted += 1;
+                }
                 // One at a time, until it is known which one is to blame.
                 lane.pace.batch = 1;
                 lane.failing = true;

@@ -177,10 +177,12 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
+    let [a, b, c, d] = address.octets();
     let special = match a {
         0 | 10 | 127 => true,
         100 => (64..128).contains(&b),
+        // The host of a virtual machine in Azure, which only such a machine reaches.
+        168 => (b, c, d) == (63, 129, 16),
         169 => b == 254,
         172 => (16..32).contains(&b),
         192 => b == 168 || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99),

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -114,6 +115,9 @@ fn connecting(uri: Uri) -> Connecting {
     Box::pin(connect(uri))
 }
 
+/// An address that does not answer keeps the next one waiting for so long.
+const NEXT_ADDRESS: Duration = Duration::from_secs(2);
+
 /// Connects to one of the addresses that a server may be at: to that very one, so that nobody can answer
 /// otherwise between the check and the use.
 async fn connect(uri: Uri) -> Result<TokioIo<TcpStream>, Unreached> {
@@ -128,8 +132,12 @@ async fn connect(uri: Uri) -> Result<TokioIo<TcpStream>, Unreached> {
             .collect(),
     };
     let mut last = None;
-    for address in allowed(&server.host, found)? {
-        match TcpStream::connect(address).await {
+    let mut addresses = allowed(&server.host, found)?.into_iter().peekable();
+    while let Some(address) = addresses.next() {
+        // The last one has what is left of the request's time.
+        let time = if addresses.peek().is_some() { NEXT_ADDRESS } else { Duration::MAX };
+        let connected = tokio::time::timeout(time, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
             Ok(stream) => {
                 let _ = stream.set_nodelay(true);
                 return Ok(TokioIo::new(stream));

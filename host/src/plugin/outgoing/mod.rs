@@ -263,6 +263,12 @@ impl wit::Host for State {
             let why = "requests are sent in `handle` alone".to_owned();
             return Ok(Err(wit::SendError::Denied(why)));
         };
+        let causes = self.session.as_ref().and_then(|session| session.causes.as_ref());
+        if causes.is_some_and(|causes| causes.events > 0) {
+            let why = "events were appended in this batch, which hold up the log until it has ended: send \
+                       before you append";
+            return Ok(Err(wit::SendError::Denied(why.to_owned())));
+        }
         let before = outgoing.waited;
         let answer = outgoing.send(sql, &limits, cause, request).await;
         // The time of a batch is for its own work and its SQL; that of requests has a limit of its own.

@@ -45,7 +45,7 @@ impl EventStore {
         for _ in 0..REFRESHES {
             let known = match self.known_for(&prepared) {
                 Ok(known) => known,
-                Err(_) if self.schemas.refresh(&self.pool).await? => continue,
+                Err(_) if self.schemas.refresh(tx.conn()).await? => continue,
                 Err(unfit) => return Err(unfit),
             };
             // With one stream, what is refused has written nothing and has failed nothing.
@@ -53,7 +53,7 @@ impl EventStore {
                 Ok(appended) => appended,
                 Err(Refused::Error(error)) => return Err(error),
                 Err(Refused::OtherSchemas) => {
-                    self.schemas.refresh(&self.pool).await?;
+                    self.schemas.refresh(tx.conn()).await?;
                     continue;
                 }
                 Err(Refused::OtherInline) => {

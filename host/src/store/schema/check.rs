@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::store::StoreError;
@@ -124,8 +124,12 @@ impl Enforced {
     }
 
     /// Reads them anew; tells whether they have changed.
-    pub(in crate::store) async fn refresh(&self, pool: &PgPool) -> Result<bool, StoreError> {
-        let rows = sqlx::query_file!("src/store/sql/schemas_enforced.sql").fetch_all(pool).await?;
+    pub(in crate::store) async fn refresh(
+        &self,
+        executor: impl PgExecutor<'_>,
+    ) -> Result<bool, StoreError> {
+        let rows =
+            sqlx::query_file!("src/store/sql/schemas_enforced.sql").fetch_all(executor).await?;
         let mut known = Known::default();
         let mut read = Vec::new();
         let before = self.generation();
@@ -155,7 +159,7 @@ impl Enforced {
         });
         let known = known.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.generation > current.generation {
+        if known.generation != current.generation {
             *current = Arc::new(known);
         }
         Ok(true)

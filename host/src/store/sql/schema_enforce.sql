@@ -8,7 +8,8 @@ WITH changed AS (
 ),
 next AS (
     UPDATE eventfabric.event_schemas_generation
-    SET generation = generation + 1
+    -- By chance, so that no two servers come to the same number for different schemas after a failover.
+    SET generation = generation + 1 + (random() * 1000000000)::bigint
     WHERE EXISTS (SELECT FROM changed)
 )
 SELECT it AS "it!" FROM changed

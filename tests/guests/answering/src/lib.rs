@@ -88,7 +88,10 @@ fn append(tx: &Tx, event: &Event<Ask>, what: &Append) -> Result<u32, AppendError
     let new = NewEvent::of(what.r#type.clone().unwrap_or(set), &what.data).map_err(invalid)?;
     let events = match &what.topics[..] {
         [] => vec![new],
-        topics => topics.iter().map(|topic| new.clone().topic(topic)).collect(),
+        // (JSON that PostgreSQL keeps has no NUL.)
+        topics => {
+            topics.iter().map(|topic| new.clone().topic(topic.replace("NUL", "\0"))).collect()
+        }
     };
     let expected = match what.expected {
         None => ExpectedVersion::Any,

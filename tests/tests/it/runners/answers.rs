@@ -145,6 +145,21 @@ async fn an_answer_names_its_cause_and_goes_to_its_tenant_and_its_topics() {
     running.stop().await;
 }
 
+/// An append with two topics takes two statements.
+#[tokio::test]
+async fn what_is_refused_has_written_nothing_of_it() {
+    let world = World::new().await;
+    let running = answering(&world, "catchup", quick()).await;
+    let half = json!({"try": {"aggregate": "Answers", "id": "x", "topics": ["a", "NUL"]}});
+    let position = ask(&running, "default", &[half, to("x"), to("x")]).await;
+    let note = note(&world, "answering_catchup", position).await;
+    let told: Vec<&str> = note.split("; ").collect();
+    assert!(told[0].contains("NUL"), "{note}");
+    assert_eq!(told[1..], ["1", "2"]);
+    assert_eq!(world.number(APPENDED).await, 2);
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_conflict_is_told_and_the_transaction_goes_on() {
     let world = World::new().await;

@@ -148,6 +148,18 @@ async fn what_is_in_the_log_already_is_answered_as_the_first_time() {
     assert_eq!(again.events, first.events);
 }
 
+/// A failover to a server that lags behind brings an earlier state back.
+#[tokio::test]
+async fn a_state_that_has_gone_back_is_taken_as_it_is() {
+    let (_db, store) = store().await;
+    register(&store, &counted(), true).await;
+    is_misfit(append(&store, 1, 1000).await);
+    let back = "WITH s AS (DELETE FROM eventfabric.event_schemas)
+                UPDATE eventfabric.event_schemas_generation SET generation = 0";
+    sqlx::query(back).execute(store.pool()).await.unwrap();
+    append(&store, 1, 1000).await.unwrap();
+}
+
 /// A row that somebody has written past the host.
 #[tokio::test]
 async fn a_schema_that_is_none_is_named_and_lets_nothing_in() {
