@@ -98,13 +98,17 @@ fn c() -> Result<Ready, String> {
         compile.args(["-m", "ziglang", language, standard, "-I"]).arg(&sdk).current_dir(&folder);
         compile
     };
-    let mut library = compiler("cc", "-std=c23");
-    library.arg("-c").args(sources.map(|source| sdk.join(source).with_extension("c")));
+    // One at a time: of several sources zig writes one object alone.
+    let object = |source: &str| {
+        let mut compile = compiler("cc", "-std=c23");
+        compile.arg("-c").arg(sdk.join(source).with_extension("c"));
+        compile
+    };
     let objects = || {
         let name = |source: &str| source.rsplit('/').next().unwrap_or(source).to_owned();
         sources.map(|source| format!("{}.o", name(source)))
     };
-    let mut tests = vec![library];
+    let mut tests: Vec<Command> = sources.iter().map(|source| object(source)).collect();
     for (language, standard, source) in
         [("cc", "-std=c23", "tests/sdk.c"), ("c++", "-std=c++20", "tests/cpp.cpp")]
     {
