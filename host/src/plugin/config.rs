@@ -1,8 +1,6 @@
 //! Settings of plugins in the database: they win over those of the settings file, key by key, and are the
 //! same for all hosts.
 
-use crate::code::codes;
-
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -11,6 +9,7 @@ use sqlx::{PgExecutor, PgPool};
 
 use super::settings::renew;
 use super::version::check_name;
+use crate::code::codes;
 
 /// Of a key, in bytes.
 const KEY: usize = 128;

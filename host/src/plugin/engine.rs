@@ -150,7 +150,7 @@ impl Runtime {
         let contract = Contract::new(inspect::contract(&imports), pre.clone()).map_err(misfit)?;
         let description = instance::describe(&self.shared, &contract, version).await?;
         let description = describe::check(description)?;
-        if description.mode == Mode::Inline && process::is_one(&imports) {
+        if description.mode == Mode::Inline && inspected.appends {
             return Err(LoadError::InlineProcess { import: process::IMPORT });
         }
         let reads = match inspected.queries {
@@ -174,6 +174,7 @@ impl Runtime {
             heard: Arc::default(),
             contract,
             reads,
+            appends: inspected.appends,
             client,
             limits,
             shared,

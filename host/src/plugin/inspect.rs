@@ -56,6 +56,8 @@ pub struct Inspected {
     pub imports: Vec<String>,
     /// It answers queries.
     pub queries: bool,
+    /// It answers events with events.
+    pub appends: bool,
     /// It sends requests.
     pub sends: bool,
 }
@@ -90,16 +92,11 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
             _ => {}
         }
     }
+    let (mut queries, mut appends) = (false, false);
     for import in &imports {
-        let (name, version) = import.split_once('@').unwrap_or((import, ""));
-        if name == process::EVENT_STORE {
-            if version != process::VERSION {
-                let known = process::VERSION;
-                return Err(LoadError::Extension { name: import.clone(), known });
-            }
-            continue;
-        }
-        if let Err(hint) = check_import(import) {
+        if is_extension(import, process::EVENT_STORE, process::VERSION)? {
+            appends = true;
+        } else if let Err(hint) = check_import(import) {
             return Err(LoadError::Import { name: import.clone(), hint });
         }
     }
@@ -108,16 +105,21 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
             return Err(LoadError::MissingExport { name: export });
         }
     }
-    let mut queries = false;
     for export in &exports {
-        let (name, version) = export.split_once('@').unwrap_or((export, ""));
-        if name == QUERIES && version != QUERY_VERSION {
-            return Err(LoadError::Extension { name: export.clone(), known: QUERY_VERSION });
-        }
-        queries |= name == QUERIES;
+        queries |= is_extension(export, QUERIES, QUERY_VERSION)?;
     }
     let sends = imports.iter().any(|import| import.starts_with(OUTGOING));
-    Ok(Inspected { imports, queries, sends })
+    Ok(Inspected { imports, queries, appends, sends })
+}
+
+/// Whether an import or export is this extension of the contract; fails where it is another version of it.
+fn is_extension(name: &str, extension: &str, known: &'static str) -> Result<bool, LoadError> {
+    match name.split_once('@').unwrap_or((name, "")) {
+        (of, version) if of == extension && version != known => {
+            Err(LoadError::Extension { name: name.to_owned(), known })
+        }
+        (of, _) => Ok(of == extension),
+    }
 }
 
 fn check_header(bytes: &[u8]) -> Result<(), LoadError> {

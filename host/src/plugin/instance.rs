@@ -21,7 +21,7 @@ use super::script::Script;
 use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
-use super::{LoadError, failure, process};
+use super::{LoadError, failure};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::projection::{Description, Failure, FailureKind};
@@ -43,6 +43,8 @@ pub struct Plugin {
     pub(super) contract: Contract,
     /// The queries that it answers.
     pub(super) reads: Option<Served>,
+    /// It answers events with events.
+    pub(super) appends: bool,
     /// What it sends requests by.
     pub(super) client: Option<Arc<Client>>,
     pub(super) limits: Arc<Limits>,
@@ -123,7 +125,7 @@ impl Plugin {
 
     /// Whether it answers events with events.
     pub fn is_process_manager(&self) -> bool {
-        process::is_one(&self.imports)
+        self.appends
     }
 
     /// The same as [`Plugin::handle`] in no more than this time, and no more than that of a batch.

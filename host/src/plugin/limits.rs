@@ -31,7 +31,8 @@ pub struct Limits {
     pub table_elements: usize,
     /// Stack of an instance, in bytes.
     pub stack_bytes: usize,
-    /// Instances that may run at the same time, and as many of inline plugins beside them. Others wait for a place, at most [`Self::batch`].
+    /// Instances that may run at the same time, and as many of inline plugins and of reactors beside them.
+    /// Others wait for a place, at most [`Self::batch`].
     pub instances: u32,
     /// Time for a batch: start of the instance, the plugin's own work and its SQL.
     #[serde(deserialize_with = "duration")]

@@ -56,11 +56,6 @@ pub fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wit::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
-/// Whether a component with these imports answers events.
-pub fn is_one(imports: &[String]) -> bool {
-    imports.iter().any(|name| name.split('@').next() == Some(EVENT_STORE))
-}
-
 impl Registry {
     /// Refuses a plugin that would append events where no operator lets it.
     ///

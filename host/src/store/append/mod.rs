@@ -182,19 +182,20 @@ impl EventStore {
                 Err(Refused::OtherSchemas) => {
                     self.schemas.refresh(&self.pool).await?;
                 }
-                Err(Refused::OtherInline) => match &self.inline {
-                    None => return Err(StoreError::InlineMissing),
-                    Some(inline) => inline.refresh().await.map_err(|error| {
-                        StoreError::InlineUnavailable(format!(
-                            "cannot load the inline plugins of the database: {error:#}"
-                        ))
-                    })?,
-                },
+                Err(Refused::OtherInline) => self.refresh_inline().await?,
             }
         }
-        Err(StoreError::InlineUnavailable(format!(
-            "the inline plugins or the schemas changed {REFRESHES} times during one append; try again"
-        )))
+        Err(keeps_changing())
+    }
+
+    /// Reads the inline plugins anew, after an append has found that they have changed.
+    async fn refresh_inline(&self) -> Result<(), StoreError> {
+        let inline = self.inline.as_ref().ok_or(StoreError::InlineMissing)?;
+        inline.refresh().await.map_err(|error| {
+            StoreError::InlineUnavailable(format!(
+                "cannot load the inline plugins of the database: {error:#}"
+            ))
+        })
     }
 
     /// Which of these event ids are in the log.
@@ -302,6 +303,13 @@ impl EventStore {
         let positions: Vec<i64> = events.iter().map(|event| event.position).collect();
         seal::seal(key, tx.conn(), &positions).await
     }
+}
+
+/// Why an append gives up that has met another state each time.
+fn keeps_changing() -> StoreError {
+    StoreError::InlineUnavailable(format!(
+        "the inline plugins or the schemas changed {REFRESHES} times during one append; try again"
+    ))
 }
 
 /// What an append can be doing when its time is over.

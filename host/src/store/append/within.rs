@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use super::prepared::Prepared;
-use super::{Append, Appended, Deadline, REFRESHES, Refused};
+use super::{Append, Appended, Deadline, REFRESHES, Refused, keeps_changing};
 use crate::db::Tx;
 use crate::event::StreamId;
 use crate::store::{EventStore, StoreError};
@@ -57,12 +57,7 @@ impl EventStore {
                     continue;
                 }
                 Err(Refused::OtherInline) => {
-                    let Some(inline) = &self.inline else { return Err(StoreError::InlineMissing) };
-                    inline.refresh().await.map_err(|error| {
-                        StoreError::InlineUnavailable(format!(
-                            "cannot load the inline plugins of the database: {error:#}"
-                        ))
-                    })?;
+                    self.refresh_inline().await?;
                     continue;
                 }
             };
@@ -75,9 +70,7 @@ impl EventStore {
             tx.afterwards(Arc::new(move || wake.hint()));
             return Ok(appended);
         }
-        Err(StoreError::InlineUnavailable(format!(
-            "the inline plugins or the schemas changed {REFRESHES} times during one append; try again"
-        )))
+        Err(keeps_changing())
     }
 }
 

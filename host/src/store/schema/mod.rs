@@ -10,8 +10,8 @@ use sqlx::PgExecutor;
 use sqlx::types::Json;
 
 use crate::code::codes;
-pub(super) use check::Enforced;
 
+pub(super) use check::Enforced;
 pub use check::EventChecker;
 
 /// Bytes of a schema, at most.
