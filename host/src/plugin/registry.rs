@@ -386,24 +386,30 @@ impl Registry {
         Ok(())
     }
 
+    /// Where it is there already, its many bytes are not sent.
     async fn store_version(
         &self,
-        executor: impl PgExecutor<'_>,
+        conn: &mut PgConnection,
         plugin: &Plugin,
         bytes: &[u8],
         outcome: &Outcome<'_>,
     ) -> anyhow::Result<()> {
+        let (name, version) = (&plugin.description.name, plugin.version.full());
+        let kept = sqlx::query_file!("src/plugin/sql/version_hold.sql", name, version);
+        if kept.fetch_optional(&mut *conn).await?.is_some() {
+            return Ok(());
+        }
         sqlx::query_file!(
             "src/plugin/sql/version_store.sql",
-            plugin.description.name,
-            plugin.version.full(),
+            name,
+            version,
             bytes,
             serde_json::to_value(&plugin.description)?,
             &plugin.imports,
             outcome.origin.by,
             outcome.origin.source
         )
-        .execute(executor)
+        .execute(conn)
         .await?;
         Ok(())
     }

@@ -1,6 +1,7 @@
-//! The trial of a new version beside the active one: both handle the same events, one by one, in
+//! The trial of a new version beside the active one: both handle the same events, a few at a time, in
 //! transactions that are rolled back, and thresholds decide how much worse the new one may be.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,10 @@ const STATEMENTS: f64 = 10.0;
 /// Of fewer events the time says nothing; and of fewer than a hundred that of the slowest ones.
 const ENOUGH: usize = 10;
 const MANY: usize = 100;
+
+/// Events that are measured together, each with its share. One by one, the making of an instance for each would
+/// be most of what is measured, and of what a deploy takes.
+const TOGETHER: usize = 20;
 
 const SAVEPOINT: &str = "eventfabric_canary";
 
@@ -81,11 +86,11 @@ pub struct Measured {
 /// A trial, and what the active version made of the same events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Events that the version was given, all at once and then one by one.
+    /// Events that the version was given, all at once and then a few at a time.
     pub events: usize,
     /// Those that went well all at once.
     pub tried: usize,
-    /// One by one.
+    /// A few at a time.
     pub new: Option<Measured>,
     /// The active version on the same events, in the same way.
     pub active: Option<Measured>,
@@ -139,9 +144,10 @@ pub(super) async fn run(
 }
 
 /// How an event went: how long it took, and its statements.
-type Went = (Duration, Result<u64, Failure>);
+type Went = (Duration, Result<f64, Failure>);
 
-/// Lets a version handle events one by one, in a transaction that is rolled back.
+/// Lets a version handle events a few at a time, in a transaction that is rolled back; those one by one, of which
+/// one is refused.
 async fn measure(
     registry: &Registry,
     active: &Active,
@@ -153,15 +159,15 @@ async fn measure(
     }
     let mut tx = Tx::begin(registry.pool(), active.plugin.limits().batch).await?;
     let log = Answers::on_trial(registry);
-    for event in events {
+    let mut todo: VecDeque<&[Event]> = events.chunks(TOGETHER).collect();
+    while let Some(together) = todo.pop_front() {
         if begun.elapsed() > TIME {
             break;
         }
         tx.savepoint(SAVEPOINT).await?;
         let start = Instant::now();
         let Active { plugin, sql, config, .. } = active;
-        let event = std::slice::from_ref(event);
-        let (back, done) = plugin.handle_with(tx, sql, event, config, Beyond::log(&log)).await;
+        let (back, done) = plugin.handle_with(tx, sql, together, config, Beyond::log(&log)).await;
         let took = start.elapsed();
         // That says nothing of the version.
         let Some(back) = back else { return Err(sqlx::Error::WorkerCrashed.into()) };
@@ -170,7 +176,13 @@ async fn measure(
             tx.rollback_to(SAVEPOINT).await?;
         }
         tx.release(SAVEPOINT).await?;
-        all.push((took, done.map(|stats| stats.statements)));
+        if done.is_err() && together.len() > 1 {
+            together.chunks(1).rev().for_each(|alone| todo.push_front(alone));
+            continue;
+        }
+        let count = together.len();
+        let share = done.map(|stats| stats.statements as f64 / count as f64);
+        all.extend(std::iter::repeat_n((took / count as u32, share), count));
     }
     tx.rollback().await?;
     Ok(all)
@@ -200,14 +212,14 @@ impl Measured {
             let index = (times.len() * part).div_ceil(100).saturating_sub(1);
             times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
         };
-        let statements: u64 = both.iter().filter_map(|(_, went)| went.as_ref().ok()).sum();
+        let statements: f64 = both.iter().filter_map(|(_, went)| went.as_ref().ok()).sum();
         Some(Self {
             handled: all.len() - refused.len(),
             refused: refused.len(),
             errors: refused.iter().filter(says_something).count(),
             limits: refused.iter().filter(|failure| failure.costly || failure.trapped).count(),
             compared: both.len(),
-            statements: statements as f64 / both.len().max(1) as f64,
+            statements: statements / both.len().max(1) as f64,
             p50_ms: at(50),
             p99_ms: at(99),
         })
@@ -305,7 +317,7 @@ mod tests {
             ..Failure::new(FailureKind::Poison, "duplicate key")
         };
         let wrong = Failure::new(FailureKind::Poison, "no such account");
-        let mut all: Vec<Went> = (1..=98).map(|ms| (Duration::from_millis(ms), Ok(2))).collect();
+        let mut all: Vec<Went> = (1..=98).map(|ms| (Duration::from_millis(ms), Ok(2.0))).collect();
         all.extend([(Duration::ZERO, Err(twice)), (Duration::ZERO, Err(wrong))]);
         let measured = Measured::of(&all, None).unwrap();
         assert_eq!((measured.handled, measured.refused, measured.errors), (98, 2, 1));

@@ -122,7 +122,8 @@ async fn alone(bench: &Bench, db: &Database, language: &Language) -> anyhow::Res
     Ok(table)
 }
 
-/// Two versions by turns, both compiled before.
+/// Three versions by turns, all compiled before: every other one is laid into the folder, where a file that
+/// is what it was is no new version.
 async fn reloads(
     bench: &Bench,
     db: &Database,
@@ -134,7 +135,7 @@ async fn reloads(
         // A custom section of two bytes: the length of its name, the name.
         [bytes, &[0, 2, 1, number]].concat().into()
     };
-    let versions = [version(b'a'), version(b'b')];
+    let versions = [version(b'a'), version(b'b'), version(b'c')];
     for version in &versions {
         runtime.load(version.clone()).await?;
     }

@@ -2,7 +2,8 @@
 //!
 //! The noisy one keeps one core busy, in the host or in the server. What is left by fair sharing is the other
 //! cores: all of the rate where the quiet one needs no more than these when it is alone, and less in
-//! proportion where it does.
+//! proportion where it does. Any second projection costs the first one something, so it is also measured beside
+//! one that does nothing, and beside one that does as much as itself.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,11 @@ const TURN: Duration = Duration::from_secs(1);
 const GOAL: f64 = 0.9;
 
 const QUIET: &str = "carriers execute";
-const NOISY: [(&str, &str); 3] = [
+const IDLE: &str = "beside one that does nothing";
+const EQUAL: &str = "beside its like";
+const BESIDE: [(&str, &str); 5] = [
+    (IDLE, "nothing"),
+    (EQUAL, QUIET),
     ("beside an endless loop", "loop"),
     ("beside endless SQL", "endless sql"),
     ("beside hunger for memory", "memory"),
@@ -38,24 +43,29 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             week::fill(db, events).await?;
             host::install(db, &bench.guests, guest, count).await?;
         }
-        let (mut rates, mut used) = ([const { Vec::new() }; NOISY.len() + 1], Vec::new());
+        let (mut rates, mut used) = ([const { Vec::new() }; BESIDE.len() + 1], Vec::new());
         for _ in 0..bench.rounds() {
             let (rate, cores) = one(&alone, guest, None, events).await?;
             rates[0].push(rate);
             used.push(cores);
-            for ((_, way), rates) in NOISY.iter().zip(&mut rates[1..]) {
+            for ((_, way), rates) in BESIDE.iter().zip(&mut rates[1..]) {
                 rates.push(one(&beside, guest, Some(way), events).await?.0);
             }
         }
         let case = format!("{mode}, {QUIET}, {events} events");
-        let names = std::iter::once("alone").chain(NOISY.iter().map(|(name, _)| *name));
+        let names = std::iter::once("alone").chain(BESIDE.iter().map(|(name, _)| *name));
         let mut rows: Vec<Row> = names
             .zip(rates)
             .map(|(name, rates)| Row::new(&case, name, "events/s", rates))
             .collect();
         let left = ((cores() as f64 - 1.0) / median(&used)).min(1.0);
-        for (name, _) in NOISY {
-            compare(&mut rows, name, "alone", Some(GOAL * left));
+        for (name, _) in BESIDE {
+            let noisy = name != IDLE && name != EQUAL;
+            compare(&mut rows, name, "alone", noisy.then_some(GOAL * left));
+            if noisy {
+                compare(&mut rows, name, IDLE, None);
+                compare(&mut rows, name, EQUAL, None);
+            }
         }
         table.append(&mut rows);
         table.push(Row::new(&case, "alone, host and server", "cores", used));
@@ -69,7 +79,7 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 async fn one(
     db: &Database,
     guest: &str,
-    noisy: Option<&str>,
+    other: Option<&str>,
     events: i64,
 ) -> anyhow::Result<(f64, f64)> {
     let quiet = guest::name(guest, 0);
@@ -83,13 +93,13 @@ async fn one(
     .await?;
     db.execute("VACUUM ANALYZE eventfabric.outbox").await?;
     db.execute("CHECKPOINT").await?;
-    let mut config = host::config(guest, 1 + usize::from(noisy.is_some()), QUIET);
-    if let Some(way) = noisy {
-        let noisy = guest::name(guest, 1);
+    let mut config = host::config(guest, 1 + usize::from(other.is_some()), QUIET);
+    if let Some(way) = other {
+        let other = guest::name(guest, 1);
         let way = [("way".to_owned(), way.to_owned())];
-        config.plugins.insert(noisy.clone(), std::sync::Arc::new(way.into()));
+        config.plugins.insert(other.clone(), std::sync::Arc::new(way.into()));
         let limits = PluginLimits { batch: Some(TURN), ..PluginLimits::default() };
-        config.limits.plugin.insert(noisy, limits);
+        config.limits.plugin.insert(other, limits);
     }
     // It goes on for as long as the other one works.
     let (catch_up, queue) = (&mut config.runner.catch_up, &mut config.runner.r#async);

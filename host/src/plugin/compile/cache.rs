@@ -1,8 +1,10 @@
 //! Compiled components on disk, each a file that is named by what it was made of and who made it. It ends
-//! with the SHA-256 of the code: what a disk has damaged is not run.
+//! with the CRC-32 of the code: what a disk has damaged is not run. Against those who may write there it is
+//! no help, nor meant to be.
 
+use std::fs::File;
 use std::hash::{Hash as _, Hasher as _};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -11,7 +13,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 
 use crate::plugin::version::Version;
@@ -21,6 +22,12 @@ const BYTES: u64 = 1 << 30;
 
 /// Files of this kind are the cache's; others in the folder are left alone.
 const EXTENSION: &str = "cwasm";
+
+/// Bytes of the sum at the end of a file.
+const SUM: u64 = 4;
+
+/// Bytes of a file that are looked at together.
+const PART: usize = 1 << 17;
 
 #[derive(Clone)]
 pub struct Cache {
@@ -45,18 +52,18 @@ impl Cache {
         self.dir.join(format!("{}-{}.{EXTENSION}", version.full(), self.build))
     }
 
-    /// The code of a version, if it is there and whole.
-    pub fn get(&self, version: Version) -> Option<Vec<u8>> {
+    /// The file with the code of a version, if it is there and whole. It never changes: another one may take
+    /// its place.
+    pub fn get(&self, version: Version) -> Option<PathBuf> {
         let path = self.path(version);
-        let mut code = std::fs::read(&path).ok()?;
-        let sum = code.split_off(code.len().saturating_sub(Sha256::output_size()));
-        if Sha256::digest(&code)[..] != sum {
+        let file = File::open(&path).ok()?;
+        if !is_whole(&file).unwrap_or(false) {
             tracing::warn!(file = %path.display(), "a compiled plugin is damaged, and is made anew");
             return None;
         }
         // When it was used last; read-only folders are of use, too.
-        let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        Some(code)
+        let _ = file.set_modified(SystemTime::now());
+        Some(path)
     }
 
     /// Keeps the code of a version. A full disk costs a warning, and time at the next start.
@@ -75,7 +82,7 @@ impl Cache {
             .open(&new)
             .and_then(|mut file| {
                 file.write_all(code)?;
-                file.write_all(&Sha256::digest(code))?;
+                file.write_all(&crc32fast::hash(code).to_le_bytes())?;
                 file.sync_all()
             })
             .and_then(|()| std::fs::rename(&new, path));
@@ -114,6 +121,25 @@ impl Cache {
     }
 }
 
+/// Whether a file ends with the sum of what comes before.
+fn is_whole(file: &File) -> std::io::Result<bool> {
+    let Some(code) = file.metadata()?.len().checked_sub(SUM) else { return Ok(false) };
+    let mut code = BufReader::with_capacity(PART, file).take(code);
+    let mut sum = crc32fast::Hasher::new();
+    loop {
+        let part = code.fill_buf()?;
+        if part.is_empty() {
+            break;
+        }
+        sum.update(part);
+        let read = part.len();
+        code.consume(read);
+    }
+    let mut kept = Vec::new();
+    code.into_inner().read_to_end(&mut kept)?;
+    Ok(kept == sum.finalize().to_le_bytes())
+}
+
 /// Two builds never read each other's code, whatever their versions say: the file of the program
 /// tells them apart.
 fn build(engine: &Engine) -> anyhow::Result<String> {
@@ -134,9 +160,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path(), &Engine::default()).unwrap();
         let version = Version::of(b"a component");
+        let code = || {
+            let code = std::fs::read(cache.get(version)?).unwrap();
+            Some(code[..code.len() - SUM as usize].to_vec())
+        };
         assert_eq!(cache.get(version), None);
         cache.put(version, b"its code");
-        assert_eq!(cache.get(version).as_deref(), Some(&b"its code"[..]));
+        assert_eq!(code().as_deref(), Some(&b"its code"[..]));
         let path = cache.path(version);
         let whole = std::fs::read(&path).unwrap();
         for at in 0..whole.len() {
@@ -148,6 +178,6 @@ mod tests {
             assert_eq!(cache.get(version), None, "{at} bytes");
         }
         cache.put(version, b"its code");
-        assert_eq!(cache.get(version).as_deref(), Some(&b"its code"[..]));
+        assert_eq!(code().as_deref(), Some(&b"its code"[..]));
     }
 }

@@ -7,6 +7,7 @@
 mod cache;
 mod worker;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -74,9 +75,16 @@ impl Compiler {
     }
 }
 
-/// Code of the cache. What this engine does not take is compiled anew.
-fn load(engine: &Engine, code: &[u8]) -> Option<Component> {
-    native(engine, code)
+/// Code of the cache, which is not copied: the pages of the file are those of the code. What this engine
+/// does not take is compiled anew.
+#[expect(unsafe_code, reason = "machine code is taken for what it says it is")]
+fn load(engine: &Engine, file: &Path) -> Option<Component> {
+    // SAFETY: the file must be what `Engine::precompile_component` of this build of wasmtime made, and
+    // nobody may change it while the code is in use. One of the two below filled it before it got its
+    // name, which says which build made it; its folder is the host's user's alone; its sum was right a
+    // moment ago; and the host never writes to a file that has its name (`cache.rs`): another one takes
+    // its place, and its pages stay.
+    unsafe { Component::deserialize_file(engine, file) }
         .inspect_err(|error| tracing::warn!("the cache of compiled plugins: {error:#}"))
         .ok()
 }
@@ -86,9 +94,7 @@ fn native(engine: &Engine, code: &[u8]) -> anyhow::Result<Component> {
     // SAFETY: the bytes must be what `Engine::precompile_component` of this build of wasmtime made,
     // unchanged. They are: `precompile_component` of this process; or what a child wrote to a pipe
     // that nobody else has and then ended well, whose program is this process's own file
-    // (`worker.rs`); or a file that one of these two filled before it got its name, in a folder of
-    // the host's user alone, under a name that says which build made it, and whose sum is right
-    // (`cache.rs`). A plugin chooses what is compiled, and never these bytes.
+    // (`worker.rs`). A plugin chooses what is compiled, and never these bytes.
     unsafe { Component::deserialize(engine, code) }.map_err(plain)
 }
 
