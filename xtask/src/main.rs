@@ -115,6 +115,9 @@ enum Task {
     Upgrade {
         /// The earlier revision [default: the newest one with other migrations than today]
         revision: Option<String>,
+        /// A program that is there already, instead of a revision
+        #[arg(long, conflicts_with = "revision")]
+        program: Option<std::path::PathBuf>,
     },
 }
 
@@ -136,7 +139,9 @@ fn main() -> ExitCode {
         Task::Torture { arguments } => torture::torture(&arguments),
         Task::Ui { check } => ui::ui(check),
         Task::UiTest { shots } => ui::ui_test(shots.as_deref()),
-        Task::Upgrade { revision } => upgrade::upgrade(revision.as_deref()),
+        Task::Upgrade { revision, program } => {
+            upgrade::upgrade(revision.as_deref(), program.as_deref())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

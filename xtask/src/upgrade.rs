@@ -23,17 +23,16 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What does not come in this time does not come.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Builds both programs, lets the upgrade happen and looks whether anything was lost, failed or was done
-/// twice.
-pub fn upgrade(revision: Option<&str>) -> anyhow::Result<()> {
-    let revision = match revision {
-        Some(revision) => revision.to_owned(),
-        None => before_the_last_migration()?,
+/// Lets the upgrade from a program, or from that of a revision, happen and looks whether anything was lost,
+/// failed or was done twice.
+pub fn upgrade(revision: Option<&str>, program: Option<&Path>) -> anyhow::Result<()> {
+    let old = match program {
+        Some(program) => std::path::absolute(program)?,
+        None => build_old(revision)?,
     };
-    let short = output(command("git").args(["log", "-1", "--format=%h (%ad) %s", &revision]))?;
-    println!("from {}", short.trim());
-    let upgrade = Upgrade::prepare(&revision)?;
-    upgrade.happen()
+    let version = output(command(&old).arg("--version"))?;
+    println!("from {} ({})", version.trim(), old.display());
+    Upgrade::prepare(old)?.happen()
 }
 
 /// The newest revision whose migrations are others than today's.
@@ -52,11 +51,8 @@ struct Upgrade {
 }
 
 impl Upgrade {
-    fn prepare(revision: &str) -> anyhow::Result<Self> {
+    fn prepare(old: PathBuf) -> anyhow::Result<Self> {
         let dir = target_dir().join("upgrade");
-        let exe = format!("eventfabric{}", std::env::consts::EXE_SUFFIX);
-        let old = dir.join(format!("old-{exe}"));
-        build_old(revision, &dir.join("source"), &old)?;
         plugins::build_only(&PLUGINS)?;
         run(&mut cargo(&["build", "--workspace", "--bin", "eventfabric"]))?;
 
@@ -72,7 +68,7 @@ impl Upgrade {
         for plugin in PLUGINS {
             fs::copy(plugins::file(plugin), plugins.join(format!("{plugin}.wasm")))?;
         }
-        let new = target_dir().join("debug").join(exe);
+        let new = built();
         Ok(Self { dir, postgres, plugins, old, new })
     }
 
@@ -228,22 +224,29 @@ impl Upgrade {
     }
 }
 
+fn built() -> PathBuf {
+    target_dir().join("debug").join(format!("eventfabric{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// Builds the program of a revision. What it has in common with today's is not compiled again: the folder of
 /// what is built is the same, so today's must be built after it.
-fn build_old(revision: &str, source: &Path, to: &Path) -> anyhow::Result<()> {
+fn build_old(revision: Option<&str>) -> anyhow::Result<PathBuf> {
+    let revision = revision.map_or_else(before_the_last_migration, |it| Ok(it.to_owned()))?;
+    let short = output(command("git").args(["log", "-1", "--format=%h (%ad) %s", &revision]))?;
+    println!("building {}", short.trim());
+    let dir = target_dir().join("upgrade");
+    let (source, archive) = (dir.join("source"), dir.join("source.tar"));
     if source.is_dir() {
-        fs::remove_dir_all(source)?;
+        fs::remove_dir_all(&source)?;
     }
-    fs::create_dir_all(source)?;
-    let archive = source.with_extension("tar");
-    run(command("git").args(["archive", "--output"]).arg(&archive).arg(revision))?;
-    run(command("tar").arg("-xf").arg(&archive).arg("-C").arg(source))?;
+    fs::create_dir_all(&source)?;
+    run(command("git").args(["archive", "--output"]).arg(&archive).arg(&revision))?;
+    run(command("tar").arg("-xf").arg(&archive).arg("-C").arg(&source))?;
     let mut build = cargo(&["build", "--workspace", "--bin", "eventfabric", "--target-dir"]);
-    run(build.arg(target_dir()).current_dir(source))?;
-    let built =
-        target_dir().join("debug").join(format!("eventfabric{}", std::env::consts::EXE_SUFFIX));
-    fs::copy(built, to)?;
-    Ok(())
+    run(build.arg(target_dir()).current_dir(&source))?;
+    let old = dir.join("old");
+    fs::copy(built(), &old)?;
+    Ok(old)
 }
 
 /// A program that imports what it is handed.
