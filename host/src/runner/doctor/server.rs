@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Finding, Found, Patient};
-use crate::store::migrate;
+use crate::store::migrate::{self, MigrateError};
 
 /// The oldest version that the sandbox works on.
 const OLDEST: i32 = 140_000;
@@ -160,7 +160,13 @@ pub(super) async fn rights(patient: &Patient) -> Found {
 
 /// Whether the tables are those that this program knows.
 pub(super) async fn migrations(patient: &Patient) -> Found {
-    let status = migrate::check(&patient.pool).await?;
+    let status = match migrate::check(&patient.pool).await {
+        Err(newer @ MigrateError::NewerThanBinary { .. }) => {
+            let advice = "use the version of eventfabric that has migrated it";
+            return Ok(vec![Finding::problem("migrations", newer.to_string(), advice)]);
+        }
+        checked => checked?,
+    };
     if status.pending.is_empty() {
         return Ok(Vec::new());
     }

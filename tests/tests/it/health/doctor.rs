@@ -53,6 +53,15 @@ async fn what_is_not_migrated_is_not_looked_into_any_further() {
 }
 
 #[tokio::test]
+async fn a_database_that_is_newer_than_the_program_is_called_so() {
+    let world = World::new().await;
+    world.execute("INSERT INTO eventfabric.schema_migrations (name) VALUES ('900_later')").await;
+    let said = doctor(&world, &[]).await.failed(1, &["1 finding"]);
+    assert!(said.out.contains("it records 900_later"), "{}", said.out);
+    assert!(said.out.contains("do: use the version of eventfabric that has"), "{}", said.out);
+}
+
+#[tokio::test]
 async fn projections_that_do_not_run_are_told_with_their_reason() {
     let world = World::new().await;
     let running = Running::start(&world, quick()).await;
