@@ -19,12 +19,14 @@ const FAR: usize = 3;
 /// All settings with their defaults, and those that begin anew under every name under [`ANY`].
 pub(super) fn known() -> Map<String, Value> {
     let any = || ANY.to_owned();
-    let mut settings = Settings::default();
-    settings.topics = BTreeMap::from([(any(), String::new())]);
+    let mut settings = Settings {
+        topics: BTreeMap::from([(any(), String::new())]),
+        projection: HashMap::from([(any(), NewProjection::default())]),
+        plugin: HashMap::from([(any(), BTreeMap::from([(any(), String::new())]))]),
+        ..Settings::default()
+    };
     settings.limits.plugin = BTreeMap::from([(any(), PluginLimits::default())]);
     settings.sandbox.plugin = BTreeMap::from([(any(), SqlLimits::default())]);
-    settings.projection = HashMap::from([(any(), NewProjection::default())]);
-    settings.plugin = HashMap::from([(any(), BTreeMap::from([(any(), String::new())]))]);
     settings.http.tokens = vec![TokenConfig::default()];
     let known = serde_json::to_value(settings).expect("settings are objects, numbers and text");
     let Value::Object(mut known) = known else { unreachable!("the settings are an object") };

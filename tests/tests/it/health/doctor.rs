@@ -209,8 +209,7 @@ async fn wal_that_is_kept_for_nobody_is_told_with_its_slot() {
 #[tokio::test]
 async fn settings_that_do_not_go_together_are_told() {
     let world = World::new().await;
-    let mut config = HostConfig::default();
-    config.append_timeout = Duration::from_secs(5);
+    let mut config = HostConfig { append_timeout: Duration::from_secs(5), ..HostConfig::default() };
     config.runner.poll = Duration::from_secs(60);
     config.runner.catch_up.batch = 0;
     config.limits.plugin = BTreeMap::from([("nobody".to_owned(), PluginLimits::default())]);
