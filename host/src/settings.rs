@@ -1,14 +1,18 @@
 //! Settings: flags over `EVENTFABRIC_*` over `eventfabric.toml`.
 
+mod given;
+mod names;
+#[cfg(test)]
+mod reference;
+mod shown;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::event::TenantId;
 use crate::http::HttpConfig;
@@ -18,12 +22,14 @@ use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
 use crate::tenancy::{DatabaseUrl, TenancyConfig};
 
+pub use given::{Given, Source, Unknown, WrongSettings};
+
 /// The file that is read when none is named, if it is there.
 pub const FILE: &str = "eventfabric.toml";
 
 /// All settings with their defaults. In the environment two underscores part the levels:
 /// `EVENTFABRIC_RUNNER__POLL=1s`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `postgres://user:password@host:5432/database`.
@@ -97,17 +103,25 @@ impl Settings {
     /// Reads the file (`file`, or [`FILE`] where it is there) and the environment.
     ///
     /// # Errors
-    /// A named file that is not there, a value that does not fit, a name that does not exist.
+    /// [`WrongSettings`], and a file of keys that can't be read.
     pub fn read(file: Option<&Path>) -> anyhow::Result<Self> {
-        if let Some(file) = file {
-            anyhow::ensure!(file.is_file(), "the settings file {} is not there", file.display());
-        }
-        let figment = Figment::new().merge(Toml::file(file.unwrap_or(Path::new(FILE)))).merge(
-            Env::prefixed("EVENTFABRIC_").filter(|name| !is_elsewhere(name.as_str())).split("__"),
-        );
-        let mut settings: Self = figment.extract()?;
+        Self::of(&Given::read(file)?)
+    }
+
+    /// The same of what was read already.
+    ///
+    /// # Errors
+    /// As [`Settings::read`].
+    pub fn of(given: &Given) -> anyhow::Result<Self> {
+        let mut settings = given.settings()?;
         settings.read_seal_keys()?;
         Ok(settings)
+    }
+
+    /// Every setting that has a value or could have one: its path, the value without what is secret in it,
+    /// and where it is from.
+    pub fn shown(&self, given: &Given) -> Vec<(String, serde_json::Value, Source)> {
+        shown::of(self, given)
     }
 
     fn read_seal_keys(&mut self) -> anyhow::Result<()> {
@@ -163,6 +177,9 @@ fn default_cache_dir() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use figment::Figment;
+    use figment::providers::{Format as _, Toml};
+
     use super::*;
 
     fn parse(toml: &str) -> Result<Settings, Box<figment::Error>> {

@@ -56,7 +56,15 @@ impl TestDb {
 
     /// [`TestDb::options`] as a URL, password included, for programs that a test starts.
     pub fn url(&self) -> String {
-        let options = self.options();
+        self.url_of(self.options().get_username())
+    }
+
+    /// [`TestDb::superuser`] as a URL.
+    pub fn superuser_url(&self) -> String {
+        self.url_of(self.superuser().get_username())
+    }
+
+    fn url_of(&self, name: &str) -> String {
         let (_, rest) = self.server.url.split_once("://").expect("a URL");
         let (user, place) = rest.rsplit_once('@').expect("a URL with a user");
         let password = user.split_once(':').map(|(_, password)| format!(":{password}"));
@@ -64,7 +72,7 @@ impl TestDb {
         let query = rest.split_once('?').map(|(_, query)| format!("?{query}"));
         format!(
             "postgres://{}{}@{host}/{}{}",
-            options.get_username(),
+            name,
             password.unwrap_or_default(),
             self.name,
             query.unwrap_or_default()

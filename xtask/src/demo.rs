@@ -14,19 +14,19 @@ use serde_json::Value;
 use crate::plugins;
 use crate::run::{cargo, command, output, root, run, target_dir};
 
-const PLUGINS: [&str; 3] = ["aircraft", "board", "carriers"];
-const WEEK: &str = "tests/data/flights-2013-01-week1";
+pub const PLUGINS: [&str; 3] = ["aircraft", "board", "carriers"];
+pub const WEEK: &str = "tests/data/flights-2013-01-week1";
 
 /// A read model, how to read it as the expected one is written, and what to show of it.
-struct Model {
-    plugin: &'static str,
+pub struct Model {
+    pub plugin: &'static str,
     mode: &'static str,
-    columns: &'static str,
-    order: &'static str,
+    pub columns: &'static str,
+    pub order: &'static str,
     show: &'static str,
 }
 
-const MODELS: [Model; 3] = [
+pub const MODELS: [Model; 3] = [
     Model {
         plugin: "carriers",
         mode: "async: from the outbox",
@@ -168,17 +168,11 @@ impl Demo {
 
     fn start_host(&self) -> anyhow::Result<Host> {
         let path = target_dir().join("demo").join("host.log");
-        let log = File::create(&path)?;
         let mut run = command(&self.binary);
         run.arg(format!("--embedded={}", self.dir.join("postgres").display()))
             .args(["--log-format", "json", "--log", "info", "run", "--plugins"])
-            .arg(&self.plugins)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let child = run.spawn().context("the host cannot be started")?;
-        println!("its log: {}", path.display());
-        Ok(Host { child, log: BufReader::new(File::open(&path)?) })
+            .arg(&self.plugins);
+        Host::start(&mut run, &path)
     }
 
     /// Compares a read model with the one that another program computed. Answers its rows.
@@ -280,14 +274,22 @@ fn build_changed_carriers() -> anyhow::Result<PathBuf> {
 }
 
 /// The host, as a process of its own, and its log.
-struct Host {
+pub struct Host {
     child: Child,
     log: BufReader<File>,
 }
 
 impl Host {
+    /// Starts it, with its log in a file.
+    pub fn start(run: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        run.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
+        let child = run.spawn().context("the host cannot be started")?;
+        println!("its log: {}", log.display());
+        Ok(Self { child, log: BufReader::new(File::open(log)?) })
+    }
+
     /// Reads the log until a line is as wanted.
-    fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+    pub fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
         let deadline = Instant::now() + Duration::from_secs(120);
         let mut text = String::new();
         loop {
@@ -314,7 +316,7 @@ impl Host {
     }
 
     /// Asks it to finish, and waits until it has.
-    fn stop(mut self) -> anyhow::Result<()> {
+    pub fn stop(mut self) -> anyhow::Result<()> {
         run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]))?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the host ended with {status}");

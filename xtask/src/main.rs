@@ -1,5 +1,5 @@
 //! The project's own tasks: `cargo xtask api-test | bank | bench | book | demo | dist | fuzz | plugins | prepare |
-//! sdks | soak | test | torture | ui | ui-test`.
+//! sdks | soak | test | torture | ui | ui-test | upgrade`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -21,6 +21,7 @@ mod soak;
 mod test;
 mod torture;
 mod ui;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -110,6 +111,14 @@ enum Task {
         #[arg(long, value_name = "FOLDER")]
         shots: Option<std::path::PathBuf>,
     },
+    /// Migrate a database while a host of an earlier revision works on it, and have today's take over
+    Upgrade {
+        /// The earlier revision [default: the newest one with other migrations than today]
+        revision: Option<String>,
+        /// A program that is there already, instead of a revision
+        #[arg(long, conflicts_with = "revision")]
+        program: Option<std::path::PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -130,6 +139,9 @@ fn main() -> ExitCode {
         Task::Torture { arguments } => torture::torture(&arguments),
         Task::Ui { check } => ui::ui(check),
         Task::UiTest { shots } => ui::ui_test(shots.as_deref()),
+        Task::Upgrade { revision, program } => {
+            upgrade::upgrade(revision.as_deref(), program.as_deref())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

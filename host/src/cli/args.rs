@@ -71,6 +71,8 @@ pub(super) enum Command {
     Events(super::events::Events),
     /// Count the events by type and aggregate, and what waits to be delivered
     Stats(super::stats::Stats),
+    /// The settings of this process
+    Config(super::settings::Config),
     /// Look whether anything is wrong, and what to do about it
     Doctor(super::doctor::Doctor),
     /// Leave events out of reads and deliveries from now on; they stay in the log

@@ -6,6 +6,7 @@ use crate::plugin::{ConfigError, LoadError, SettingsError};
 use crate::runner::{DeployError, QueryError, RebuildError, ResetError};
 use crate::sandbox::{SandboxError, SqlError};
 use crate::session::SessionError;
+use crate::settings::WrongSettings;
 use crate::store::migrate::MigrateError;
 use crate::store::partition::PartitionError;
 use crate::store::seal::SealError;
@@ -50,6 +51,7 @@ known!(
     SqlError,
     StoreError,
     TenantError,
+    WrongSettings,
     sqlx::Error,
 );
 

@@ -16,7 +16,7 @@ use crate::embedded::{self, Embedded};
 use crate::projection::Mode;
 use crate::runner::Host;
 use crate::sandbox::Sandbox;
-use crate::settings::Settings;
+use crate::settings::{Given, Settings, Source};
 use crate::store::migrate;
 use crate::tenancy::Directory;
 use crate::{db, store};
@@ -33,6 +33,8 @@ const REVIVE: Backoff = Backoff { base: Duration::from_secs(1), cap: Duration::f
 /// What every command is given.
 pub(super) struct Context {
     pub settings: Settings,
+    /// Where they are from.
+    pub given: Given,
     /// The settings file that was named.
     pub config: Option<PathBuf>,
     /// The arguments say which database.
@@ -42,22 +44,26 @@ pub(super) struct Context {
 
 impl Context {
     pub(super) fn new(args: &Args) -> anyhow::Result<Self> {
-        let mut settings = Settings::read(args.config.as_deref())?;
+        let mut given = Given::read(args.config.as_deref())?;
+        let mut settings = Settings::of(&given)?;
+        let variable = |name: &str| std::env::var_os(name).is_some();
         if let Some(url) = &args.database_url {
             settings.database_url = Some(url.clone());
             settings.embedded = None;
-        }
-        let set = |name: &str| std::env::var_os(name).is_some();
-        if set("EVENTFABRIC_DATABASE_URL") && !set("EVENTFABRIC_EMBEDDED") {
+            given.set("database_url", Source::Flag("--database-url"));
+            given.set("embedded", Source::Flag("--database-url"));
+        } else if variable("EVENTFABRIC_DATABASE_URL") && !variable("EVENTFABRIC_EMBEDDED") {
             // Over what the settings file says.
             settings.embedded = None;
+            given.set("embedded", Source::Environment("EVENTFABRIC_DATABASE_URL".to_owned()));
         }
         if let Some(dir) = &args.embedded {
             settings.embedded = Some(dir.clone());
+            given.set("embedded", Source::Flag("--embedded"));
         }
         let named = args.database_url.is_some() || args.embedded.is_some();
         let config = args.config.clone();
-        Ok(Self { settings, config, named, server: OnceCell::new() })
+        Ok(Self { settings, given, config, named, server: OnceCell::new() })
     }
 
     /// For who works on a plugin in this folder: the database that the arguments name, or else a private one
@@ -76,7 +82,8 @@ impl Context {
             settings.embedded = Some(dir);
         }
         let config = self.config.clone();
-        Ok(Self { settings, config, named: self.named, server: OnceCell::new() })
+        let given = self.given.clone();
+        Ok(Self { settings, given, config, named: self.named, server: OnceCell::new() })
     }
 
     /// Where the database is. Starts the private server where one is asked for.

@@ -3,7 +3,7 @@
 use super::connect::Context;
 use super::exit::{Exit, FAILED};
 use super::output;
-use crate::runner::doctor::{Checked, OPEN, Patient, Severity, examine};
+use crate::runner::doctor::{Checked, Patient, Severity, examine};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Doctor {
@@ -26,11 +26,8 @@ pub(super) async fn run(context: &Context, command: Doctor) -> anyhow::Result<()
     }
     let settings = &context.settings;
     let patient = Patient {
-        pool: context.pool_as_it_is().await?,
-        connections: settings.host().connections(),
-        stall: settings.runner.stall,
-        open: OPEN,
-        foreign_lease: settings.runner.r#async.foreign_lease,
+        private: settings.embedded.clone(),
+        ..Patient::new(context.pool_as_it_is().await?, settings.host())
     };
     let mut checked = examine(&patient).await;
     checked.retain(|checked| !command.ignore.iter().any(|name| name == checked.check));

@@ -1,6 +1,7 @@
 //! Exit codes, documented in `eventfabric --help` and the README.
 
 use crate::code::Coded;
+use crate::settings::WrongSettings;
 use crate::store::{StoreError, describe};
 
 pub(super) const FAILED: u8 = 1;
@@ -89,6 +90,9 @@ impl Exit {
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(exit) = cause.downcast_ref::<Exit>() {
         return Some(exit.code);
+    }
+    if cause.is::<WrongSettings>() {
+        return Some(USAGE);
     }
     if cause.is::<Refused>() {
         return Some(BAD_INPUT);

@@ -42,6 +42,7 @@ mod run_tenants;
 mod scaffold;
 mod scenario;
 mod schemas;
+mod settings;
 mod snapshots;
 mod stats;
 mod status;
@@ -110,6 +111,7 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Verify(command) => verify::run(&context, command).await,
         Command::Tenants(command) => tenants::run(&context, command).await,
         Command::Wait(command) => wait::run(&context, command).await,
+        Command::Config(command) => settings::run(&context, command),
         Command::Explain(command) => explain::run(&command),
         Command::Completions(command) => completions::completions(&command),
         Command::Manual(command) => completions::manual(&command),

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::limits::HttpLimits;
 use super::tokens::TokenConfig;
 
 /// The settings of the HTTP API.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// Where to listen, such as `127.0.0.1:8080`; without it there is no API.

@@ -37,7 +37,7 @@ impl std::fmt::Display for Scope {
 }
 
 /// A token as the operator sets it: with one of `token`, `token_sha256` and `token_env`.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TokenConfig {
     /// What logs call it.

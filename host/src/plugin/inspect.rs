@@ -1,6 +1,7 @@
 //! What can be told of a plugin before it is compiled: whether it is a component at all, and what
 //! it asks for.
 
+use sqlx::PgExecutor;
 use wasmparser::{ComponentTypeRef, Parser, Payload, TypeBounds};
 
 use super::{LoadError, contract, process};
@@ -110,6 +111,19 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
     }
     let sends = imports.iter().any(|import| import.starts_with(OUTGOING));
     Ok(Inspected { imports, queries, appends, sends })
+}
+
+/// Whether this host can run a version of a plugin that the database has, as far as its bytes tell.
+///
+/// # Errors
+/// When they can't be read.
+pub async fn runnable(
+    executor: impl PgExecutor<'_>,
+    plugin: &str,
+    version: &str,
+) -> sqlx::Result<Result<(), LoadError>> {
+    let stored = sqlx::query_file!("src/plugin/sql/version_bytes.sql", plugin, version);
+    Ok(inspect(&stored.fetch_one(executor).await?.bytes).map(drop))
 }
 
 /// Whether an import or export is this extension of the contract; fails where it is another version of it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -13,14 +13,14 @@ const MIB: usize = 1024 * KIB;
 ///
 /// Those of the engine (memory, table elements, stack, instances) are the same for all plugins of
 /// a [`Runtime`](super::Runtime), for its pool is laid out by them.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Size of a component, in bytes. Python takes 18 MB.
     pub component_bytes: usize,
     /// Time on processors for compiling a component, where that is done in a process of its own; by the
     /// clock it may take five times that. Python takes 25 s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub compile_time: Duration,
     /// Memory of that process, in bytes; 4 MB of Rust take some 50 MB, Python takes 300.
     pub compile_memory: usize,
@@ -35,14 +35,14 @@ pub struct Limits {
     /// Others wait for a place, at most [`Self::batch`].
     pub instances: u32,
     /// Time for a batch: start of the instance, the plugin's own work and its SQL.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub batch: Duration,
     /// Time for `describe`, the start of the instance included.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub describe: Duration,
     /// Time for the answer to a query: waiting for a connection and an instance, the plugin's own work
     /// and its SQL.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub query: Duration,
     /// Calls of the host's functions in a batch, whichever.
     pub host_calls: u64,
@@ -62,10 +62,10 @@ pub struct Limits {
     /// Requests to other systems in a batch.
     pub requests: u32,
     /// Time for a request, from the connection to the last byte of the answer.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub request_time: Duration,
     /// Time for all requests of a batch together, beside [`Self::batch`]. Meanwhile a transaction is open.
-    #[serde(deserialize_with = "duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "duration")]
     pub request_time_total: Duration,
     /// Bytes of a request: address, headers and body.
     pub request_bytes: usize,
@@ -81,7 +81,7 @@ pub struct Limits {
 
 /// What one plugin may use, where that differs from what all may: `[limits.plugin.NAME]` in the
 /// settings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginLimits {
     /// See [`Limits::memory_bytes`]; not more than that.
@@ -89,10 +89,10 @@ pub struct PluginLimits {
     /// See [`Limits::table_elements`]; not more than that.
     pub table_elements: Option<usize>,
     /// See [`Limits::batch`].
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "some_duration")]
     pub batch: Option<Duration>,
     /// See [`Limits::query`].
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "some_duration")]
     pub query: Option<Duration>,
     /// See [`Limits::host_calls`].
     pub host_calls: Option<u64>,
@@ -111,10 +111,10 @@ pub struct PluginLimits {
     /// See [`Limits::requests`].
     pub requests: Option<u32>,
     /// See [`Limits::request_time`].
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "some_duration")]
     pub request_time: Option<Duration>,
     /// See [`Limits::request_time_total`].
-    #[serde(deserialize_with = "some_duration")]
+    #[serde(serialize_with = "humantime_serde::serialize", deserialize_with = "some_duration")]
     pub request_time_total: Option<Duration>,
     /// See [`Limits::request_bytes`].
     pub request_bytes: Option<usize>,
@@ -160,7 +160,7 @@ impl Limits {
     ///
     /// # Errors
     /// Names the plugin and the limit.
-    pub(super) fn check(&self) -> anyhow::Result<()> {
+    pub fn check(&self) -> anyhow::Result<()> {
         for (plugin, own) in &self.plugin {
             for (name, own, all) in [
                 ("memory_bytes", own.memory_bytes, self.memory_bytes),

@@ -48,7 +48,7 @@ pub use deployments::{
 };
 pub use engine::Runtime;
 pub use event_log::{Answer, Answered, EventLog, Known, LogError};
-pub use inspect::OUTGOING;
+pub use inspect::{OUTGOING, runnable};
 pub use instance::{Beyond, HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;

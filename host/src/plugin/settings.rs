@@ -141,6 +141,19 @@ impl FromStr for Start {
     }
 }
 
+/// As it is read.
+impl Serialize for Start {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Default => serializer.serialize_str("beginning"),
+            Self::All => serializer.serialize_str("all"),
+            Self::Now => serializer.serialize_str("now"),
+            Self::After(position) => serializer.serialize_i64(position + 1),
+            Self::Time(time) => time.serialize(serializer),
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Start {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -158,7 +171,7 @@ impl<'de> Deserialize<'de> for Start {
 }
 
 /// How a projection begins that is new to a database. Later the database knows better.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewProjection {
     /// With which event.

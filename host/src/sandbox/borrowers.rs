@@ -29,7 +29,7 @@ pub(super) async fn release(conn: &mut PgConnection, names: &Names) -> sqlx::Res
         let (plugin, schema): (String, String) =
             (row.try_get("plugin_name")?, row.try_get("schema_name")?);
         let statement = Used::from_row(&row)?;
-        single::drop(conn, &statement.function_name).await?;
+        single::drop_all(conn, &statement.function_name).await?;
         if statement.used {
             used.push(Borrowed { names: names.of(&plugin, schema), statement });
         }
@@ -82,7 +82,7 @@ pub(super) async fn forget(
     .fetch_all(&mut *conn)
     .await?;
     for function in functions {
-        single::drop(conn, &function).await?;
+        single::drop_all(conn, &function).await?;
     }
     Ok(())
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::{SqlError, SqlErrorKind};
 
 /// The limits of the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SandboxConfig {
     /// Different texts that a plugin may use. More means that it glues values into its SQL.
@@ -39,7 +39,7 @@ pub struct SandboxConfig {
 }
 
 /// What one plugin's SQL may do, where that differs: `[sandbox.plugin.NAME]` in the settings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SqlLimits {
     /// See [`SandboxConfig::max_statements`].

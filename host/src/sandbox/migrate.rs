@@ -187,7 +187,7 @@ pub(super) async fn drop_functions(
     .fetch_all(&mut *conn)
     .await?;
     for Used { function_name, .. } in &known {
-        single::drop(conn, function_name).await?;
+        single::drop_all(conn, function_name).await?;
     }
     known.retain(|statement| statement.used);
     Ok(known)
@@ -212,7 +212,7 @@ pub(super) async fn make_again(
     let keep = async {
         roles::run(conn, "SET LOCAL search_path = ''".to_owned()).await?;
         if !prepared.is_described_by(&used.description) {
-            return single::drop(conn, &prepared.function).await;
+            return single::drop_all(conn, &prepared.function).await;
         }
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements

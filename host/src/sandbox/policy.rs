@@ -1,8 +1,9 @@
 //! The lists: which nodes, functions and types may stand in a plugin's SQL. Whatever is on no list
 //! is denied.
 
-/// Counts changes of these lists. Statements judged by another version are judged again.
-pub(super) const VERSION: i32 = 5;
+/// Counts changes of these lists, and of how functions are made. Statements judged by another version are
+/// judged again.
+pub(super) const VERSION: i32 = 6;
 
 /// The first object id that is not PostgreSQL's own (`FirstNormalObjectId`).
 pub(super) const FIRST_FOREIGN_OID: u32 = 16384;

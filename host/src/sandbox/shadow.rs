@@ -282,7 +282,7 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
         let moved = prepared.zip(statement::function_of(live, &text));
         let Some((sqlx::types::Json(prepared), (name, function))) = moved else {
             // Judged by other rules: it is made again at its next use.
-            single::drop(conn, &before).await?;
+            single::drop_all(conn, &before).await?;
             sqlx::query(
                 "DELETE FROM eventfabric.plugin_statements WHERE schema_name = $1 AND sha256 = $2",
             )
@@ -293,12 +293,12 @@ async fn move_functions(conn: &mut PgConnection, shadow: &Names, live: &Names) -
             continue;
         };
         // One that is there belongs to no statement that is known.
-        single::drop(conn, &function).await?;
+        single::drop_all(conn, &function).await?;
         roles::run(conn, format!("ALTER FUNCTION {before} RENAME TO {name}")).await?;
+        // What is around it, and those of hosts of other versions.
+        single::drop_all(conn, &before).await?;
         let prepared = prepared.moved(&shadow.schema, &live.schema, function);
         if prepared.around {
-            let around = single::around(&before);
-            roles::run(conn, format!("DROP FUNCTION IF EXISTS {around}")).await?;
             single::make(conn, &prepared).await?;
         }
         sqlx::query(

@@ -7,7 +7,7 @@
 use sqlx::PgConnection;
 
 use super::convert::single_args;
-use super::roles::{self, Host};
+use super::roles::{self, CALLS, Host};
 use super::statement::Prepared;
 
 /// The first version (`server_version_num`) that keeps plans of functions of SQL.
@@ -42,6 +42,31 @@ pub(super) async fn make(conn: &mut PgConnection, prepared: &Prepared) -> sqlx::
         ),
     )
     .await
+}
+
+/// Bytes that the names of all functions of one statement have in common, by whatever version of the host they
+/// were made.
+pub(super) const STEM: usize = 42;
+
+/// Drops what hosts of all versions have made of a statement: `function`, which need not be there, and those
+/// that are named like it.
+pub(super) async fn drop_all(conn: &mut PgConnection, function: &str) -> sqlx::Result<()> {
+    let name = function.rsplit('"').nth(1).unwrap_or_default();
+    let drops: Vec<String> = sqlx::query_scalar(
+        "SELECT pg_catalog.format('DROP FUNCTION %I.%I', n.nspname, p.proname)
+         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+         WHERE n.nspname = $1 AND pg_catalog.starts_with(p.proname, $2)
+         -- The one around it first.
+         ORDER BY pg_catalog.length(p.proname) DESC",
+    )
+    .bind(CALLS)
+    .bind(name.get(..STEM).unwrap_or(name))
+    .fetch_all(&mut *conn)
+    .await?;
+    for drop in drops {
+        roles::run(conn, drop).await?;
+    }
+    Ok(())
 }
 
 /// Drops the function of a statement, where it is there, and the one around it.

@@ -171,9 +171,9 @@ pub(super) async fn make(
 
     let function = format!("{}.{}", place.schema, ident(&name_of(names, statement)));
     // Without a parameter of its own it takes one, so that a call always depends on its row.
-    let signature =
-        if params.is_empty() { "integer".to_owned() } else { types[..params.len()].join(", ") };
-    let signature = format!("{function}({signature})");
+    let integer = ["integer".to_owned()];
+    let taken = if params.is_empty() { &integer } else { &types[..params.len()] };
+    let signature = Signature { function: &function, types: taken };
     let returns = match outputs.len() {
         0 => "void".to_owned(),
         _ => format!(
@@ -186,30 +186,31 @@ pub(super) async fn make(
         ),
     };
     single::drop(conn, &function).await?;
-    let mut facts = create(conn, names, &granted, &signature, &returns, statement).await?;
+    let mut facts = create(conn, names, &granted, signature, &returns, statement).await?;
     let command = facts.first_command.unwrap_or(0);
     let mut count = Count::Rows;
     if outputs.is_empty() {
         if command == MERGE && host.version < 170_000 {
             count = Count::Written(written_tables(conn, &facts.relations).await?);
         } else if matches!(command, INSERT | UPDATE | DELETE | MERGE) {
-            roles::run(conn, format!("DROP FUNCTION {signature}")).await?;
+            roles::run(conn, format!("DROP FUNCTION {}", signature.plain())).await?;
             let returning = format!("{statement}\nRETURNING 1");
             if with {
                 // What WITH writes must stand at the top.
                 facts =
-                    create(conn, names, &granted, &signature, "SETOF integer", &returning).await?;
+                    create(conn, names, &granted, signature, "SETOF integer", &returning).await?;
             } else {
                 count = Count::Answered;
                 let counted = format!(
                     "WITH written AS (\n{returning}\n) SELECT pg_catalog.count(*) FROM written"
                 );
-                facts = create(conn, names, &granted, &signature, "bigint", &counted).await?;
+                facts = create(conn, names, &granted, signature, "bigint", &counted).await?;
             }
         } else {
             return Err(denied("a SELECT without columns is of no use"));
         }
     }
+    let plain = signature.plain();
     let prepared = Prepared {
         function,
         params: params
@@ -247,7 +248,7 @@ pub(super) async fn make(
     if prepared.around {
         single::make(conn, &prepared).await?;
     }
-    roles::hand_over(conn, host, place.schema, &signature, place.role).await?;
+    roles::hand_over(conn, host, place.schema, &plain, place.role).await?;
     Ok(prepared)
 }
 
@@ -257,11 +258,12 @@ const INSERT: u32 = 3;
 const DELETE: u32 = 4;
 const MERGE: u32 = 5;
 
-/// The name of the function of a statement. A host that makes other functions of it makes them under other
-/// names.
+/// The name of the function of a statement: what all hosts make of it begins with the same
+/// [`single::STEM`] bytes, and ends with the version of those that make it alike. So hosts of two versions
+/// leave each other's alone.
 fn name_of(names: &Names, statement: &str) -> String {
-    let of = format!("{}\n{}\n{statement}", policy::VERSION, names.schema);
-    format!("s_{}", &sha256(&of)[..40])
+    let of = format!("{}\n{statement}", names.schema);
+    format!("s_{}_{}", &sha256(&of)[..single::STEM - 2], policy::VERSION)
 }
 
 /// The function of a statement that [`make`] has judged, for another schema: its name without and with
@@ -298,17 +300,41 @@ async fn search(conn: &mut PgConnection, schema: &str) -> Result<(), SqlError> {
     Ok(roles::run(conn, format!("SET LOCAL search_path = {path}")).await?)
 }
 
+/// A function and the types of what it takes.
+#[derive(Clone, Copy)]
+struct Signature<'a> {
+    /// Quoted, with its schema.
+    function: &'a str,
+    types: &'a [String],
+}
+
+impl Signature<'_> {
+    fn plain(self) -> String {
+        format!("{}({})", self.function, self.types.join(", "))
+    }
+
+    /// With a name for each parameter: without, pg_dump writes the body of a function that returns a table
+    /// in a way that the server can't read (`""` for every parameter). A statement that uses such a name for
+    /// anything does not get so far: alone, where it is described, it does not exist.
+    fn named(self) -> String {
+        let params: Vec<String> =
+            (1..).zip(self.types).map(|(n, name)| format!("\"${n}\" {name}")).collect();
+        format!("{}({})", self.function, params.join(", "))
+    }
+}
+
 /// Makes the function and judges its tree.
 async fn create(
     conn: &mut PgConnection,
     names: &Names,
     granted: &Granted,
-    signature: &str,
+    signature: Signature<'_>,
     returns: &str,
     statement: &str,
 ) -> Result<super::tree::Facts, SqlError> {
     let sql = format!(
-        "CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC\n{statement}\n; END"
+        "CREATE FUNCTION {} RETURNS {returns} LANGUAGE sql SECURITY DEFINER BEGIN ATOMIC\n{statement}\n; END",
+        signature.named()
     );
     // With arguments, if none, sqlx speaks the extended protocol: one command.
     sqlx::query(AssertSqlSafe(sql)).persistent(false).execute(&mut *conn).await.map_err(|e| {
@@ -327,7 +353,7 @@ async fn create(
         "SELECT p.prosqlbody::text FROM pg_catalog.pg_proc p
          WHERE p.oid = $1::pg_catalog.regprocedure",
     )
-    .bind(signature)
+    .bind(signature.plain())
     .fetch_one(&mut *conn)
     .await?;
     let tree = tree.ok_or_else(|| denied("the server made no parse tree of the statement"))?;

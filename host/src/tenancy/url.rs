@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::postgres::PgConnectOptions;
 
 /// `postgres://user:password@host:5432/database`.
@@ -104,6 +104,13 @@ impl fmt::Display for DatabaseUrl {
             None => write!(f, "{}", options.get_host())?,
         }
         write!(f, ":{}/{}", options.get_port(), self.database())
+    }
+}
+
+/// As it is shown: it can't be read back.
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

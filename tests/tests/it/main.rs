@@ -4,6 +4,7 @@ mod authors;
 mod cli;
 mod contract;
 mod docs;
+mod dump;
 mod embedded;
 mod grants;
 mod health;

@@ -475,6 +475,39 @@ async fn migrations_that_do_more_than_make_tables_are_rolled_back() {
 }
 
 #[tokio::test]
+async fn hosts_of_two_versions_leave_each_others_functions_alone() {
+    let f = fixture().await;
+    let insert = "INSERT INTO accounts (id) VALUES ($1)";
+    let mut tx = f.begin().await;
+    f.sql.execute(&mut tx, insert, vec![int(1)]).await.unwrap();
+    tx.commit().await.unwrap();
+    // As if this one had been made by a host whose rules have another number.
+    let (ours, other): (String, i32) = sqlx::query_as(
+        "UPDATE eventfabric.plugin_statements SET policy = policy - 1
+         RETURNING function_name, policy",
+    )
+    .fetch_one(&f.pool)
+    .await
+    .unwrap();
+    let name = ours.rsplit(['.', '"']).nth(1).unwrap();
+    let (stem, _) = name.rsplit_once('_').unwrap();
+    let name = format!("{stem}_{other}");
+    f.pool.execute(AssertSqlSafe(format!("ALTER FUNCTION {ours} RENAME TO {name}"))).await.unwrap();
+    let functions = "SELECT count(*) FROM pg_proc WHERE proname ~ '^s_.*_[0-9]+$'";
+    let other = f.sandbox.plugin("ledger").await.unwrap();
+    let mut tx = f.begin().await;
+    other.execute(&mut tx, insert, vec![int(2)]).await.unwrap();
+    tx.commit().await.unwrap();
+    let count: i64 = sqlx::query_scalar(functions).fetch_one(&f.pool).await.unwrap();
+    assert_eq!(count, 2);
+    // Both hold on to the tables, so both must go.
+    let change = "ALTER TABLE accounts DROP COLUMN owner";
+    f.sandbox.prepare(&description("ledger", &[TABLES, change])).await.unwrap();
+    let count: i64 = sqlx::query_scalar(functions).fetch_one(&f.pool).await.unwrap();
+    assert_eq!(count, 0);
+}
+
+#[tokio::test]
 async fn a_migration_drops_the_functions_and_the_next_use_makes_them_again() {
     let f = fixture().await;
     let insert = "INSERT INTO accounts (id) VALUES ($1)";

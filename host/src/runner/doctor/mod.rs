@@ -2,17 +2,20 @@
 //! and says of what it finds what it is, where, and what to do.
 
 mod delivery;
+mod machine;
+mod own;
 mod roles;
 mod server;
 mod tables;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::Serialize;
 use sqlx::PgPool;
 
-use super::host::Host;
+use super::host::{Host, HostConfig};
 
 /// What is looked at.
 pub struct Patient {
@@ -26,7 +29,23 @@ pub struct Patient {
     pub open: Duration,
     /// After this time the claim of another program's worker counts as dead.
     pub foreign_lease: Duration,
+    /// The settings of the host.
+    pub config: HostConfig,
+    /// Where the data of a private server are.
+    pub private: Option<PathBuf>,
+    /// Bytes that must be free on a disk.
+    pub least_free: u64,
+    /// Bytes of WAL that the server may keep for a replication slot.
+    pub kept: i64,
+    /// Look into the components of the active versions, which may be large. A host that runs them need not.
+    pub components: bool,
 }
+
+/// As little room as this is soon used up.
+const LEAST_FREE: u64 = 512 * 1024 * 1024;
+
+/// A reader that is behind by more will not come soon.
+const KEPT: i64 = 1024 * 1024 * 1024;
 
 /// A transaction that is open for longer holds up the safe head or vacuum.
 pub const OPEN: Duration = Duration::from_secs(300);
@@ -35,11 +54,26 @@ impl Host {
     /// This host's database, to be looked at.
     pub fn patient(&self) -> Patient {
         Patient {
-            pool: self.store.pool().clone(),
-            connections: self.config.connections(),
-            stall: self.config.runner.stall,
+            components: false,
+            ..Patient::new(self.store.pool().clone(), self.config.clone())
+        }
+    }
+}
+
+impl Patient {
+    /// A database, and the settings of a host that works on it or is to.
+    pub fn new(pool: PgPool, config: HostConfig) -> Self {
+        Self {
+            pool,
+            connections: config.connections(),
+            stall: config.runner.stall,
             open: OPEN,
-            foreign_lease: self.config.runner.r#async.foreign_lease,
+            foreign_lease: config.runner.r#async.foreign_lease,
+            config,
+            private: None,
+            least_free: LEAST_FREE,
+            kept: KEPT,
+            components: true,
         }
     }
 }
@@ -109,14 +143,18 @@ type Check = for<'a> fn(&'a Patient) -> BoxFuture<'a, Found>;
 
 /// The checks that need no tables of ours, and then those that do.
 const ANYWHERE: &[(&str, Check)] = &[
+    ("host settings", |patient| Box::pin(own::settings(patient))),
     ("server", |patient| Box::pin(server::kind(patient))),
     ("settings", |patient| Box::pin(server::settings(patient))),
     ("clock", |patient| Box::pin(server::clock(patient))),
+    ("disk", |patient| Box::pin(machine::disk(patient))),
     ("rights", |patient| Box::pin(server::rights(patient))),
     ("migrations", |patient| Box::pin(server::migrations(patient))),
 ];
 
 const MIGRATED: &[(&str, Check)] = &[
+    ("versions", |patient| Box::pin(own::versions(patient))),
+    ("names", |patient| Box::pin(own::names(patient))),
     ("roles", |patient| Box::pin(roles::roles(patient))),
     ("projections", |patient| Box::pin(delivery::projections(patient))),
     ("stalls", |patient| Box::pin(delivery::stalls(patient))),

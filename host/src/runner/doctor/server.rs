@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Finding, Found, Patient};
-use crate::store::migrate;
+use crate::store::migrate::{self, MigrateError};
 
 /// The oldest version that the sandbox works on.
 const OLDEST: i32 = 140_000;
 /// Clocks that differ by more make times of events and of leases hard to read.
-const APART: Duration = Duration::from_secs(5);
+const APART: Duration = Duration::from_secs(1);
 /// Transaction ids of this age: the server stops taking writes at some two thousand million.
 const OLD_IDS: i32 = 1_000_000_000;
 
@@ -101,16 +101,19 @@ pub(super) async fn clock(patient: &Patient) -> Found {
     let before = now();
     let server = server!(patient);
     let after = now();
-    // The answer was made at some moment in between.
-    let apart = (before - server.clock).max(server.clock - after).max(0.0);
-    if apart <= APART.as_secs_f64() {
-        return Ok(Vec::new());
-    }
-    Ok(vec![Finding::warning(
-        "clock",
-        format!("the clocks of host and server differ by {apart:.1} s"),
-        "have both follow a time server",
-    )])
+    Ok(differ(before, server.clock, after).into_iter().collect())
+}
+
+/// What to say of clocks: the server's was read at some moment between `before` and `after`.
+fn differ(before: f64, server: f64, after: f64) -> Option<Finding> {
+    let apart = (before - server).max(server - after).max(0.0);
+    (apart > APART.as_secs_f64()).then(|| {
+        Finding::warning(
+            "clock",
+            format!("the clocks of host and server differ by {apart:.1} s"),
+            "have both follow a time server",
+        )
+    })
 }
 
 /// Whether the role may do what a host has to do, and no more.
@@ -157,10 +160,31 @@ pub(super) async fn rights(patient: &Patient) -> Found {
 
 /// Whether the tables are those that this program knows.
 pub(super) async fn migrations(patient: &Patient) -> Found {
-    let status = migrate::check(&patient.pool).await?;
+    let status = match migrate::check(&patient.pool).await {
+        Err(newer @ MigrateError::NewerThanBinary { .. }) => {
+            let advice = "use the version of eventfabric that has migrated it";
+            return Ok(vec![Finding::problem("migrations", newer.to_string(), advice)]);
+        }
+        checked => checked?,
+    };
     if status.pending.is_empty() {
         return Ok(Vec::new());
     }
     let what = format!("the database lacks {}", status.pending.join(", "));
     Ok(vec![Finding::problem("migrations", what, "run `eventfabric migrate`")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_differ_by_what_the_way_to_the_server_does_not_explain() {
+        assert_eq!(differ(100.0, 107.5, 108.0), None, "a slow answer");
+        assert_eq!(differ(100.0, 100.9, 100.0), None);
+        for server in [98.7, 101.5] {
+            let told = differ(100.0, server, 100.2).unwrap();
+            assert!(told.what.ends_with("differ by 1.3 s"), "{}", told.what);
+        }
+    }
 }

@@ -27,6 +27,13 @@ pub struct Seal {
     keys: Arc<[Key]>,
 }
 
+/// The names of the keys.
+impl serde::Serialize for Seal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.keys.iter().map(|key| &key.id))
+    }
+}
+
 struct Key {
     id: String,
     mac: Mac,

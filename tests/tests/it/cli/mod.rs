@@ -12,6 +12,7 @@ mod packaged;
 mod querying;
 mod reading;
 mod schemas;
+mod settings;
 mod snapshots;
 mod trouble;
 

@@ -138,7 +138,7 @@ async fn a_setting_that_does_not_exist_is_named_with_its_file() {
     let file = dir.path().join("mine.toml");
     std::fs::write(&file, "[runner]\nspeed = 11\n").unwrap();
     let said = run_at("postgres://x", &["events", "--config", file.to_str().unwrap()]).await;
-    said.failed(1, &["speed", "mine.toml"]);
+    said.failed(2, &["speed", "mine.toml:2"]);
     let said = run_at("postgres://x", &["events", "--config", "/no/such.toml"]).await;
-    said.failed(1, &["/no/such.toml"]);
+    said.failed(2, &["/no/such.toml"]);
 }

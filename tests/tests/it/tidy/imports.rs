@@ -37,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "http",
         &["runner", "plugin", "tenancy", "store", "sandbox", "code", "db", "event", "projection"],
     ),
-    ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
+    ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "code", "event"]),
     (
         "cli",
         &[
