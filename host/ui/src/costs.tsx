@@ -25,20 +25,20 @@ export function CostsPanel({ name }: { name: string }) {
     const each = (value: number) => total.events ? value / total.events : 0;
     const spent = types.reduce((sum, one) => sum + (one.wasm_us + one.sql_us) * one.events, 0);
     const guessed = types.some((one) => !one.exact);
-    const time = (us: number, margin: number, exact: boolean) => exact ? micros(us) : <>{micros(us)} <span class="faint">± {micros(margin)}</span></>;
+    const time = (us: number, margin: number, exact: boolean) => exact ? micros(us) : <>{micros(us)} <span class="faint wide">± {micros(margin)}</span></>;
     return <Panel title="What it costs" id="costs" aside={data.noted_at && <>{num(data.hosts)} {data.hosts === 1 ? "host" : "hosts"} · <Ago at={data.noted_at} /></>}>
-        {total.calls === 0 ? <Empty>Nothing was handled yet by this version, or within the last ten seconds.</Empty> : <>
+        {total.calls === 0 ? <Empty>No running host has handled events by this version, or told of it yet: they do so every ten seconds.</Empty> : <>
             <dl class="facts inner">
                 <Fact name="An event, in wasm">{micros(each(total.wasm_us))}</Fact><Fact name="An event, in SQL">{micros(each(total.sql_us))}</Fact>
                 <Fact name="Events">{num(total.events)}<small> in {num(total.calls)} {total.calls === 1 ? "call" : "calls"}</small></Fact>
                 {total.failed_calls > 0 && <Fact name="Failed calls" tone="warn">{num(total.failed_calls)}</Fact>}
                 <Fact name="Statements">{num(total.statements)}</Fact><Fact name="Rows">{num(total.rows_written)}<small> written, {num(total.rows_read)} read</small></Fact><Fact name="Data">{bytes(total.bytes)}</Fact>
             </dl>
-            {types.length > 0 && <div class="scroll"><table aria-label="What an event of each type costs"><thead><tr><th>Type</th><th class="n">Events</th><th><span class="key line1">wasm</span> <span class="key line2">SQL</span></th><th class="n">In wasm</th><th class="n">In SQL</th><th class="n wide">Statements</th><th class="n wide">Rows read</th><th class="n wide">Written</th><th class="n wide">Data</th></tr></thead>
-                <tbody>{rows.map((one) => <tr key={one.event_type}><td>{one.event_type}</td><td class="n">{num(one.events)}</td><td><Bar of={one} all={spent} /></td>
+            {types.length > 0 && <div class="scroll"><table aria-label="What an event of each type costs"><thead><tr><th>Type</th><th class="n">Events</th><th class="wide"><span class="key line1">wasm</span> <span class="key line2">SQL</span></th><th class="n">In wasm</th><th class="n">In SQL</th><th class="n wide">Statements</th><th class="n wide">Rows read</th><th class="n wide">Written</th><th class="n wide">Data</th></tr></thead>
+                <tbody>{rows.map((one) => <tr key={one.event_type}><td>{one.event_type}</td><td class="n">{num(one.events)}</td><td class="wide"><Bar of={one} all={spent} /></td>
                     <td class="n">{time(one.wasm_us, one.wasm_margin_us, one.exact)}</td><td class="n">{time(one.sql_us, one.sql_margin_us, one.exact)}</td>
                     <td class="n wide">{few(one.statements)}</td><td class="n wide">{few(one.rows_read)}</td><td class="n wide">{few(one.rows_written)}</td><td class="n wide">{bytes(Math.round(one.bytes))}</td></tr>)}</tbody></table></div>}
             {controls}
-            {guessed && <p class="faint">Batches hold several types, so what one event of a type costs is an estimate, right within ± 19 times out of 20.</p>}
+            {guessed && <p class="faint">Batches hold several types, so what one event of a type costs is an estimate; it lies within its margin (±) 19 times out of 20.</p>}
         </>}</Panel>;
 }

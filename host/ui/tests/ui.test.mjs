@@ -110,10 +110,10 @@ test("a projection is paused, resumed, rebuilt, reset and watched", async () => 
 });
 
 test("a projection shows what it costs, by type of event", async () => {
-    const page = await open("#/projections/board");
+    const page = await open("#/projections/aircraft");
     const costs = page.locator("#costs");
     await costs.getByText("An event, in SQL").waitFor();
-    const known = await rig.api("/v1/projections/board/costs");
+    const known = await rig.api("/v1/projections/aircraft/costs");
     const rows = costs.getByRole("table", { name: "What an event of each type costs" }).locator("tbody tr");
     await rows.first().waitFor();
     assert.ok(known.total.events > 1000 && known.types.length > 1, JSON.stringify(known));

@@ -21,6 +21,9 @@ pub const OTHER: &str = "(other)";
 /// After twice as many batches, what was seen until then counts half.
 const WINDOW: f64 = 2048.0;
 
+/// So often the noise is estimated by the costs that were found with the estimate before.
+const ROUNDS: usize = 4;
+
 /// Keeps the arithmetic from dividing by nothing.
 const FLOOR: f64 = 1e-9;
 
@@ -172,7 +175,8 @@ impl<F: Fn(usize, usize) -> f64> Sums<'_, F> {
         // How much batches differ from what the costs of their events say: at first as if all cost the same.
         let mut noise = (squares - mean * whole).max(0.0) / batches;
         let mut fitted = self.fit(mean, noise);
-        if batches > 2.0 * count as f64 {
+        let rounds = if batches > 2.0 * count as f64 { ROUNDS } else { 0 };
+        for _ in 0..rounds {
             noise = self.rest(&fitted.0, squares).max(0.0) / (batches - count as f64);
             fitted = self.fit(mean, noise);
         }

@@ -31,8 +31,8 @@ fn near(found: f64, wanted: f64) {
 async fn a_dear_type_is_told_from_a_cheap_one_although_they_share_their_batches() {
     let world = World::new().await;
     let store = world.store().await;
-    let dear = json!({"do": "many_statements", "n": 30});
-    let many: Vec<(&str, Value)> = (0..1000_u64)
+    let dear = json!({"do": "many_statements", "n": 100});
+    let many: Vec<(&str, Value)> = (0..600_u64)
         .map(|n| match n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 {
             0 => ("Dear", dear.clone()),
             _ => ("Cheap", json!({})),
@@ -44,22 +44,26 @@ async fn a_dear_type_is_told_from_a_cheap_one_although_they_share_their_batches(
     let runner = RunnerConfig { catch_up, ..quick().runner };
     let running = Running::start(&world, HostConfig { runner, ..quick() }).await;
     deploy_guest(&running.host, "hostile_catchup").await;
-    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 1000).await;
+    world.until_number("SELECT count(*) FROM hostile_catchup.seen", 600).await;
     running.stop().await;
 
+    // An `execute` of a SELECT tells its rows, too.
     // What was tried before the deploy is not in it, though it was handled, too.
     let cost = of(&world, "hostile_catchup").await;
-    assert_eq!((cost.hosts, cost.cost.events, cost.cost.failed_calls), (1, 1000, 0));
-    assert_eq!((cost.cost.statements, cost.cost.rows_written), (1000 + 30 * dears, 1000));
-    assert!(cost.cost.calls >= 100, "{cost:?}");
-    assert!(cost.cost.wasm_us > 0 && cost.cost.bytes > 1000 * 50, "{cost:?}");
+    assert_eq!((cost.hosts, cost.cost.events, cost.cost.failed_calls), (1, 600, 0));
+    assert_eq!(
+        (cost.cost.statements, cost.cost.rows_written),
+        (600 + 100 * dears, 600 + 100 * dears)
+    );
+    assert!(cost.cost.calls >= 60, "{cost:?}");
+    assert!(cost.cost.wasm_us > 0 && cost.cost.bytes > 600 * 50, "{cost:?}");
     let (dear, cheap) = (type_of(&cost, "Dear"), type_of(&cost, "Cheap"));
-    assert_eq!((dear.events, cheap.events), (dears, 1000 - dears));
+    assert_eq!((dear.events, cheap.events), (dears, 600 - dears));
     assert!(!dear.exact && !cheap.exact);
-    near(dear.statements, 31.0);
+    near(dear.statements, 101.0);
     near(cheap.statements, 1.0);
-    near(dear.rows_written, 1.0);
-    assert!(dear.sql_us > 3.0 * cheap.sql_us, "{cost:?}");
+    near(dear.rows_written, 101.0);
+    assert!(dear.sql_us > 2.0 * cheap.sql_us, "{cost:?}");
     let told: f64 = cost.types.iter().map(|one| one.sql_us * one.events as f64).sum();
     near(told / cost.cost.sql_us as f64, 1.0);
 
@@ -69,7 +73,7 @@ async fn a_dear_type_is_told_from_a_cheap_one_although_they_share_their_batches(
         process.output()
     };
     let table = shown(&["projections", "costs", "hostile_catchup"]).await;
-    for text in ["(all)", "Dear", "Cheap", "~ 31.0", "~ 1.00", "±"] {
+    for text in ["(all)", "Dear", "Cheap", "~ 101", "~ 1.00", "±"] {
         assert!(table.contains(text), "{text} is not in\n{table}");
     }
     let told = shown(&["projections", "costs", "--json"]).await;
@@ -77,7 +81,7 @@ async fn a_dear_type_is_told_from_a_cheap_one_although_they_share_their_batches(
     assert_eq!(told[0]["statements"], json!(cost.cost.statements), "{told}");
     let status = shown(&["projections", "status", "--json"]).await;
     let status: Value = serde_json::from_str(&status).unwrap();
-    assert_eq!(status[0]["cost"]["events"], json!(1000), "{status}");
+    assert_eq!(status[0]["cost"]["events"], json!(600), "{status}");
 }
 
 #[tokio::test]
