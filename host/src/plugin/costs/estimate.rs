@@ -336,14 +336,19 @@ mod tests {
             let took = 100.0 * dear as f64 + 20.0 * middle as f64 + 5.0 * cheap as f64;
             let took = took * (1.0 + 0.05 * chance.noise());
             whole += took;
-            model
-                .note(&events(&[("Dear", dear), ("Middle", middle), ("Cheap", cheap)]), cost(took));
+            let mut cost = cost(took);
+            // Without any noise.
+            cost[1] = (7 * dear + middle) as f64;
+            model.note(&events(&[("Dear", dear), ("Middle", middle), ("Cheap", cheap)]), cost);
         }
         let all = model.estimates();
         for (name, each) in [("Dear", 100.0), ("Middle", 20.0), ("Cheap", 5.0)] {
             let one = of(&all, name);
             assert!(!one.exact && one.margin[0] < 15.0, "{one:?}");
             near(one.each[0], each, 1.5 * one.margin[0]);
+        }
+        for (name, each) in [("Dear", 7.0), ("Middle", 1.0), ("Cheap", 0.0)] {
+            near(of(&all, name).each[1], each, 0.01);
         }
         // And together they cost what was measured.
         let told: f64 = all.iter().map(|one| one.each[0] * one.events as f64).sum();
