@@ -314,6 +314,24 @@ CREATE TABLE eventfabric.projection_checkpoints (
 );
 CREATE TRIGGER projection_checkpoints_note_range AFTER UPDATE ON eventfabric.projection_checkpoints FOR EACH ROW WHEN (((old.plugin_version IS DISTINCT FROM new.plugin_version) OR (new.last_global_position < old.last_global_position) OR (old.shards <> new.shards))) EXECUTE FUNCTION eventfabric.note_range();
 
+CREATE TABLE eventfabric.projection_costs (
+    projection_name text NOT NULL,
+    host_id uuid NOT NULL,
+    version text NOT NULL,
+    noted_at timestamp with time zone NOT NULL DEFAULT now(),
+    events bigint NOT NULL,
+    calls bigint NOT NULL,
+    failed_calls bigint NOT NULL,
+    wasm_us bigint NOT NULL,
+    sql_us bigint NOT NULL,
+    statements bigint NOT NULL,
+    rows_read bigint NOT NULL,
+    rows_written bigint NOT NULL,
+    bytes bigint NOT NULL,
+    types jsonb NOT NULL,
+    CONSTRAINT projection_costs_pkey PRIMARY KEY (projection_name, host_id)
+);
+
 CREATE TABLE eventfabric.projection_kept (
     projection_name text NOT NULL,
     plugin_version text NOT NULL,

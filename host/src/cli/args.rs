@@ -237,6 +237,9 @@ pub(super) enum ProjectionsCommand {
     },
     /// How they stand: state, position, what is left to do and how old it is, errors, rebuilds
     Status(super::status::Status),
+    /// What they cost: time in the plugin and in SQL, statements, rows and bytes, all together and for an event of
+    /// each type
+    Costs(super::costs::Costs),
     /// Change how one works, for all hosts, while they run
     Set(super::projections::Set),
     /// Have no host run one; events wait for it

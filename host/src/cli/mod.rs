@@ -10,6 +10,7 @@ mod codes;
 mod completions;
 mod config;
 mod connect;
+mod costs;
 mod counted;
 mod deploy;
 mod dev;

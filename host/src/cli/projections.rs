@@ -1,10 +1,10 @@
-//! `eventfabric projections list|set|pause|resume`; `status.rs` and `rebuild.rs` have the others.
+//! `eventfabric projections list|set|pause|resume`; `status.rs`, `costs.rs` and `rebuild.rs` have the others.
 
 use anyhow::Context as _;
 
 use super::args::{self, ProjectionsCommand};
 use super::connect::Context;
-use super::{output, rebuild, status};
+use super::{costs, output, rebuild, status};
 use crate::plugin::{OnPoison, SettingsChange};
 use crate::projection::TopicFilter;
 use crate::{plugin, store};
@@ -77,6 +77,7 @@ pub(super) async fn run(context: &Context, command: args::Projections) -> anyhow
             })
         }
         ProjectionsCommand::Status(command) => status::run(&pool, command).await,
+        ProjectionsCommand::Costs(command) => costs::run(&pool, command).await,
         ProjectionsCommand::Rebuild(command) => rebuild::rebuild(context, command).await,
         ProjectionsCommand::Reset(command) => rebuild::reset(context, &pool, command).await,
         ProjectionsCommand::Set(set) => {

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
 
-use super::output;
 use super::projections::short;
+use super::{costs, output};
 use crate::runner::{self, ProjectionStatus};
 
 /// How to look.
@@ -77,6 +77,7 @@ fn print(
         "retries",
         "dead letters",
         "shards",
+        "an event",
         "note",
     ];
     output::list(&looks, json, &header, |look| {
@@ -93,6 +94,7 @@ fn print(
             status.retries.to_string(),
             status.dead_letters.to_string(),
             status.shards.to_string(),
+            status.cost.and_then(|cost| cost.us_an_event()).map(costs::time).unwrap_or_default(),
             note(status),
         ]
     })

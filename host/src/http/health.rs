@@ -9,9 +9,9 @@ use chrono::Utc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::metrics;
 use super::responses::json;
 use super::state::Api;
+use super::{costs, metrics};
 use crate::runner::{Health, Stall, health};
 use crate::store;
 
@@ -118,6 +118,7 @@ pub(super) async fn reasons(api: &Api) -> Vec<String> {
 /// Looks how the delivery stands from time to time, for the metrics and the history, until the host stops.
 pub(super) async fn watch(api: Api) {
     let mut gauges = metrics::Delivery::default();
+    let mut by_type = costs::ByType::default();
     let mut before: Option<Health> = None;
     loop {
         let begun = Instant::now();
@@ -144,6 +145,7 @@ pub(super) async fn watch(api: Api) {
             Err(error) => tracing::debug!(%error, "it is not known how the delivery stands"),
         }
         metrics::host(&api);
+        by_type.show(api.host.registry().costs());
         metrics::keep_up();
         // Counting what a projection has to do takes long when it is much.
         let pause = LOOK.max(begun.elapsed() * 10);

@@ -58,6 +58,15 @@ fn describe() {
             "Requests that reactors sent, by projection and outcome",
         ),
         ("eventfabric_http_subscriptions_cut_total", "Subscribers that took nothing"),
+        ("eventfabric_projection_events_total", "Events that a plugin handled on this host"),
+        ("eventfabric_projection_calls_total", "Calls of a plugin, each with a batch of events"),
+        ("eventfabric_projection_failed_calls_total", "Those of them that failed"),
+        ("eventfabric_projection_wasm_microseconds_total", "Time in a plugin itself"),
+        ("eventfabric_projection_sql_microseconds_total", "Time that a plugin waited for SQL"),
+        ("eventfabric_projection_statements_total", "Statements of a plugin"),
+        ("eventfabric_projection_rows_read_total", "Rows that the queries of a plugin returned"),
+        ("eventfabric_projection_rows_written_total", "Rows that a plugin wrote"),
+        ("eventfabric_projection_bytes_total", "Bytes between the host and a plugin"),
     ] {
         metrics::describe_counter!(name, text);
     }
@@ -83,6 +92,8 @@ fn describe() {
             "Tenants with a database of their own that this host runs, by state",
         ),
         ("eventfabric_database_connections", "Connections of the host, by what they do"),
+        ("eventfabric_projection_event_wasm_seconds", "Time in a plugin, for an event of a type"),
+        ("eventfabric_projection_event_sql_seconds", "Time in SQL, for an event of a type"),
     ] {
         metrics::describe_gauge!(name, text);
     }
@@ -265,6 +276,7 @@ fn show(projection: &ProjectionHealth) {
 /// How the host stands.
 pub(super) fn host(api: &Api) {
     super::tenants::count(api);
+    super::costs::count(api.host.registry().costs());
     gauge!("eventfabric_stalls").set(api.host.stalls().borrow().len() as f64);
     gauge!("eventfabric_tasks_failing").set(api.host.failing_tasks().len() as f64);
     gauge!("eventfabric_log_head").set(api.host.head().borrow().position as f64);

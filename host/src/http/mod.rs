@@ -8,6 +8,7 @@
 mod append;
 mod auth;
 mod config;
+mod costs;
 mod dead_letters;
 mod event_body;
 mod expected;
@@ -23,6 +24,7 @@ mod overview;
 mod params;
 mod plugin_changes;
 mod plugin_details;
+mod plugin_diff;
 mod plugin_logs;
 mod plugin_rows;
 mod plugin_versions;

@@ -1,5 +1,7 @@
 //! `GET /v1/plugins/{name}`: what a plugin is and what it may do.
 
+use std::fmt::Debug;
+
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
@@ -158,25 +160,91 @@ fn topics(topics: &TopicFilter) -> String {
     }
 }
 
+/// All of them: a limit that is new does not compile without a place here.
 fn values(limits: &Limits, sql: &SandboxConfig) -> Vec<LimitBody> {
-    let own = [
-        ("limits.memory_bytes", limits.memory_bytes.to_string()),
-        ("limits.batch", format!("{:?}", limits.batch)),
-        ("limits.host_calls", limits.host_calls.to_string()),
-        ("limits.statements", limits.statements.to_string()),
-        ("limits.rows_written", limits.rows_written.to_string()),
-        ("limits.parameter_bytes", limits.parameter_bytes.to_string()),
-        ("limits.log_lines", limits.log_lines.to_string()),
-        ("sandbox.max_statements", sql.max_statements.to_string()),
-        ("sandbox.max_rows", sql.max_rows.to_string()),
-        ("sandbox.max_result_bytes", sql.max_result_bytes.to_string()),
-        (
-            "sandbox.schema_bytes",
-            sql.schema_bytes.map_or_else(|| "no limit".to_owned(), |bytes| bytes.to_string()),
-        ),
-        ("sandbox.strict", sql.strict.to_string()),
+    let Limits {
+        component_bytes,
+        compile_time,
+        compile_memory,
+        memory_bytes,
+        table_elements,
+        stack_bytes,
+        instances,
+        batch,
+        describe,
+        query,
+        host_calls,
+        statements,
+        rows_written,
+        parameter_bytes,
+        events_appended,
+        appended_bytes,
+        chain,
+        requests,
+        request_time,
+        request_time_total,
+        request_bytes,
+        answer_bytes,
+        log_lines,
+        log_line_bytes,
+        plugin: _,
+    } = limits;
+    let SandboxConfig {
+        max_statements,
+        max_statement_bytes,
+        max_rows,
+        max_result_bytes,
+        schema_bytes,
+        max_relations,
+        schema_prefix: _,
+        strict,
+        allow_superuser: _,
+        migration_timeout,
+        plugin: _,
+    } = sql;
+    let own: [(&str, &dyn Debug); _] = [
+        ("limits.memory_bytes", memory_bytes),
+        ("limits.table_elements", table_elements),
+        ("limits.stack_bytes", stack_bytes),
+        ("limits.instances", instances),
+        ("limits.batch", batch),
+        ("limits.query", query),
+        ("limits.host_calls", host_calls),
+        ("limits.statements", statements),
+        ("limits.rows_written", rows_written),
+        ("limits.parameter_bytes", parameter_bytes),
+        ("limits.events_appended", events_appended),
+        ("limits.appended_bytes", appended_bytes),
+        ("limits.chain", chain),
+        ("limits.requests", requests),
+        ("limits.request_time", request_time),
+        ("limits.request_time_total", request_time_total),
+        ("limits.request_bytes", request_bytes),
+        ("limits.answer_bytes", answer_bytes),
+        ("limits.log_lines", log_lines),
+        ("limits.log_line_bytes", log_line_bytes),
+        ("limits.component_bytes", component_bytes),
+        ("limits.compile_time", compile_time),
+        ("limits.compile_memory", compile_memory),
+        ("limits.describe", describe),
+        ("sandbox.max_statements", max_statements),
+        ("sandbox.max_statement_bytes", max_statement_bytes),
+        ("sandbox.max_rows", max_rows),
+        ("sandbox.max_result_bytes", max_result_bytes),
+        ("sandbox.max_relations", max_relations),
+        ("sandbox.strict", strict),
+        ("sandbox.migration_timeout", migration_timeout),
     ];
-    own.into_iter().map(|(name, value)| LimitBody { setting: name.to_owned(), value }).collect()
+    let text = |(name, value): (&str, &dyn Debug)| LimitBody {
+        setting: name.to_owned(),
+        value: format!("{value:?}"),
+    };
+    let mut all: Vec<LimitBody> = own.into_iter().map(text).collect();
+    all.push(LimitBody {
+        setting: "sandbox.schema_bytes".to_owned(),
+        value: schema_bytes.map_or_else(|| "no limit".to_owned(), |bytes| bytes.to_string()),
+    });
+    all
 }
 
 fn unknown(name: &str) -> Problem {

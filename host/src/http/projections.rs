@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::costs::CostBody;
 use super::extract::{Name, Operator};
 use super::params::Params;
 use super::problem::{Code, Problem};
@@ -49,6 +50,9 @@ pub(super) struct ProjectionBody {
     retries: i64,
     /// Async: events that were given up.
     dead_letters: i64,
+    /// What its active version has cost the hosts that run it, or have run it within the last hour; null where
+    /// it has handled nothing.
+    cost: Option<CostBody>,
 }
 
 /// That no host runs a projection.
@@ -127,6 +131,7 @@ impl From<ProjectionStatus> for ProjectionBody {
             rebuild: status.rebuild.map(Into::into),
             retries: status.retries,
             dead_letters: status.dead_letters,
+            cost: status.cost.map(Into::into),
         }
     }
 }
@@ -186,6 +191,11 @@ pub(super) async fn one(api: &Api, name: &str) -> Result<ProjectionBody, Problem
 }
 
 impl ProjectionBody {
+    /// The SHA-256 of its active version.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
     /// Whether somebody rebuilds it now.
     pub(super) fn is_being_rebuilt(&self) -> bool {
         self.rebuild.as_ref().is_some_and(|rebuild| rebuild.running)

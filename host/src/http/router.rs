@@ -16,9 +16,9 @@ use super::problem::{Code, MEDIA_TYPE, Problem};
 use super::state::Api;
 use super::tokens::Scope;
 use super::{
-    append, auth, dead_letters, find, health, log, metrics, overview, plugin_changes,
-    plugin_details, plugin_logs, plugin_rows, plugin_versions, plugins, projection_changes,
-    projections, queries, schemas, streams, subscribe, tenants, ui,
+    append, auth, costs, dead_letters, find, health, log, metrics, overview, plugin_changes,
+    plugin_details, plugin_diff, plugin_logs, plugin_rows, plugin_versions, plugins,
+    projection_changes, projections, queries, schemas, streams, subscribe, tenants, ui,
 };
 
 /// What each scope allows under `/v1`.
@@ -39,6 +39,7 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(overview::doctor))
         .routes(routes!(projections::list))
         .routes(routes!(projections::get))
+        .routes(routes!(costs::get))
         .routes(routes!(projection_changes::pause))
         .routes(routes!(projection_changes::resume))
         .routes(routes!(projection_changes::reset))
@@ -55,6 +56,7 @@ fn scopes() -> [(Scope, OpenApiRouter<Api>); 3] {
         .routes(routes!(plugin_versions::versions))
         .routes(routes!(plugin_versions::deployments))
         .routes(routes!(plugin_versions::rollback))
+        .routes(routes!(plugin_diff::diff))
         .routes(routes!(schemas::list))
         .routes(routes!(schemas::get, schemas::register, schemas::remove))
         .routes(routes!(tenants::list))

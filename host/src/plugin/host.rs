@@ -129,6 +129,12 @@ impl State {
         Ok(())
     }
 
+    /// How long it has waited for others until now: for SQL, and for answers to its requests.
+    pub(super) fn waited(&self) -> Duration {
+        let sql = self.session.as_ref().map_or(Duration::ZERO, |session| session.time);
+        sql + self.outgoing.as_ref().map_or(Duration::ZERO, Outgoing::waited)
+    }
+
     /// The script that answers in the place of a database, where there is one; its calls count, too.
     fn script(&mut self) -> Result<Option<&mut Script>, Stop> {
         if self.script.is_some() {
@@ -246,6 +252,7 @@ impl State {
         };
         let ended = session.until(deadline, pid, work).await;
         let result = session.take_back(tx, ended, time)?;
+        session.rows_read += result.as_ref().map_or(0, |found| found.rows.len() as u64);
         Ok(result.inspect_err(|error| session.fail(statement, error)))
     }
 

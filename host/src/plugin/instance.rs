@@ -10,6 +10,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use super::causes::Causes;
 use super::contract::{Contract, Outcome};
+use super::costs::Meter;
 use super::engine::Shared;
 use super::event_log::EventLog;
 use super::host::{State, Stop};
@@ -52,19 +53,27 @@ pub struct Plugin {
     pub(super) upcasters: Upcasters,
 }
 
-/// What a plugin reaches beyond its tables, where it is of a kind that does.
+/// What a plugin reaches beyond its tables, where it is of a kind that does, and who counts what it costs.
 #[derive(Clone, Copy, Default)]
 pub struct Beyond<'a> {
     /// The log, for what answers events with events.
     pub log: Option<&'a Arc<dyn EventLog>>,
     /// What becomes of the requests of a reactor.
     pub requests: Requests<'a>,
+    /// Counts the call, where it is one that is to be counted.
+    pub meter: Option<&'a Meter>,
 }
 
 impl<'a> Beyond<'a> {
     /// A log, and no requests.
     pub fn log(log: &'a Arc<dyn EventLog>) -> Self {
         Self { log: Some(log), ..Self::default() }
+    }
+
+    /// The same, counted.
+    #[must_use]
+    pub fn counted(self, meter: &'a Meter) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 }
 
@@ -75,12 +84,20 @@ pub struct HandleStats {
     pub instantiate: Duration,
     /// The call of `handle`, its SQL included.
     pub call: Duration,
+    /// Of both what the plugin itself took: without SQL, and without waiting for answers to its requests.
+    pub wasm: Duration,
     /// SQL, the settling at the end included.
     pub sql: Duration,
     /// Calls of the host's functions.
     pub host_calls: u64,
     /// Statements, each call of a batch counted.
     pub statements: u64,
+    /// Rows that its queries returned.
+    pub rows_read: u64,
+    /// Rows that its statements wrote.
+    pub rows_written: u64,
+    /// Bytes of statements and parameters.
+    pub bytes: usize,
     /// Bytes of linear memory at the end.
     pub memory: usize,
 }
@@ -128,7 +145,7 @@ impl Plugin {
         self.appends
     }
 
-    /// The same as [`Plugin::handle`] in no more than this time, and no more than that of a batch.
+    /// The same in no more than this time, and no more than that of a batch.
     pub async fn handle_within(
         &self,
         tx: Tx,
@@ -136,8 +153,9 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
         most: Duration,
+        beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.run(tx, sql, events, config, most, Beyond::default()).await
+        self.run(tx, sql, events, config, most, beyond).await
     }
 
     async fn run(
@@ -188,6 +206,7 @@ impl Plugin {
         let outcome = self.contract.handle(&mut store, &events, &mut stats).await;
         // The instance ends here; what it had in its hands is ours again.
         let mut state = store.into_data();
+        stats.wasm = (stats.instantiate + stats.call).saturating_sub(state.waited());
         let result = conclude(&mut state, outcome, events.len()).await;
         state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
         stats.host_calls = state.host_calls;
@@ -195,6 +214,11 @@ impl Plugin {
         let Some(session) = state.session else { return (None, result.map(|()| stats)) };
         stats.sql = session.time;
         stats.statements = session.statements;
+        (stats.rows_read, stats.rows_written) = (session.rows_read, session.rows_written);
+        stats.bytes = session.bytes;
+        if let Some(meter) = beyond.meter {
+            meter.note(&events, &stats, result.is_ok());
+        }
         let mut tx = if session.is_lost() { None } else { session.tx };
         if let (Some(tx), Err(_)) = (&mut tx, &result) {
             // Half of a batch must not be committed by mistake.

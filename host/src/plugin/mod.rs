@@ -3,11 +3,13 @@
 //! Knows the sandbox and the transaction that it lends to a plugin; knows nothing of the log, of
 //! checkpoints, or of which plugin runs where.
 
+mod active;
 mod bindings;
 mod causes;
 mod compile;
 mod config;
 mod contract;
+mod costs;
 mod deployments;
 mod describe;
 mod engine;
@@ -40,8 +42,10 @@ use std::time::Duration;
 
 use crate::projection::Mode;
 
+pub use active::Active;
 pub use compile::compile_worker;
 pub use config::{ConfigError, ConfigValue, config, set_config};
+pub use costs::{Cost, Costs, Meter, OTHER, ProjectionCost, TypeCost, costs};
 pub use deployments::{
     Action, Deployment, KnownVersion, Origin, Outcome, VersionState, deployments, remove, retire,
     versions,
@@ -56,7 +60,7 @@ pub use logs::{LogConfig, LogLine, logs};
 pub use outgoing::{HttpAnswer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};
-pub use registry::{Active, PluginConfig, Registered, Registry, Snapshot, registered};
+pub use registry::{PluginConfig, Registered, Registry, Snapshot, registered};
 pub use script::Script;
 pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,

@@ -11,14 +11,15 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use tokio::sync::watch;
 
+use super::active::Active;
 use super::config;
+use super::costs::Costs;
 use super::deployments::{self, Outcome};
 use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
 use super::{Plugin, Runtime};
 use crate::db;
-use crate::event::Event;
-use crate::projection::{Mode, TopicFilter};
-use crate::sandbox::{PluginSql, Sandbox, SandboxError};
+use crate::projection::Mode;
+use crate::sandbox::{Sandbox, SandboxError};
 
 /// Between attempts at a version that does not load: doubled from the first to the last.
 const FIRST_RELOAD: Duration = Duration::from_millis(500);
@@ -56,41 +57,6 @@ impl Registered {
     /// Whether hosts are to run it: it was neither paused nor stopped by an error.
     pub fn runs(&self) -> bool {
         !self.failed && self.paused.is_none()
-    }
-}
-
-/// A projection that this host can run.
-pub struct Active {
-    /// The code.
-    pub plugin: Arc<Plugin>,
-    /// Its way to the database.
-    pub sql: Arc<PluginSql>,
-    /// Its settings.
-    pub config: PluginConfig,
-    /// Which activation this is.
-    pub generation: i64,
-    /// What was decided for it.
-    pub settings: ProjectionSettings,
-}
-
-impl Active {
-    /// Whether an event is for this projection: by its type, by its position and, for an async one, by
-    /// its topic.
-    pub fn wants(&self, event: &Event) -> bool {
-        event.position > self.settings.starts_after && self.takes(event)
-    }
-
-    /// The same wherever the event is: for one that the projection was to have before.
-    pub fn takes(&self, event: &Event) -> bool {
-        let description = &self.plugin.description;
-        description.wants_type(&event.event_type)
-            && (description.mode != Mode::Async || self.topics().matches(event.topic.as_deref()))
-    }
-
-    /// The topics that an async projection takes: those that were decided for it, or those that the
-    /// plugin names.
-    pub fn topics(&self) -> &TopicFilter {
-        self.settings.topics.as_ref().unwrap_or(&self.plugin.description.topics)
     }
 }
 
@@ -140,6 +106,7 @@ pub struct Registry {
     unloadable: Mutex<HashMap<(String, i64), (Instant, u32)>>,
     syncing: tokio::sync::Mutex<()>,
     snapshot: ArcSwap<Snapshot>,
+    costs: Costs,
     changed: watch::Sender<u64>,
 }
 
@@ -164,6 +131,7 @@ impl Registry {
             unloadable: Mutex::default(),
             syncing: tokio::sync::Mutex::default(),
             snapshot: ArcSwap::default(),
+            costs: Costs::default(),
             changed: watch::Sender::new(0),
         }
     }
@@ -193,6 +161,11 @@ impl Registry {
     /// The engine that the plugins run on.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    /// What its projections cost this host.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
     }
 
     /// What keeps their SQL in bounds.
@@ -284,7 +257,8 @@ impl Registry {
         self.remember(&plugin);
         let sql = self.sandbox.version(&row.name, &row.version).await?;
         let (config, settings) = (self.config(&row.name).await?, row.settings.clone());
-        Ok(Active { plugin, sql, config, generation: row.generation, settings })
+        let meter = self.costs.meter(&row.name, &row.version);
+        Ok(Active { plugin, sql, config, generation: row.generation, settings, meter })
     }
 
     /// Whether it is time to load this activation.

@@ -50,6 +50,8 @@ pub struct Session {
     pub sql: Arc<PluginSql>,
     /// Statements so far.
     pub statements: u64,
+    /// Rows that they returned.
+    pub rows_read: u64,
     /// Rows that they wrote.
     pub rows_written: u64,
     /// Bytes of statements and parameters so far.
@@ -73,6 +75,7 @@ impl Session {
             tx: Some(tx),
             sql,
             statements: 0,
+            rows_read: 0,
             rows_written: 0,
             bytes: 0,
             time: Duration::ZERO,

@@ -146,7 +146,8 @@ pub(super) async fn deliver(
         } else {
             tx.savepoint_within(SAVEPOINT, PATIENCE).await?;
         }
-        let beyond = Beyond { log: Some(bounds.log), requests: bounds.requests };
+        let beyond =
+            Beyond { log: Some(bounds.log), requests: bounds.requests, meter: Some(&active.meter) };
         let (back, result) = plugin.handle_with(tx, sql, &events[from..to], config, beyond).await;
         let Some(back) = back else {
             let message = match result {

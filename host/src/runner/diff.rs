@@ -74,21 +74,48 @@ pub async fn diff(
         (None, None) => return Err(DeployError::Unknown(name.clone())),
     };
     let (old, _) = registry.stored(name, &version).await?;
+    between(registry, &old, &new, events).await
+}
+
+/// Compares two versions of a plugin that the database has, in the same way: those whose SHA-256 begin so.
+///
+/// # Errors
+/// When there is no such version, when one of the two traps.
+pub async fn diff_versions(
+    registry: &Arc<Registry>,
+    name: &str,
+    old: &str,
+    new: &str,
+    events: i64,
+) -> Result<Diff, DeployError> {
+    let old = deploy::version_of(registry, name, old).await?;
+    let new = deploy::version_of(registry, name, new).await?;
+    let ((old, _), (new, _)) =
+        (registry.stored(name, &old).await?, registry.stored(name, &new).await?);
+    between(registry, &old, &new, events).await
+}
+
+async fn between(
+    registry: &Registry,
+    old: &Arc<Plugin>,
+    new: &Arc<Plugin>,
+    events: i64,
+) -> Result<Diff, DeployError> {
     let types = |plugin: &Plugin| plugin.description.event_types.clone();
     // Of either; and all of them where one takes all.
-    let both = [types(&old), types(&new)];
+    let both = [types(old), types(new)];
     let types = if both.iter().any(Vec::is_empty) { Vec::new() } else { both.concat() };
-    let wanted = trial::wanted(&old, events).min(trial::wanted(&new, events));
+    let wanted = trial::wanted(old, events).min(trial::wanted(new, events));
     let events = trial::last_events(registry, &types, wanted).await?;
-    let (old_statements, old_rows) = run(registry, &old, &events).await?;
-    let (new_statements, new_rows) = run(registry, &new, &events).await?;
+    let (old_statements, old_rows) = run(registry, old, &events).await?;
+    let (new_statements, new_rows) = run(registry, new, &events).await?;
     Ok(Diff {
-        name: name.clone(),
-        old: version,
+        name: new.description.name.clone(),
+        old: old.version.full(),
         new: new.version.full(),
-        description: description(&old, &new),
+        description: description(old, new),
         imports: OnlyIn::of(&set(&old.imports), &set(&new.imports)),
-        migrations: OnlyIn::of(&migrations(&old), &migrations(&new)),
+        migrations: OnlyIn::of(&migrations(old), &migrations(new)),
         statements: OnlyIn::of(&old_statements, &new_statements),
         events: events.len(),
         tables: check::differences(&old_rows, &new_rows),

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::Registry;
+use crate::plugin::{Active, Beyond, Registry};
 use crate::projection::{FailureKind, Mode};
 use crate::store::{Deadline, Epoch, Inline, InlineFailure};
 
@@ -91,8 +91,9 @@ impl InlinePlugins {
                 let message = format!("it was not begun: {}", of_the_append(deadline, left));
                 return Err(refused(wanted.first(), message, true));
             }
-            let handled =
-                active.plugin.handle_within(tx.lend(), &active.sql, &wanted, &active.config, left);
+            let Active { plugin, sql, config, meter, .. } = active.as_ref();
+            let beyond = Beyond::default().counted(meter);
+            let handled = plugin.handle_within(tx.lend(), sql, &wanted, config, left, beyond);
             let (back, result) = handled.await;
             let is_back = back.is_some();
             if let Some(back) = back {

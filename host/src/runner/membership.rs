@@ -36,6 +36,11 @@ impl Membership {
         Self { id, name, alive: watch::Sender::new(vec![id]) }
     }
 
+    /// What this host is known by.
+    pub(super) fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// The name of this host.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -52,7 +52,7 @@ pub use canary::{Canary, Measured, Trial};
 pub use check::{Checked, Difference, check};
 pub use config::{AsyncConfig, CatchUpConfig, PartitionsConfig, RunnerConfig, TransactionMode};
 pub use deploy::{DeployError, Deployed, deploy, deploy_from, roll_back};
-pub use diff::{Diff, OnlyIn, diff};
+pub use diff::{Diff, OnlyIn, diff, diff_versions};
 pub use fleet::{Fleet, TenantState};
 pub use head::Head;
 pub use health::{Health, ProjectionHealth, health};

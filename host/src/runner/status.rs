@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
-use crate::plugin::Paused;
+use crate::plugin::{Cost, Paused};
 use crate::store::tenants;
 
 /// How one projection stands.
@@ -44,6 +44,8 @@ pub struct ProjectionStatus {
     pub owners: Vec<String>,
     /// A rebuild of it that has begun.
     pub rebuild: Option<RebuildStatus>,
+    /// What its active version has cost the hosts that run it, or have run it within the last hour.
+    pub cost: Option<Cost>,
 }
 
 /// How a rebuild stands.
@@ -118,6 +120,17 @@ pub async fn statuses(pool: &PgPool) -> sqlx::Result<Vec<ProjectionStatus>> {
                 events: row.rebuild_events.unwrap_or(0),
                 started_at,
                 last_error: row.rebuild_error,
+            }),
+            cost: row.calls.map(|calls| Cost {
+                events: row.events.cast_unsigned(),
+                calls: calls.cast_unsigned(),
+                failed_calls: row.failed_calls.cast_unsigned(),
+                wasm_us: row.wasm_us.cast_unsigned(),
+                sql_us: row.sql_us.cast_unsigned(),
+                statements: row.statements.cast_unsigned(),
+                rows_read: row.rows_read.cast_unsigned(),
+                rows_written: row.rows_written.cast_unsigned(),
+                bytes: row.bytes.cast_unsigned(),
             }),
             name: row.name,
             mode: row.mode,

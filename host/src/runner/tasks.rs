@@ -86,6 +86,13 @@ impl Host {
             async move { runtime.keep_logs(pool, config, host, token).await }
         });
 
+        let (registry, pool) = (self.registry.clone(), self.store.pool().clone());
+        let (host, token) = (shared.members.id(), stop.clone());
+        supervisor.start("costs", move || {
+            let (registry, pool, token) = (registry.clone(), pool.clone(), token.clone());
+            async move { registry.costs().keep(pool, host, token).await }
+        });
+
         let pool = self.store.pool().clone();
         let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
         supervisor.start("partitions", move || {

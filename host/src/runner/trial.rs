@@ -118,7 +118,8 @@ pub(super) async fn as_active(
     sql: Arc<PluginSql>,
 ) -> Result<Active, StoreError> {
     let config = registry.config(&plugin.description.name).await?;
-    Ok(Active { plugin, sql, config, generation: 0, settings: ProjectionSettings::default() })
+    let (settings, meter) = (ProjectionSettings::default(), Arc::default());
+    Ok(Active { plugin, sql, config, generation: 0, settings, meter })
 }
 
 /// Hands events to a version, of which single ones may fail. After a failure beyond this time the rest is

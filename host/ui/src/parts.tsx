@@ -17,6 +17,11 @@ export function span(seconds: number | null | undefined): string {
     if (seconds < 129600) return `${Math.round(seconds / 3600)} h`;
     return `${whole.format(Math.round(seconds / 86400))} d`;
 }
+export function micros(us: number): string {
+    if (us >= 1e6) return `${(us / 1e6).toFixed(1)} s`;
+    if (us >= 1000) return `${(us / 1000).toFixed(1)} ms`;
+    return `${us.toFixed(us >= 10 ? 0 : 1)} µs`;
+}
 export function bytes(value: number): string {
     if (value < 1024) return `${value} B`;
     if (value < 1024 ** 2) return `${(value / 1024).toFixed(1)} KiB`;

@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, follow, query, seg, session } from "./api";
+import { Compare } from "./diff";
 import { rollBack } from "./projection";
 import { Ago, bytes, Clamp, confirm, Empty, Fact, num, Panel, say, short, span, Sql, State, Time, Trouble, useLoad, usePage } from "./parts";
 
@@ -64,6 +65,13 @@ function Trial({ of }: { of: NonNullable<Deployment["trial"]> }) {
             {line("half of them within", (one) => `${one.p50_ms.toFixed(2)} ms`, (now, was) => now.p50_ms > was.p50_ms * 2)}{line("99 of 100 within", (one) => `${one.p99_ms.toFixed(2)} ms`)}</tbody></>}</table>;
 }
 
+/** How a canary went, in a line. */
+function went({ events, tried, new: now, active }: NonNullable<Deployment["trial"]>): string {
+    const well = tried === events ? "all went well" : `${num(tried)} went well`;
+    if (!now) return well;
+    return `${well}, half of them within ${now.p50_ms.toFixed(2)} ms${active ? `; the active one: ${active.p50_ms.toFixed(2)} ms` : ""}`;
+}
+
 const WORDS: Record<string, string> = { deploy: "Deployed", rollback: "Rolled back", fallback: "The host went back", remove: "Removed", retire: "Old tables dropped", config: "Setting changed" };
 
 export function PluginPage({ name }: { name: string }) {
@@ -86,12 +94,13 @@ export function PluginPage({ name }: { name: string }) {
                 <td>{one.state !== "active" && one.state !== "failing" && <button type="button" onClick={() => rollBack(name, one, [], done)}>Back to it</button>}</td></tr>)}</tbody></table></div></Panel>
         <Panel title="What became of them">{past.data && <ol class="line">{line.rows.map((one) => <li key={one.id} class={one.error ? one.action === "fallback" ? "warn" : "bad" : one.activated ? "good" : "quiet"}>
             <p><b>{one.error && one.action === "deploy" ? "Refused" : WORDS[one.action] ?? one.action}</b> <code>{short(one.version)}</code>{one.replaced && one.replaced !== one.version && <> in the place of <code>{short(one.replaced)}</code></>}{one.rebuilt && " with tables of its own"} · <Time at={one.at} />{one.by && <> · {one.by}</>}{one.source && <span class="faint"> · {one.source}</span>}<span class="faint"> · log at {num(one.log_position)}</span></p>
-            {one.error && <p class="error">{one.error}</p>}{one.trial && (one.trial.events === 0 ? <p class="faint">There were no events to try it on.</p> : <details open={Boolean(one.error)}><summary>Canary on {num(one.trial.events)} events</summary><Trial of={one.trial} /></details>)}</li>)}</ol>}{line.controls}</Panel>
+            {one.error && <p class="error">{one.error}</p>}{one.trial && (one.trial.events === 0 ? <p class="faint">There were no events to try it on.</p> : <details open={Boolean(one.error)}><summary>Canary on {num(one.trial.events)} events: {went(one.trial)}</summary><Trial of={one.trial} /></details>)}
+            {one.activated && one.replaced && one.replaced !== one.version && <Compare name={name} old={one.replaced} version={one.version} />}</li>)}</ol>}{line.controls}</Panel>
         {data && <>
             <div class="two">
                 <Panel title="What it is"><dl class="facts plain"><Fact name="Takes">{data.event_types === null ? "not loaded in this host" : data.event_types.length ? data.event_types.join(", ") : "all events"}</Fact>{data.mode === "async" && <Fact name="Topics">{data.topics ?? "–"}</Fact>}
                     <Fact name="Imports">{data.imports.map((one) => <div key={one}><code>{one}</code></div>)}</Fact><Fact name="Migrations">{data.migrations.map((one) => <div key={one}>{one}</div>)}</Fact></dl></Panel>
-                <Panel title="What it may use"><table class="small"><tbody>{data.limits.map((one) => <tr key={one.setting}><th scope="row"><code>{one.setting}</code></th><td class="n">{/^\d+$/.test(one.value) ? one.setting.endsWith("bytes") ? bytes(Number(one.value)) : num(Number(one.value)) : one.value}</td></tr>)}</tbody></table>
+                <Panel title="What it may use"><table class="small"><tbody>{data.limits.map((one) => <tr key={one.setting}><th scope="row"><code>{one.setting}</code></th><td class="n">{/^\d+$/.test(one.value) ? /(bytes|_memory)$/.test(one.setting) ? bytes(Number(one.value)) : num(Number(one.value)) : one.value}</td></tr>)}</tbody></table>
                     <h3>Grants</h3>{data.grants.length === 0 ? <Empty>None: it reads its own tables alone.</Empty> : <ul>{data.grants.map((one) => <li key={one.grant}><code>{one.grant}</code> since <Time at={one.granted_at} />{one.granted_by && ` by ${one.granted_by}`}</li>)}</ul>}
                     <h3>Settings</h3>{settings.length === 0 ? <Empty>None in the database.</Empty> : <ul>{settings.map(([key, one]) => <li key={key}><code>{key}</code> = <code>{one.value}</code>{one.set_by && <span class="faint"> by {one.set_by}</span>}</li>)}</ul>}</Panel>
             </div>

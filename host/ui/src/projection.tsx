@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { api, query, seg, session } from "./api";
 import { Chart } from "./chart";
+import { CostsPanel } from "./costs";
 import { History, Projections, useOverview } from "./overview";
 import { Ago, clock, confirm, Empty, Fact, num, Panel, rate, short, span, State, Time, Trouble, useLoad } from "./parts";
 import { Logs } from "./plugins";
@@ -104,6 +105,7 @@ export function ProjectionPage({ name }: { name: string }) {
             <Chart title="Lag" at={at} show={span} series={[{ label: "age of the first", values: history.data!.lag_seconds, tone: 2 }]} />
             <Chart title="Handled a second" at={at} show={rate} series={[{ label: data.mode === "async" ? "rows" : "positions", values: history.data!.deliveries, tone: 3 }]} />
         </div>}
+        <CostsPanel name={name} />
         <Logs name={name} />
     </>;
 }

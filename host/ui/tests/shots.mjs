@@ -10,7 +10,7 @@ const rig = process.env.RUNNING ? { url: process.env.RUNNING, placed: process.en
 if (rig.fill) await rig.fill();
 const chrome = await browser();
 const pages = {
-    overview: "#/overview", projections: "#/projections", projection: "#/projections/board", failed: "#/projections/hostile_catchup", plugins: "#/plugins", plugin: "#/plugins/carriers",
+    overview: "#/overview", projections: "#/projections", projection: "#/projections/aircraft", failed: "#/projections/hostile_catchup", plugins: "#/plugins", plugin: "#/plugins/carriers",
     letters: "#/letters", streams: "#/streams?aggregate=Aircraft", stream: "#/streams/Order/4711?v=1", graph: `#/graph/${rig.placed}`, models: "#/models/carriers",
 };
 for (const [name, scheme, width] of [["dark", "dark", 1280], ["light", "light", 1280], ["phone", "light", 390]]) {

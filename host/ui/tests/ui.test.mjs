@@ -109,6 +109,23 @@ test("a projection is paused, resumed, rebuilt, reset and watched", async () => 
     await page.done();
 });
 
+test("a projection shows what it costs, by type of event", async () => {
+    const page = await open("#/projections/aircraft");
+    const costs = page.locator("#costs");
+    await costs.getByText("An event, in SQL").waitFor();
+    const known = await rig.api("/v1/projections/aircraft/costs");
+    const rows = costs.getByRole("table", { name: "What an event of each type costs" }).locator("tbody tr");
+    await rows.first().waitFor();
+    assert.ok(known.total.events > 1000 && known.types.length > 1, JSON.stringify(known));
+    assert.equal(await rows.count(), known.types.length);
+    assert.equal((await rows.locator("td:first-child").allInnerTexts()).sort().join(), known.types.map((one) => one.event_type).sort().join());
+    // The bars are the shares of the time: together all of it.
+    const shares = await rows.locator("svg").evaluateAll((all) => all.map((one) => parseInt(one.getAttribute("aria-label"), 10)));
+    const whole = shares.reduce((a, b) => a + b, 0);
+    assert.ok(Math.abs(whole - 100) <= shares.length, `${shares}`);
+    await page.done();
+});
+
 test("a plugin is dropped in, and rolled back", async () => {
     const page = await open("#/plugins");
     const first = (await rig.api("/v1/plugins/carriers")).version;
@@ -130,7 +147,11 @@ test("a plugin is dropped in, and rolled back", async () => {
     await page.getByRole("link", { name: "carriers", exact: true }).click();
     await page.getByText("Canary on").first().click();
     await page.getByRole("table", { name: /events went well at once/ }).getByText("statements an event").waitFor();
-    await page.getByText("INSERT INTO carriers").waitFor();
+    await page.getByText("all went well").first().waitFor();
+    await button(page, "Compare rows").first().click();
+    await page.getByText("Both make the same rows.").waitFor();
+    for (const limit of ["limits.chain", "limits.request_time_total", "sandbox.max_relations"]) await page.getByRole("row", { name: limit }).waitFor();
+    await page.getByText("INSERT INTO carriers").first().waitFor();
     await page.getByText("eventfabric:projection/sql").waitFor();
     await button(page, "Back to it").click();
     await answer(page, "Roll back", { "Who you are": "grace" });

@@ -130,6 +130,11 @@ impl Outgoing {
         }
     }
 
+    /// How long answers were waited for, all together.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
     /// The key of the next request of an event: the same when the event is handled once more, for requests
     /// count whatever becomes of them.
     fn next_key(&mut self, cause: u32) -> Result<Uuid, SendError> {

@@ -3,6 +3,9 @@
 WITH checkpoints AS (
     DELETE FROM eventfabric.projection_checkpoints WHERE projection_name = $1
 ),
+costs AS (
+    DELETE FROM eventfabric.projection_costs WHERE projection_name = $1
+),
 ranges AS (
     DELETE FROM eventfabric.projection_ranges WHERE projection_name = $1
 ),

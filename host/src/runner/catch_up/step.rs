@@ -136,8 +136,8 @@ impl CatchUp {
         }
         let started = Instant::now();
         let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
-        let (tx, result) =
-            plugin.handle_with(tx, sql, &batch.events, config, Beyond::log(&log)).await;
+        let beyond = Beyond::log(&log).counted(&active.meter);
+        let (tx, result) = plugin.handle_with(tx, sql, &batch.events, config, beyond).await;
         match (tx, result) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;

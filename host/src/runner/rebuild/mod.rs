@@ -197,6 +197,8 @@ async fn run(
         config: active.config.clone(),
         generation: active.generation,
         settings: active.settings.clone(),
+        // What is served is counted, and not what will be.
+        meter: Arc::default(),
     };
     let mut types = description.event_types.clone();
     if let Some(kept) = &kept {

@@ -1,7 +1,7 @@
 -- How each projection stands. A catch-up projection stands where its slowest tenant does; an async
 -- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
 -- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey,
--- projection_retries_due_idx, projection_backfills_pkey.
+-- projection_retries_due_idx, projection_backfills_pkey, projection_costs_pkey.
 SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error, p.shards,
        p.paused_at, p.paused_by, p.pause_reason,
        (SELECT coalesce(max(global_position), 0) FROM eventfabric.events) AS "log_end!",
@@ -24,6 +24,9 @@ SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p
        b.target_position AS "rebuild_target?", b.shards AS "rebuild_shards?",
        b.last_error AS "rebuild_error?", b.started_at AS "rebuild_started_at?",
        s.position AS "rebuild_position?", s.events AS "rebuild_events?",
+       w.calls AS "calls?", w.events AS "events!", w.failed_calls AS "failed_calls!", w.wasm_us AS "wasm_us!",
+       w.sql_us AS "sql_us!", w.statements AS "statements!", w.rows_read AS "rows_read!",
+       w.rows_written AS "rows_written!", w.bytes AS "bytes!",
        -- The session that claim.sql has made the only one.
        EXISTS (SELECT FROM pg_catalog.pg_locks l
                WHERE b.projection_name IS NOT NULL
@@ -73,4 +76,13 @@ LEFT JOIN LATERAL (
     FROM eventfabric.projection_rebuild_shards
     WHERE projection_name = b.projection_name
 ) s ON true
+LEFT JOIN LATERAL (
+    SELECT sum(calls)::bigint AS calls, coalesce(sum(events), 0)::bigint AS events,
+           coalesce(sum(failed_calls), 0)::bigint AS failed_calls, coalesce(sum(wasm_us), 0)::bigint AS wasm_us,
+           coalesce(sum(sql_us), 0)::bigint AS sql_us, coalesce(sum(statements), 0)::bigint AS statements,
+           coalesce(sum(rows_read), 0)::bigint AS rows_read,
+           coalesce(sum(rows_written), 0)::bigint AS rows_written, coalesce(sum(bytes), 0)::bigint AS bytes
+    FROM eventfabric.projection_costs
+    WHERE projection_name = p.projection_name AND version = p.active_sha256
+) w ON true
 ORDER BY p.projection_name

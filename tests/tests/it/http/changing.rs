@@ -90,6 +90,37 @@ async fn changing_a_projection_needs_an_operator() {
 }
 
 #[tokio::test]
+async fn two_versions_are_compared_by_what_they_make_of_the_same_events() {
+    let api = Api::start(open()).await;
+    ask(api.post("/v1/streams/Deeds/1/events", &events(12))).await.is(201);
+    let first = deploy_guest(&api.host, "hostile_catchup").await.version;
+    let second = deploy_bytes(&api.host, other_version("hostile_catchup")).await.version;
+    let at = "/v1/plugins/hostile_catchup/diff";
+    let body = json!({"old": &first[..12], "new": second});
+    let same = ask(api.post(at, &body)).await.is(200).body;
+    assert_eq!((&same["old"], &same["new"]), (&json!(first), &json!(second)));
+    assert_eq!((&same["events"], &same["tables"]), (&json!(12), &json!([])), "{same}");
+
+    let one = deploy_guest(&api.host, "counter_v1").await.version;
+    let two = deploy_guest(&api.host, "counter_v2").await.version;
+    let at = "/v1/plugins/counter/diff";
+    let differ = ask(api.post(at, &json!({"old": one, "new": two, "events": 5}))).await.is(200);
+    let differ = differ.body;
+    assert_eq!((&differ["events"], &differ["description"][0]["what"]), (&json!(5), &json!("text")));
+    let counts = json!([{"table": "counts", "only_in_old": ["(v1,5)"], "only_in_new": ["(v2,5)"]}]);
+    assert_eq!(differ["tables"], counts, "{differ}");
+    // Nothing of it stays.
+    let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'counter\\_\\_%'";
+    assert_eq!(number(&api, left).await, 0);
+
+    let none = json!({"old": one, "new": two, "events": 0});
+    ask(api.post(at, &none)).await.problem(422, "invalid-body");
+    let unknown = json!({"old": one, "new": "ffff"});
+    ask(api.post(at, &unknown)).await.problem(409, "projection-state");
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn a_plugin_is_rolled_back_and_its_past_is_told() {
     let api = Api::start(open()).await;
     let first = deploy_guest(&api.host, "hostile_catchup").await.version;

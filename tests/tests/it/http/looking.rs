@@ -126,7 +126,9 @@ async fn a_plugin_tells_what_it_may_do_and_its_rows_are_read_and_nothing_else() 
     assert!(!details["tables"][0]["columns"].as_array().unwrap().is_empty(), "{details}");
     assert!(details["statements"].to_string().contains("INSERT"), "{details}");
     let limits = details["limits"].as_array().unwrap();
-    assert!(limits.iter().any(|limit| limit["setting"] == "limits.batch"), "{details}");
+    for limit in ["limits.batch", "limits.chain", "sandbox.schema_bytes"] {
+        assert!(limits.iter().any(|known| known["setting"] == limit), "{details}");
+    }
     assert!(!details["imports"].as_array().unwrap().is_empty(), "{details}");
     ask(api.get("/v1/plugins/nobody")).await.problem(404, "projection-not-found");
 
@@ -264,5 +266,35 @@ async fn causes_and_effects_are_found() {
     ask(api.get("/v1/events/query?event_id=1")).await.problem(400, "invalid-request");
     let other = api.get("/v1/tenants/other/events/query?correlation_id=c%201");
     assert_eq!(ask(other).await.is(200).body["events"], json!([]));
+    api.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_tells_what_it_costs_to_people_and_to_prometheus() {
+    let api = Api::start(open()).await;
+    deploy_guest(&api.host, "hostile_catchup").await;
+    let at = "/v1/projections/hostile_catchup";
+    let costs = async || ask(api.get(&format!("{at}/costs"))).await.is(200).body;
+    let before = costs().await;
+    assert_eq!((&before["hosts"], &before["types"]), (&json!(0), &json!([])), "{before}");
+    assert_eq!(ask(api.get(at)).await.is(200).body["cost"], Value::Null);
+    ask(api.post("/v1/streams/Deeds/1/events", &deed(json!({"do": "ok"})))).await.is(201);
+    until("it is written down", async || costs().await["hosts"] == 1).await;
+    let known = costs().await;
+    assert_eq!((&known["total"]["events"], &known["total"]["statements"]), (&json!(1), &json!(1)));
+    let one = &known["types"][0];
+    assert_eq!((&one["event_type"], &one["exact"]), (&json!("Deed"), &json!(true)), "{known}");
+    assert_eq!(ask(api.get(at)).await.is(200).body["cost"], known["total"]);
+    for line in [
+        "eventfabric_projection_statements_total{projection=\"hostile_catchup\"} 1",
+        "eventfabric_projection_event_sql_seconds{projection=\"hostile_catchup\",type=\"Deed\"} 0.",
+    ] {
+        until(line, async || {
+            let metrics = ask(api.get("/metrics")).await.is(200).body;
+            metrics.as_str().unwrap().contains(line)
+        })
+        .await;
+    }
+    ask(api.get("/v1/projections/nobody/costs")).await.problem(404, "projection-not-found");
     api.stop().await;
 }

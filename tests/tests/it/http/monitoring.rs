@@ -28,7 +28,7 @@ async fn alerts_and_dashboard_ask_for_numbers_that_there_are() {
     // No async projection: what is appended waits in the outbox.
     deploy_guest(&api.host, "hostile_catchup").await;
     let stream = "/v1/streams/Deeds/1/events";
-    let body = json!({"events": [{"type": "Deed", "payload": {"do": "nothing"}}]});
+    let body = json!({"events": [{"type": "Deed", "payload": {"do": "ok"}}]});
     ask(api.post(stream, &body)).await.is(201);
     ask(api.post(stream, &body).header("if-match", "\"7\"")).await.is(412);
     let subscribed = api.get("/v1/events/subscribe").send().await.unwrap();

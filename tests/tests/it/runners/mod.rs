@@ -7,6 +7,7 @@ mod async_order;
 mod async_start;
 mod async_workers;
 mod caps;
+mod costs;
 mod crash;
 mod deploy;
 mod dismissal;
