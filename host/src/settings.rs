@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::event::TenantId;
 use crate::http::HttpConfig;
 use crate::plugin::{Limits, NewProjection};
+use crate::relay::NatsConfig;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The limits of their SQL.
     pub sandbox: SandboxConfig,
+    /// Relays of the log to streams of NATS JetStream, by name.
+    pub relay: BTreeMap<String, NatsConfig>,
     /// How projections begin that are new to the database, by name.
     pub projection: HashMap<String, NewProjection>,
     /// Settings of plugins, by plugin: what `config.get` answers them.
@@ -87,6 +90,7 @@ impl Default for Settings {
             http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
+            relay: BTreeMap::new(),
             projection: HashMap::new(),
             plugin: HashMap::new(),
         }
@@ -107,6 +111,7 @@ impl Settings {
         );
         let mut settings: Self = figment.extract()?;
         settings.read_seal_keys()?;
+        settings.relay.iter().try_for_each(|(name, relay)| relay.check(name))?;
         Ok(settings)
     }
 
@@ -132,6 +137,11 @@ impl Settings {
                 .map(|(name, config)| (name.clone(), Arc::new(config.clone())))
                 .collect(),
             projections: self.projection.clone(),
+            relays: self
+                .relay
+                .iter()
+                .map(|(name, relay)| relay.relay(name, &self.topics))
+                .collect(),
             topics: self.topics.clone(),
             cache_dir: self.cache_dir.clone(),
             compile_apart: true,
