@@ -104,7 +104,7 @@ async fn a_reset_publishes_again_what_the_stream_then_drops_and_a_pause_holds_ba
     let running = Running::start(&world, relay(&nats, json!({}))).await;
     caught_up(&world).await;
     let sandbox = running.host.registry().sandbox();
-    reset(&pool, sandbox, RELAY, Start::Beginning, false).await.unwrap();
+    reset(&pool, sandbox, RELAY, Start::After(0), false).await.unwrap();
     notify_plugins(&pool).await.unwrap();
     caught_up(&world).await;
     assert_eq!(nats.count().await, 700);

@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use async_nats::jetstream;
-use async_nats::jetstream::stream::DirectGetErrorKind;
 use eventfabric::relay::NatsConfig;
 use eventfabric::runner::HostConfig;
 use eventfabric_tests::nats_server;
