@@ -83,7 +83,8 @@ impl Connection {
         })?;
         opened.store(true, Ordering::SeqCst);
         let mut context = jetstream::new(client.clone());
-        context.set_timeout(config.timeout);
+        // Who waits says more of what is missing.
+        context.set_timeout(config.timeout * 2);
         let stream = find(&context, config).await?;
         let stream_limit = usize::try_from(stream.max_message_size).ok().filter(|limit| *limit > 0);
         Ok(Self { client, context, stream_limit, stream: config.stream.clone(), said })
