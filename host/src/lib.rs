@@ -22,6 +22,8 @@ pub mod http;
 #[cfg(feature = "runtime")]
 pub mod plugin;
 pub mod projection;
+#[cfg(feature = "nats")]
+pub mod relay;
 #[cfg(feature = "runtime")]
 pub mod runner;
 #[cfg(feature = "runtime")]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::TenantId;
 use crate::http::HttpConfig;
 use crate::plugin::{Limits, NewProjection};
+use crate::relay::NatsConfig;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The limits of their SQL.
     pub sandbox: SandboxConfig,
+    /// Relays of the log to streams of NATS JetStream, by name.
+    pub relay: BTreeMap<String, NatsConfig>,
     /// How projections begin that are new to the database, by name.
     pub projection: HashMap<String, NewProjection>,
     /// Settings of plugins, by plugin: what `config.get` answers them.
@@ -93,6 +96,7 @@ impl Default for Settings {
             http: HttpConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
+            relay: BTreeMap::new(),
             projection: HashMap::new(),
             plugin: HashMap::new(),
         }
@@ -115,6 +119,7 @@ impl Settings {
     pub fn of(given: &Given) -> anyhow::Result<Self> {
         let mut settings = given.settings()?;
         settings.read_seal_keys()?;
+        settings.relay.iter().try_for_each(|(name, relay)| relay.check(name))?;
         Ok(settings)
     }
 
@@ -146,6 +151,11 @@ impl Settings {
                 .map(|(name, config)| (name.clone(), Arc::new(config.clone())))
                 .collect(),
             projections: self.projection.clone(),
+            relays: self
+                .relay
+                .iter()
+                .map(|(name, relay)| relay.relay(name, &self.topics))
+                .collect(),
             topics: self.topics.clone(),
             cache_dir: self.cache_dir.clone(),
             compile_apart: true,

@@ -35,3 +35,25 @@ pub fn wasm(name: &str) -> PathBuf {
     assert!(path.exists(), "{} is missing: run `cargo xtask plugins`", path.display());
     path
 }
+
+/// The NATS server: the one that `EVENTFABRIC_TEST_NATS` names, or that `cargo xtask nats` has fetched, or the
+/// machine's. Nothing, and a word on it, where that variable says `none`.
+///
+/// # Panics
+/// When there is none: a test that nobody has told not to run does not pass without running.
+pub fn nats_server() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("EVENTFABRIC_TEST_NATS") {
+        if named == "none" {
+            eprintln!("skipped: there is no NATS server");
+            return None;
+        }
+        return Some(named.into());
+    }
+    let fetched = crate::target_dir().join("test-tools/nats/bin/nats-server");
+    let installed = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|dir| dir.join("nats-server")).find(|file| file.is_file())
+    });
+    let found = Some(fetched).filter(|fetched| fetched.exists()).or(installed);
+    assert!(found.is_some(), "there is no nats-server: run `cargo xtask nats` before this test");
+    found
+}

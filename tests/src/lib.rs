@@ -8,7 +8,7 @@ mod built;
 mod database;
 mod description;
 
-pub use built::{eventfabric_bin, wasm};
+pub use built::{eventfabric_bin, nats_server, wasm};
 pub use database::{TestDb, bare_database, database};
 pub use description::description;
 pub use eventfabric_testdb::{target_dir, workspace};

@@ -1,5 +1,5 @@
-//! The project's own tasks: `cargo xtask api-test | bank | bench | book | demo | dist | fuzz | plugins | prepare |
-//! sdks | soak | test | torture | ui | ui-test | upgrade`.
+//! The project's own tasks: `cargo xtask api-test | bank | bench | book | demo | dist | fuzz | nats | plugins |
+//! prepare | sdks | soak | test | torture | ui | ui-test | upgrade`.
 //!
 //! It has few dependencies, so that it compiles in seconds; what needs a database is done by the
 //! program `testdb` of the tests, what needs the host by the host.
@@ -13,6 +13,7 @@ mod book;
 mod demo;
 mod dist;
 mod fuzz;
+mod nats;
 mod plugins;
 mod prepare;
 mod run;
@@ -65,6 +66,8 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Find the NATS server that the tests of relays use, or fetch it, and print where it is
+    Nats,
     /// Build the example plugins and the tests' guests as WebAssembly components
     Plugins,
     /// Describe the host's SQL statements anew, from a scratch database, in host/.sqlx
@@ -131,6 +134,9 @@ fn main() -> ExitCode {
         Task::Demo { release } => demo::demo(release),
         Task::Dist => dist::dist(),
         Task::Fuzz { arguments } => fuzz::fuzz(&arguments),
+        Task::Nats => nats::server()
+            .map(|server| println!("{}", server.display()))
+            .map_err(anyhow::Error::msg),
         Task::Plugins => plugins::build(),
         Task::Prepare { check } => prepare::prepare(check),
         Task::Sdks { languages, update } => sdks::sdks(&languages, update),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use crate::run::{cargo, command, has, run, testdb};
-use crate::{bank, fuzz, plugins, prepare, sdks, torture};
+use crate::{bank, fuzz, nats, plugins, prepare, sdks, torture};
 
 /// Runs every step, the later ones also when one fails, and sums up.
 pub fn test(arguments: &[String]) -> anyhow::Result<()> {
@@ -25,7 +25,7 @@ pub fn test(arguments: &[String]) -> anyhow::Result<()> {
         run(cargo(&light).args(["--", "--deny", "warnings"]))
     });
     steps.run("each set of features by itself", || {
-        for features in ["runtime", "http", "runtime,embedded"] {
+        for features in ["runtime", "http", "runtime,embedded", "nats"] {
             let check = ["check", "--package", "eventfabric", "--no-default-features", "--lib"];
             run(cargo(&check).args(["--features", features]))?;
         }
@@ -63,6 +63,13 @@ fn tests(arguments: &[String]) -> anyhow::Result<()> {
         cargo(&["test", "--workspace", "--lib", "--bins", "--tests"])
     };
     let mut tests = command(testdb()?);
+    match nats::server() {
+        Ok(server) => tests.env("EVENTFABRIC_TEST_NATS", server),
+        Err(missing) => {
+            println!("skipped: the tests of relays to NATS: {missing}");
+            tests.env("EVENTFABRIC_TEST_NATS", "none")
+        }
+    };
     tests.arg("run").arg(runner.get_program()).args(runner.get_args()).args(arguments);
     run(&mut tests)
 }

@@ -127,7 +127,8 @@ const QUIET: &str = "warn,sqlx=error,plugin=off";
 fn start_logging(args: &Args) {
     // A slow statement is news to who runs a host; who asks for much is told by the wait.
     let usual = match args.command {
-        Command::Run(_) => "info,sqlx=warn",
+        // What a relay meets is said by the relay.
+        Command::Run(_) => "info,sqlx=warn,async_nats=off",
         // What went wrong in the plugin is told by the command itself.
         Command::Dev(_) => QUIET,
         Command::Plugin(ref plugin) if plugin.is_of_author() => QUIET,

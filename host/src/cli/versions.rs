@@ -271,6 +271,12 @@ pub(super) async fn remove(context: &Context, command: Remove) -> anyhow::Result
     let name = &command.name;
     let removed = plugin::remove(&pool, name, &command.by, command.drop_tables).await?;
     tell(&pool).await?;
+    if name.starts_with(plugin::RELAY) {
+        known(name, !removed)?;
+        return output::line(&format!(
+            "{name} is removed; a host that has its settings makes it a projection again when it starts"
+        ));
+    }
     if command.drop_tables {
         let sandbox = context.sandbox().await?;
         let dropped = sandbox.drop_plugin(name).await;

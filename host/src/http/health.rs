@@ -98,7 +98,7 @@ pub(super) async fn reasons(api: &Api) -> Vec<String> {
     for (name, registered) in &snapshot.registered {
         if registered.failed {
             reasons.push(format!("the projection {name} was stopped by an error"));
-        } else if registered.paused.is_none() && snapshot.current(name).is_none() {
+        } else if registered.runs() && !registered.is_relay() && snapshot.current(name).is_none() {
             reasons.push(format!("the projection {name} is not loaded in this host"));
         }
     }

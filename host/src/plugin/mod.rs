@@ -60,7 +60,7 @@ pub use logs::{LogConfig, LogLine, logs};
 pub use outgoing::{HttpAnswer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};
-pub use registry::{PluginConfig, Registered, Registry, Snapshot, registered};
+pub use registry::{PluginConfig, RELAY, Registered, Registry, Snapshot, registered};
 pub use script::Script;
 pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,

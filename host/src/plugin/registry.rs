@@ -1,6 +1,9 @@
 //! Which version of which plugin is active: the tables that every host follows, and what of it is
 //! loaded in this one.
 
+mod activate;
+mod relays;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -8,18 +11,20 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgExecutor, PgPool};
 use tokio::sync::watch;
 
 use super::active::Active;
 use super::config;
 use super::costs::Costs;
 use super::deployments::{self, Outcome};
-use super::settings::{NewProjection, Paused, ProjectionSettings, Start};
+use super::settings::{NewProjection, Paused, ProjectionSettings};
 use super::{Plugin, Runtime};
 use crate::db;
 use crate::projection::Mode;
 use crate::sandbox::{Sandbox, SandboxError};
+
+pub use relays::RELAY;
 
 /// Between attempts at a version that does not load: doubled from the first to the last.
 const FIRST_RELOAD: Duration = Duration::from_millis(500);
@@ -206,7 +211,7 @@ impl Registry {
             let current = match known {
                 Some(active) if active.generation == row.generation => Some(active.clone()),
                 _ if self.only.is_some_and(|mode| mode != row.mode) => None,
-                _ if !self.may_load(&row) => None,
+                _ if row.is_relay() || !self.may_load(&row) => None,
                 _ => match self.load(&row).await {
                     Ok(active) => {
                         differs = true;
@@ -282,110 +287,6 @@ impl Registry {
 
     fn lock_loaded(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Plugin>>> {
         self.loaded.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Stores a version and makes it the active one, for every host, and notes it. Answers its
-    /// generation; nothing where `over` is a generation that is no longer the newest one.
-    pub async fn activate(
-        &self,
-        plugin: &Plugin,
-        bytes: &[u8],
-        outcome: &Outcome<'_>,
-        over: Option<i64>,
-    ) -> anyhow::Result<Option<i64>> {
-        let mut tx = self.pool.begin().await?;
-        let generation = self.activate_in(&mut tx, plugin, bytes, outcome, over).await?;
-        match generation {
-            Some(_) => tx.commit().await?,
-            None => tx.rollback().await?,
-        }
-        Ok(generation)
-    }
-
-    /// The same in a transaction of the caller's, which is to be rolled back where nothing is answered.
-    pub async fn activate_in(
-        &self,
-        conn: &mut PgConnection,
-        plugin: &Plugin,
-        bytes: &[u8],
-        outcome: &Outcome<'_>,
-        over: Option<i64>,
-    ) -> anyhow::Result<Option<i64>> {
-        let (name, version) = (&plugin.description.name, plugin.version.full());
-        let new = self.new.get(name).cloned().unwrap_or_default();
-        let starts_after = new.start.position(&mut *conn).await?;
-        self.store_version(&mut *conn, plugin, bytes, outcome).await?;
-        let row = sqlx::query_file!(
-            "src/plugin/sql/activate.sql",
-            name,
-            plugin.description.mode.to_string(),
-            version,
-            new.shards,
-            new.on_poison.as_str(),
-            new.stream_order,
-            new.topics.as_ref().map(serde_json::to_value).transpose()? as Option<serde_json::Value>,
-            new.priority,
-            starts_after,
-            new.start == Start::All && plugin.description.mode == Mode::Async,
-            over
-        )
-        .fetch_optional(&mut *conn)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        deployments::note(&mut *conn, name, &version, outcome).await?;
-        Ok(Some(row.generation))
-    }
-
-    /// Stores a version that becomes active when its projection comes to a position: the first one that is
-    /// its own. In a transaction of the caller's, that keeps the checkpoints where they are.
-    pub async fn schedule(
-        &self,
-        conn: &mut PgConnection,
-        plugin: &Plugin,
-        bytes: &[u8],
-        outcome: &Outcome<'_>,
-        position: i64,
-    ) -> anyhow::Result<()> {
-        let (name, version) = (&plugin.description.name, plugin.version.full());
-        self.store_version(&mut *conn, plugin, bytes, outcome).await?;
-        let origin = serde_json::json!({
-            "by": outcome.origin.by,
-            "source": outcome.origin.source,
-            "tried": outcome.tried,
-            "trial": outcome.trial,
-        });
-        sqlx::query_file!("src/plugin/sql/schedule.sql", name, version, position, origin)
-            .execute(conn)
-            .await?;
-        Ok(())
-    }
-
-    /// Where it is there already, its many bytes are not sent.
-    async fn store_version(
-        &self,
-        conn: &mut PgConnection,
-        plugin: &Plugin,
-        bytes: &[u8],
-        outcome: &Outcome<'_>,
-    ) -> anyhow::Result<()> {
-        let (name, version) = (&plugin.description.name, plugin.version.full());
-        let kept = sqlx::query_file!("src/plugin/sql/version_hold.sql", name, version);
-        if kept.fetch_optional(&mut *conn).await?.is_some() {
-            return Ok(());
-        }
-        sqlx::query_file!(
-            "src/plugin/sql/version_store.sql",
-            name,
-            version,
-            bytes,
-            serde_json::to_value(&plugin.description)?,
-            &plugin.imports,
-            outcome.origin.by,
-            outcome.origin.source
-        )
-        .execute(conn)
-        .await?;
-        Ok(())
     }
 
     /// Notes that a version was refused, and why.

@@ -28,7 +28,7 @@ pub struct ProjectionHealth {
     pub mode: String,
     /// `running`, `paused` or `failed`.
     pub state: &'static str,
-    /// Why it does not run.
+    /// Why it does not run, or what is in its way.
     pub reason: Option<String>,
     /// Catch-up: everything up to here is handled.
     pub position: Option<i64>,
@@ -70,7 +70,7 @@ pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
                 (None, true) => "failed",
                 (None, false) => "running",
             },
-            reason: paused.or(status.last_error.filter(|_| failed)),
+            reason: paused.or(status.last_error),
             lag_seconds: (status.behind > 0).then_some(status.lag_seconds),
             due: due.map_or(0, |due| due.due),
             name: status.name,

@@ -18,6 +18,7 @@ use super::folder::Folder;
 use super::head::{Head, Hints};
 use super::inline::InlinePlugins;
 use super::membership::Membership;
+use super::relay::Relay;
 use super::stall::Stall;
 use super::supervisor::{Supervisor, TaskHealth, supervise};
 use super::tasks::Shared;
@@ -42,6 +43,8 @@ pub struct HostConfig {
     pub plugins: HashMap<String, PluginConfig>,
     /// How projections begin that are new, by name.
     pub projections: HashMap<String, NewProjection>,
+    /// Projections of the host's own.
+    pub relays: Vec<Arc<Relay>>,
     /// The label of an aggregate's events in the outbox: what is taken to be the topic of an event that
     /// is no longer there.
     pub topics: BTreeMap<String, String>,
@@ -74,6 +77,7 @@ impl Default for HostConfig {
             sandbox: SandboxConfig::default(),
             plugins: HashMap::new(),
             projections: HashMap::new(),
+            relays: Vec::new(),
             topics: BTreeMap::new(),
             cache_dir: None,
             compile_apart: false,
@@ -166,6 +170,7 @@ impl Host {
         // A host that stands still in the middle of a batch keeps its locks until the server ends its
         // session: no later than it would have ended the batch itself.
         let longest = config.limits.plugin.values().filter_map(|own| own.batch);
+        let longest = longest.chain(config.relays.iter().map(|relay| relay.time));
         let longest = longest.fold(config.limits.batch, Duration::max);
         let lease = (longest + LEASE_GRACE).as_millis().to_string();
         let options = options.options([("idle_in_transaction_session_timeout", lease)]);
@@ -294,6 +299,10 @@ impl Host {
         if let Err(error) = self.registry.sandbox().mend().await {
             tracing::warn!(%error, "the rights of the plugins' roles could not be looked at");
         }
+        for relay in &self.config.relays {
+            relay.register(&self.registry).await?;
+        }
+        self.registry.sync().await?;
         for (name, registered) in &self.registry.snapshot().registered {
             if registered.failed {
                 // A restart is the operator's way to say: try again.

@@ -71,7 +71,7 @@ pub async fn reset(
     rebuild::forget(&mut *tx.conn(), name).await?;
     rebuild::forget_kept(&mut *tx.conn(), name).await?;
     let position = store::reset_checkpoints(tx.conn(), name, place, &tenants).await?;
-    if truncate {
+    if truncate && !row.is_relay() {
         sandbox.empty(tx.conn(), name).await?;
     }
     tx.commit().await?;

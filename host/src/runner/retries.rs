@@ -137,11 +137,13 @@ impl Retries {
         let mut next = LOOK;
         for registered in snapshot.registered.values() {
             let name = &registered.name;
-            if registered.mode == Mode::Inline
-                || !registered.runs()
-                || snapshot
-                    .current(name)
-                    .is_none_or(|active| active.plugin.is_reactor() != self.reactors)
+            let active = snapshot.current(name);
+            // Both wait for other systems.
+            let sends = match self.beside.relay(registered) {
+                Some(_) => Some(true),
+                None => active.map(|active| active.plugin.is_reactor()),
+            };
+            if registered.mode == Mode::Inline || !registered.runs() || sends != Some(self.reactors)
             {
                 continue;
             }

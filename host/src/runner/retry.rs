@@ -13,6 +13,7 @@ use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, cause, deliver};
 use super::host::LEASE_GRACE;
 use super::outbox::{log_failure, stop};
+use super::relay::Relay;
 use super::supervisor::unless_stopped;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
@@ -36,6 +37,7 @@ pub(super) struct Beside {
     pub config: AsyncConfig,
     /// The label of an aggregate's events in the outbox.
     pub topics: BTreeMap<String, String>,
+    pub relays: Vec<Arc<Relay>>,
     pub contention: Arc<Contention>,
     pub breaker: Arc<Breaker>,
     pub stop: CancellationToken,
@@ -80,6 +82,9 @@ impl Beside {
         let Some(registered) = snapshot.registered.get(name).filter(|known| known.runs()) else {
             return Ok(Step::Busy);
         };
+        if let Some(relay) = self.relay(registered) {
+            return self.put_again(relay, registered).await;
+        }
         let Some(active) = snapshot.current(name) else { return Ok(Step::Busy) };
         let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
@@ -118,6 +123,44 @@ impl Beside {
             stop(&self.registry, active, &failure).await;
         }
         Ok(if claimed.len() as i64 == limit { Step::Again } else { Step::Done })
+    }
+
+    /// The relay that a projection is, where this host has it as it is registered.
+    pub(super) fn relay(&self, registered: &Registered) -> Option<&Arc<Relay>> {
+        let relay = self.relays.iter().find(|relay| relay.name == registered.name)?;
+        (relay.version() == registered.version).then_some(relay)
+    }
+
+    /// Hands one event over that a relay had set aside.
+    async fn put_again(&self, relay: &Relay, registered: &Registered) -> Result<Step, Interrupted> {
+        let (name, generation) = (&relay.name, registered.generation);
+        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
+        let mut tx = unless_stopped(&self.stop, begin).await?;
+        let claimed = store::claim_retries(tx.conn(), name, 1, generation, false).await?;
+        let [retry] = claimed.as_slice() else {
+            tx.commit().await?;
+            return Ok(Step::Busy);
+        };
+        let position = retry.event.position;
+        let is_wanted = retry.event.dismissed_at.is_none() && relay.wants(&retry.event);
+        let put =
+            if is_wanted { relay.put(std::slice::from_ref(&retry.event)).await } else { Ok(()) };
+        match put {
+            Ok(()) => store::retry_done(tx.conn(), name, &[position]).await?,
+            Err(failure) => {
+                let (attempts, error) = (retry.attempts + 1, &failure.message);
+                tracing::warn!(
+                    projection = name,
+                    position,
+                    attempts,
+                    error,
+                    "an event failed again"
+                );
+                self.later(&mut tx, name, &registered.version, retry, &failure).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(Step::Again)
     }
 
     /// Delivers what was claimed. Answers why the projection must stop, if it must.
@@ -206,10 +249,21 @@ impl Beside {
         retry: &Retry,
         failure: &Failure,
     ) -> Result<(), sqlx::Error> {
-        let attempts = retry.attempts + 1;
-        let (name, position) = (&active.plugin.description.name, retry.event.position);
-        let version = &active.plugin.version.full();
-        log_failure(active, &retry.event, attempts, failure);
+        log_failure(active, &retry.event, retry.attempts + 1, failure);
+        let name = &active.plugin.description.name;
+        self.later(tx, name, &active.plugin.version.full(), retry, failure).await
+    }
+
+    /// Has an event that failed wait for its next attempt, or makes a dead letter of it after the last one.
+    async fn later(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        version: &str,
+        retry: &Retry,
+        failure: &Failure,
+    ) -> Result<(), sqlx::Error> {
+        let (attempts, position) = (retry.attempts + 1, retry.event.position);
         let allowed = match failure.kind {
             FailureKind::Retry => self.config.max_retries,
             FailureKind::Poison | FailureKind::Fatal => self.config.max_attempts,

@@ -17,6 +17,7 @@ use super::idle::IdleMoves;
 use super::membership::Membership;
 use super::outbox::OutboxWorker;
 use super::partitions;
+use super::relay::Relay;
 use super::retries::Retries;
 use super::retry::Beside;
 use super::scheduled;
@@ -150,6 +151,7 @@ impl Host {
             registry: self.registry.clone(),
             config: self.config.runner.r#async.clone(),
             topics: self.config.topics.clone(),
+            relays: self.config.relays.clone(),
             contention: contention.clone(),
             breaker: breaker.clone(),
             stop: stop.clone(),
@@ -209,6 +211,7 @@ impl Host {
             (self.parts(), shared.clone(), stop.clone(), name.to_owned());
         supervisor.start(format!("catch-up {name} {shard}"), move || {
             CatchUp {
+                relay: host.relay(&name),
                 name: name.clone(),
                 shard,
                 store: host.store.clone(),
@@ -230,6 +233,7 @@ impl Host {
             store: self.store.clone(),
             registry: self.registry.clone(),
             runner: self.config.runner.clone(),
+            relays: self.config.relays.clone(),
         }
     }
 }
@@ -240,6 +244,14 @@ struct Parts {
     store: EventStore,
     registry: Arc<Registry>,
     runner: RunnerConfig,
+    relays: Vec<Arc<Relay>>,
+}
+
+impl Parts {
+    /// What handles the events of a projection, where that is no plugin.
+    fn relay(&self, name: &str) -> Option<Arc<Relay>> {
+        self.relays.iter().find(|relay| relay.name == name).cloned()
+    }
 }
 
 /// What the tasks tell each other.

@@ -17,6 +17,7 @@ mod operator;
 mod partitions;
 mod reactors;
 mod rebuild;
+mod relay;
 mod roles;
 mod runners;
 mod safe_head;

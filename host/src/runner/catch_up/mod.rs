@@ -7,6 +7,7 @@ mod reshard;
 mod step;
 mod tenant;
 mod turns;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,24 +19,23 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::ANSWERED;
 use super::config::CatchUpConfig;
 use super::head::{Head, RECONNECT};
 use super::idle::IdleMoves;
 use super::membership::Membership;
+use super::relay::Relay;
 use super::tail::Tail;
 use crate::event::Shard;
-use crate::plugin::{Active, Registry};
+use crate::plugin::Registry;
 use crate::store::{EventStore, Mover, Place, StoreError};
 use tenant::Tenant;
 use turns::Turns;
+use work::Work;
 
 /// How long a host that found another one at work waits before it looks again.
 const CONTENDED: Duration = Duration::from_millis(50);
 /// Tenants whose batches may be on their way at the same time, at most.
 const LANES: usize = 4;
-/// How long a batch may take, about, that can append events.
-const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
 /// So much later than the host, the server ends a statement by itself: the host is to see first whether it waits
 /// for a lock.
 const LATER: Duration = Duration::from_secs(2);
@@ -45,6 +45,8 @@ pub(super) struct CatchUp {
     pub name: String,
     /// Which shard; it rests while the projection has fewer.
     pub shard: i32,
+    /// What handles its events, where that is no plugin.
+    pub relay: Option<Arc<Relay>>,
     pub store: EventStore,
     pub registry: Arc<Registry>,
     pub head: watch::Receiver<Head>,
@@ -54,19 +56,6 @@ pub(super) struct CatchUp {
     pub config: CatchUpConfig,
     pub poll: Duration,
     pub stop: CancellationToken,
-}
-
-impl CatchUp {
-    /// How the batches of a version are cut. One that appends holds positions of the log and streams until
-    /// it commits: all readers wait for the one, writers for the other.
-    fn pace(&self, active: &Active) -> CatchUpConfig {
-        let mut config = self.config.clone();
-        if active.plugin.is_process_manager() {
-            config.batch = config.batch.min(ANSWERED);
-            config.batch_time = config.batch_time.min(ANSWERED_WITHIN);
-        }
-        config
-    }
 }
 
 /// How a step ended.
@@ -113,18 +102,19 @@ impl CatchUp {
             let row = snapshot.registered.get(&self.name);
             let runs =
                 row.is_some_and(|row| row.paused.is_none() && self.shard < row.settings.shards);
-            if let Some(active) = snapshot.current(&self.name).filter(|_| runs) {
+            let found = Work::find(&snapshot, &self.name, self.relay.as_ref());
+            if let Some(work) = found.filter(|_| runs) {
                 let head = heads.borrow_and_update().clone();
                 let failed = row.is_some_and(|row| row.failed);
-                if active.generation != known.0 || head.position < known.1 || known.2 && !failed {
+                if work.generation() != known.0 || head.position < known.1 || known.2 && !failed {
                     // Another version, a log that begins anew, or another host was restarted to try
                     // a stopped projection again: nothing that is known holds.
                     tenants.clear();
                     epoch += 1;
                 }
-                known = (active.generation, head.position, failed);
+                known = (work.generation(), head.position, failed);
                 // What is beyond is for the version that waits for it.
-                let end = active.settings.next_at.map_or(i64::MAX, |next| next - 1);
+                let end = work.settings().next_at.map_or(i64::MAX, |next| next - 1);
                 let begins = |tenant: &str, last: i64| match tenants.get(tenant) {
                     Some(state) => state.pause(last.min(end)),
                     None => Tenant::default().pause(last.min(end)),
@@ -133,13 +123,7 @@ impl CatchUp {
                     Ok(tenant) if free => {
                         let state = tenants.remove(&tenant).unwrap_or_default();
                         turns.begins(&tenant, state.stopped.is_some());
-                        let batch = this.batch(
-                            active.clone(),
-                            tenant,
-                            state,
-                            head.position.min(end),
-                            epoch,
-                        );
+                        let batch = this.batch(work, tenant, state, head.position.min(end), epoch);
                         running.push(batch.boxed());
                         continue;
                     }
@@ -185,14 +169,14 @@ impl CatchUp {
 
     async fn batch(
         &self,
-        active: Arc<Active>,
+        work: Work,
         tenant: String,
         mut state: Tenant,
         head: i64,
         epoch: u64,
     ) -> Ended {
-        let result = self.step(&active, &tenant, &mut state, head).await;
-        Some(Done { tenant, state, generation: active.generation, epoch, result })
+        let result = self.step(&work, &tenant, &mut state, head).await;
+        Some(Done { tenant, state, generation: work.generation(), epoch, result })
     }
 
     /// What is known of a tenant after a batch.
@@ -240,6 +224,25 @@ impl CatchUp {
         if let Err(error) = noted {
             tracing::warn!(projection = self.name, %error, "its state could not be noted");
         }
+        self.sync().await;
+    }
+
+    /// Says beside the state of the projection what is in its way, or nothing any more. Only for relays: what
+    /// is in a plugin's way is in this database, and found there by whoever asks.
+    async fn note_trouble(&self, work: &Work, trouble: Option<&str>) {
+        let snapshot = self.registry.snapshot();
+        let row = snapshot.registered.get(&self.name);
+        let (Work::Relay { generation, .. }, Some(row)) = (work, row) else { return };
+        if row.failed || row.last_error.as_deref() == trouble {
+            return;
+        }
+        if let Err(error) = self.registry.note_trouble(&self.name, *generation, trouble).await {
+            tracing::warn!(projection = self.name, %error, "its trouble could not be noted");
+        }
+        self.sync().await;
+    }
+
+    async fn sync(&self) {
         if let Err(error) = self.registry.sync().await {
             tracing::warn!(error = format!("{error:#}"), "the registry cannot be read");
         }

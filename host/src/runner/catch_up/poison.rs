@@ -2,9 +2,10 @@
 
 use super::CatchUp;
 use super::tenant::{Tenant, Verdict};
+use super::work::Work;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, OnPoison};
+use crate::plugin::OnPoison;
 use crate::projection::{Failure, FailureKind};
 use crate::runner::breaker::broken;
 use crate::runner::deliver::cause;
@@ -29,32 +30,47 @@ impl CatchUp {
     /// Decides how to go on after a batch that was rolled back, and says so.
     pub(super) async fn failed(
         &self,
-        active: &Active,
+        work: &Work,
         place: &Place,
         state: &mut Tenant,
         position: i64,
         events: &[Event],
         failure: Failure,
     ) -> Result<(), StoreError> {
-        let (version, tenant) = (&active.plugin.version, &place.tenant);
-        match state.failed(events.len(), &failure, &self.pace(active)) {
+        let (version, tenant) = (short(work), &place.tenant);
+        match state.failed(events.len(), &failure, &work.pace(&self.config)) {
             Verdict::Smaller => {
-                tracing::debug!(projection = self.name, %version, tenant, from = events[0].position,
-                    events = events.len(), error = failure.message, "a batch is divided");
+                tracing::debug!(
+                    projection = self.name,
+                    version,
+                    tenant,
+                    from = events[0].position,
+                    events = events.len(),
+                    error = failure.message,
+                    "a batch is divided"
+                );
             }
             Verdict::Later(delay) => {
-                tracing::warn!(projection = self.name, %version, tenant, from = events[0].position,
-                    events = events.len(), ?delay, error = failure.message,
-                    "a batch failed and is tried again");
+                tracing::warn!(
+                    projection = self.name,
+                    version,
+                    tenant,
+                    from = events[0].position,
+                    events = events.len(),
+                    ?delay,
+                    error = failure.message,
+                    "a batch failed and is tried again"
+                );
+                self.note_trouble(work, Some(&failure.message)).await;
             }
             verdict @ (Verdict::Stop | Verdict::Broken(_)) => {
                 let event = &events[failure.index.unwrap_or(0).min(events.len() - 1)];
                 let aside = verdict == Verdict::Stop
-                    && active.settings.on_poison == OnPoison::SetAside
+                    && work.settings().on_poison == OnPoison::SetAside
                     && failure.kind != FailureKind::Fatal
                     && events.len() == 1;
                 if aside {
-                    return self.set_aside(active, place, state, event, &failure).await;
+                    return self.set_aside(work, place, state, event, &failure).await;
                 }
                 let why = match verdict {
                     Verdict::Broken(times) => broken(times, &failure.message),
@@ -64,12 +80,19 @@ impl CatchUp {
                     "stopped at {} (position {}, version {} of {}): {why}",
                     event.event_type, event.position, event.version, event.stream
                 );
-                tracing::error!(projection = self.name, %version, tenant, error,
+                tracing::error!(
+                    projection = self.name,
+                    version,
+                    tenant,
+                    error,
                     "the projection has stopped; deploy a version that handles this event, or \
-                     restart the host to try it again");
+                     restart the host to try it again"
+                );
                 state.stopped = Some(position);
-                self.note(active.generation, Some(&error)).await;
-                fallback::consider(&self.registry, active, Some(event.position), &error).await;
+                self.note(work.generation(), Some(&error)).await;
+                if let Work::Plugin(active) = work {
+                    fallback::consider(&self.registry, active, Some(event.position), &error).await;
+                }
             }
         }
         Ok(())
@@ -78,29 +101,40 @@ impl CatchUp {
     /// Makes a dead letter of an event and moves the checkpoint past it, in one transaction.
     async fn set_aside(
         &self,
-        active: &Active,
+        work: &Work,
         place: &Place,
         state: &mut Tenant,
         event: &Event,
         failure: &Failure,
     ) -> Result<(), StoreError> {
-        let mut tx = Tx::begin(self.store.pool(), active.plugin.limits().batch).await?;
-        let locked = store::lock_checkpoint(tx.conn(), place, active.generation).await?;
+        let mut tx = Tx::begin(self.store.pool(), work.time()).await?;
+        let locked = store::lock_checkpoint(tx.conn(), place, work.generation()).await?;
         // Somebody else is there already, or has passed it: the next step will see.
         if locked.is_none_or(|position| position >= event.position) {
             tx.rollback().await?;
             return Ok(());
         }
-        let (version, name) = (active.plugin.version.full(), &self.name);
+        let (version, name) = (work.version(), &self.name);
         let (attempts, failing) = state.attempts();
         store::bury_new(tx.conn(), name, &version, event, attempts, failing, &cause(failure))
             .await?;
         store::save_checkpoint(tx.conn(), place, event.position, self.mover(&version)).await?;
         tx.commit().await?;
-        tracing::error!(projection = name, version = %active.plugin.version, tenant = place.tenant,
-            position = event.position, attempts, error = failure.message,
-            "an event was set aside as a dead letter (see `eventfabric dlq list`)");
+        tracing::error!(
+            projection = name,
+            version = short(work),
+            tenant = place.tenant,
+            position = event.position,
+            attempts,
+            error = failure.message,
+            "an event was set aside as a dead letter (see `eventfabric dlq list`)"
+        );
         state.set_aside(event.position);
         Ok(())
     }
+}
+
+/// The version, as logs have it.
+fn short(work: &Work) -> String {
+    work.version().chars().take(12).collect()
 }

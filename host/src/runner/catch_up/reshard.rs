@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::step::{Batch, Handled};
 use super::tenant::Tenant;
+use super::work::Work;
 use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::Shard;
-use crate::plugin::Active;
 use crate::runner::supervisor::unless_stopped;
 use crate::store::{self, Layout, Place, StoreError};
 
@@ -28,7 +28,7 @@ impl CatchUp {
     /// One step on the way to the number of shards that was asked for.
     pub(super) async fn reshard(
         &self,
-        active: &Active,
+        work: &Work,
         tenant: &str,
         state: &mut Tenant,
         head: i64,
@@ -40,16 +40,15 @@ impl CatchUp {
             state.interrupted(WAIT);
             return Ok(Step::Idle);
         }
-        let begin =
-            Tx::begin(self.store.pool(), active.plugin.limits().batch.saturating_add(LATER));
+        let begin = Tx::begin(self.store.pool(), work.time().saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
-        let locked = store::lock_layout(tx.conn(), &self.name, tenant, active.generation).await?;
+        let locked = store::lock_layout(tx.conn(), &self.name, tenant, work.generation()).await?;
         let Some(layout) = locked else {
             tx.rollback().await?;
             state.contended();
             return Ok(Step::Contended);
         };
-        let wanted = active.settings.shards;
+        let wanted = work.settings().shards;
         let Some((index, from, target)) = behind(&layout) else {
             let position = layout.positions.first().copied().unwrap_or_default();
             if layout.shards != wanted {
@@ -73,12 +72,13 @@ impl CatchUp {
             tx.rollback().await?;
             return Ok(Step::Idle);
         }
-        let filter = self.filter(active, tenant, shard, from, target.min(head.max(from)));
+        let filter = self.filter(work, tenant, shard, from, target.min(head.max(from)));
         let until = filter.until.unwrap_or(target);
-        let page = store::log_page(tx.conn(), &filter, state.batch(&self.pace(active))).await?;
+        let page =
+            store::log_page(tx.conn(), &filter, state.batch(&work.pace(&self.config))).await?;
         let batch = Batch { events: page.events, full: page.full, until };
         let known = state.layout;
-        let handled = self.handle(tx, active, &place, state, from, &batch).await?;
+        let handled = self.handle(tx, work, &place, state, from, &batch).await?;
         let Handled::Well { overcome } = handled else { return Ok(Step::Again) };
         // Not what is known of shard 0.
         (state.layout, state.seen) = (known, 0);

@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use super::ahead::Ahead;
 use super::tenant::{Tenant, Watch};
+use super::work::Work;
 use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
-use crate::plugin::{Active, Beyond};
-use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
 
@@ -51,7 +50,7 @@ impl CatchUp {
     /// Handles the next batch of one tenant.
     pub(super) async fn step(
         &self,
-        active: &Active,
+        work: &Work,
         tenant: &str,
         state: &mut Tenant,
         head: i64,
@@ -60,7 +59,7 @@ impl CatchUp {
         let layout = match state.layout {
             Some(layout) => layout,
             None => {
-                let starts_after = active.settings.starts_after;
+                let starts_after = work.settings().starts_after;
                 let create = store::create_checkpoint(pool, &self.name, tenant, starts_after);
                 let Some((begins, layout)) = unless_stopped(&self.stop, create).await? else {
                     return Ok(Step::Contended);
@@ -72,20 +71,20 @@ impl CatchUp {
                 layout
             }
         };
-        if layout != active.settings.shards {
-            return self.reshard(active, tenant, state, head).await;
+        if layout != work.settings().shards {
+            return self.reshard(work, tenant, state, head).await;
         }
         let prefers = self.prefers(tenant);
         if !prefers && !self.takes_over(tenant, state, layout, head).await? {
             return Ok(Step::Idle);
         }
-        if self.concerns_nothing(active, tenant, state, layout, head, prefers) {
+        if self.concerns_nothing(work, tenant, state, layout, head, prefers) {
             return Ok(Step::Idle);
         }
         let place = self.place(tenant, layout);
-        let begin = Tx::begin(pool, active.plugin.limits().batch.saturating_add(LATER));
+        let begin = Tx::begin(pool, work.time().saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
-        let locked = store::lock_checkpoint(tx.conn(), &place, active.generation).await?;
+        let locked = store::lock_checkpoint(tx.conn(), &place, work.generation()).await?;
         let Some(position) = locked else {
             tx.rollback().await?;
             // Perhaps somebody has deleted it, to begin anew, or parted the tenant.
@@ -102,13 +101,14 @@ impl CatchUp {
             state.at_head(position);
             return Ok(Step::Idle);
         }
-        let batch = self.read(&mut tx, active, tenant, state, place.shard, position, head).await?;
+        let batch = self.read(&mut tx, work, tenant, state, place.shard, position, head).await?;
         let upto = batch.upto();
         if batch.full && state.reads_ahead() {
-            let filter = self.filter(active, tenant, place.shard, upto, head);
-            state.ahead = Some(Ahead::begin(pool.clone(), filter, state.batch(&self.pace(active))));
+            let filter = self.filter(work, tenant, place.shard, upto, head);
+            state.ahead =
+                Some(Ahead::begin(pool.clone(), filter, state.batch(&work.pace(&self.config))));
         }
-        Ok(match self.handle(tx, active, &place, state, position, &batch).await? {
+        Ok(match self.handle(tx, work, &place, state, position, &batch).await? {
             Handled::Failed => Step::Again,
             Handled::Well { overcome: true } => Step::Overcome,
             Handled::Well { .. } if upto < head => Step::Again,
@@ -121,13 +121,13 @@ impl CatchUp {
     pub(super) async fn handle(
         &self,
         mut tx: Tx,
-        active: &Active,
+        work: &Work,
         place: &Place,
         state: &mut Tenant,
         position: i64,
         batch: &Batch,
     ) -> Result<Handled, StoreError> {
-        let (upto, version) = (batch.upto(), active.plugin.version.full());
+        let (upto, version) = (batch.upto(), work.version());
         if batch.events.is_empty() {
             store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
             tx.commit().await?;
@@ -135,10 +135,7 @@ impl CatchUp {
             return Ok(Handled::Well { overcome: false });
         }
         let started = Instant::now();
-        let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
-        let beyond = Beyond::log(&log).counted(&active.meter);
-        let (tx, result) = plugin.handle_with(tx, sql, &batch.events, config, beyond).await;
-        match (tx, result) {
+        match work.handle(tx, &batch.events, &self.store).await {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
                 tx.commit().await?;
@@ -151,14 +148,17 @@ impl CatchUp {
                     ?stats,
                     "batch handled"
                 );
+                self.note_trouble(work, None).await;
                 let (events, took) = (batch.events.len(), started.elapsed());
-                Ok(Handled::Well { overcome: state.done(upto, events, took, &self.pace(active)) })
+                Ok(Handled::Well {
+                    overcome: state.done(upto, events, took, &work.pace(&self.config)),
+                })
             }
             (tx, Err(failure)) => {
                 if let Some(tx) = tx {
                     tx.rollback().await?;
                 }
-                self.failed(active, place, state, position, &batch.events, failure).await?;
+                self.failed(work, place, state, position, &batch.events, failure).await?;
                 Ok(Handled::Failed)
             }
             (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
@@ -205,7 +205,7 @@ impl CatchUp {
     /// checkpoint is moved by the way.
     fn concerns_nothing(
         &self,
-        active: &Active,
+        work: &Work,
         tenant: &str,
         state: &mut Tenant,
         layout: i32,
@@ -216,7 +216,7 @@ impl CatchUp {
             return false;
         }
         let shard = Shard { index: self.shard, count: layout };
-        let wants = |event: &Event| wants(active, tenant, shard, event);
+        let wants = |event: &Event| wants(work, tenant, shard, event);
         let found = self.tail.between(state.seen, head, 1, wants);
         if !found.is_some_and(|found| found.events.is_empty()) {
             return false;
@@ -225,10 +225,10 @@ impl CatchUp {
         if prefers {
             self.idle.add(IdleMove {
                 place: self.place(tenant, layout),
-                generation: active.generation,
+                generation: work.generation(),
                 base: state.base,
                 upto: head,
-                version: active.plugin.version.full(),
+                version: work.version(),
             });
         }
         true
@@ -239,14 +239,14 @@ impl CatchUp {
     async fn read(
         &self,
         tx: &mut Tx,
-        active: &Active,
+        work: &Work,
         tenant: &str,
         state: &mut Tenant,
         shard: Shard,
         position: i64,
         head: i64,
     ) -> Result<Batch, StoreError> {
-        let limit = state.batch(&self.pace(active));
+        let limit = state.batch(&work.pace(&self.config));
         if let Some(ahead) = state.ahead.take() {
             let until = ahead.until;
             if let Some(page) = ahead.after(position).await {
@@ -254,12 +254,12 @@ impl CatchUp {
             }
         }
         if state.is_warm() {
-            let wants = |event: &Event| wants(active, tenant, shard, event);
+            let wants = |event: &Event| wants(work, tenant, shard, event);
             if let Some(found) = self.tail.between(position, head, limit, wants) {
                 return Ok(Batch { events: found.events, full: found.full, until: head });
             }
         }
-        let filter = self.filter(active, tenant, shard, position, head);
+        let filter = self.filter(work, tenant, shard, position, head);
         let until = filter.until.unwrap_or(head);
         let page = store::log_page(tx.conn(), &filter, limit).await?;
         Ok(Batch { events: page.events, full: page.full, until })
@@ -268,17 +268,18 @@ impl CatchUp {
     /// Which events to read.
     pub(super) fn filter(
         &self,
-        active: &Active,
+        work: &Work,
         tenant: &str,
         shard: Shard,
         position: i64,
         head: i64,
     ) -> LogFilter {
-        let after = position.max(active.settings.starts_after);
+        let after = position.max(work.settings().starts_after);
         LogFilter {
             after,
             until: Some(head.min(after.saturating_add(WINDOW)).max(position)),
-            types: active.plugin.description.event_types.clone(),
+            types: work.types().to_vec(),
+            aggregates: work.aggregates().to_vec(),
             tenant: Some(tenant.to_owned()),
             shard,
             ..LogFilter::default()
@@ -301,6 +302,6 @@ impl CatchUp {
     }
 }
 
-fn wants(active: &Active, tenant: &str, shard: Shard, event: &Event) -> bool {
-    event.stream.tenant == tenant && shard.holds(&event.stream.id) && active.wants(event)
+fn wants(work: &Work, tenant: &str, shard: Shard, event: &Event) -> bool {
+    event.stream.tenant == tenant && shard.holds(&event.stream.id) && work.wants(event)
 }

@@ -31,6 +31,12 @@ pub(super) async fn projections(patient: &Patient) -> Found {
                 paused(pause.at, pause.by.as_deref(), pause.reason.as_deref()),
                 format!("`eventfabric projections resume {name}` ends it"),
             ));
+        } else if let Some(trouble) = &registered.last_error {
+            found.push(Finding::warning(
+                place,
+                format!("its last attempt failed: {trouble}"),
+                "when that is mended, it goes on by itself",
+            ));
         }
     }
     Ok(found)

@@ -13,6 +13,11 @@ pub enum RebuildError {
     /// There is no projection of that name.
     #[error("there is no projection `{0}` (see `eventfabric projections list`)")]
     Unknown(String),
+    /// It is a relay.
+    #[error(
+        "`{0}` is a relay and has no tables; `eventfabric projections reset {0}` has it publish the log again"
+    )]
+    Relay(String),
     /// Its plugin can't be loaded here.
     #[error("the active version of `{0}` cannot be loaded here (the log says why)")]
     NotLoaded(String),
@@ -88,7 +93,7 @@ pub enum RebuildError {
 
 codes!(RebuildError {
     Self::Unknown(_) => "projection-not-found",
-    Self::Reactor(_) => "projection-state",
+    Self::Reactor(_) | Self::Relay(_) => "projection-state",
     Self::NotLoaded(_) => "version-not-loaded",
     Self::Busy(_) => "rebuild-busy",
     Self::Backfilled(_) => "backfill-unfinished",

@@ -158,8 +158,10 @@ async fn run(
     }
     registry.sync().await.map_err(|_| RebuildError::NotLoaded(name.to_owned()))?;
     let snapshot = registry.snapshot();
-    if !snapshot.registered.contains_key(name) {
-        return Err(RebuildError::Unknown(name.to_owned()));
+    match snapshot.registered.get(name) {
+        None => return Err(RebuildError::Unknown(name.to_owned())),
+        Some(row) if row.is_relay() => return Err(RebuildError::Relay(name.to_owned())),
+        Some(_) => {}
     }
     let active =
         snapshot.current(name).ok_or_else(|| RebuildError::NotLoaded(name.to_owned()))?.clone();

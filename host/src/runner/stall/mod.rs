@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::watch::{Change, Place, Watch};
 use super::head::Head;
-use crate::plugin::Registry;
+use crate::plugin::{RELAY, Registered, Registry};
 use crate::store::{self, Blocker};
 
 /// The longest time between two looks.
@@ -150,7 +150,10 @@ impl StallWatch {
             let paused = row
                 .paused_at
                 .map(|at| paused(at, row.paused_by.as_deref(), row.pause_reason.as_deref()));
-            let unloaded = snapshot.current(&row.name).is_none();
+            let known = snapshot.registered.get(&row.name);
+            let trouble = known.and_then(|known| known.last_error.clone());
+            let unloaded =
+                snapshot.current(&row.name).is_none() && !known.is_some_and(Registered::is_relay);
             Place {
                 what: format!("the projection {}", row.name),
                 at: row.place.unwrap_or_default(),
@@ -161,7 +164,16 @@ impl StallWatch {
                         row.failed.map(|error| format!("it was stopped by an error: {error}"))
                     })
                     .or_else(|| {
+                        trouble.map(|trouble| format!("its last attempt failed: {trouble}"))
+                    })
+                    .or_else(|| {
                         unloaded.then(|| "its active version is not loaded in this host".to_owned())
+                    })
+                    .or_else(|| {
+                        let relay = row.name.strip_prefix(RELAY)?;
+                        Some(format!(
+                            "no host runs that has the settings `[relay.{relay}]` as they were last"
+                        ))
                     }),
             }
         }));

@@ -33,11 +33,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "backoff",
         ],
     ),
+    // Where the runner's relays put events.
+    ("relay", &["runner", "event", "projection"]),
     (
         "http",
         &["runner", "plugin", "tenancy", "store", "sandbox", "code", "db", "event", "projection"],
     ),
-    ("settings", &["http", "runner", "plugin", "store", "sandbox", "tenancy", "code", "event"]),
+    (
+        "settings",
+        &["http", "relay", "runner", "plugin", "store", "sandbox", "tenancy", "code", "event"],
+    ),
     (
         "cli",
         &[
