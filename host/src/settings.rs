@@ -16,6 +16,7 @@ use crate::plugin::{Limits, NewProjection};
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
+use crate::telemetry::TelemetryConfig;
 use crate::tenancy::{DatabaseUrl, TenancyConfig};
 
 /// The file that is read when none is named, if it is there.
@@ -57,6 +58,8 @@ pub struct Settings {
     pub runner: RunnerConfig,
     /// The HTTP API.
     pub http: HttpConfig,
+    /// Traces for a collector.
+    pub telemetry: TelemetryConfig,
     /// The limits of plugins.
     pub limits: Limits,
     /// The limits of their SQL.
@@ -85,6 +88,7 @@ impl Default for Settings {
             tenancy: TenancyConfig::default(),
             runner: RunnerConfig::default(),
             http: HttpConfig::default(),
+            telemetry: TelemetryConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             projection: HashMap::new(),

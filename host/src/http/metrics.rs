@@ -58,6 +58,8 @@ fn describe() {
             "Requests that reactors sent, by projection and outcome",
         ),
         ("eventfabric_http_subscriptions_cut_total", "Subscribers that took nothing"),
+        ("eventfabric_spans_sent_total", "Spans that the collector has taken"),
+        ("eventfabric_spans_dropped_total", "Spans that were not sent, by reason"),
     ] {
         metrics::describe_counter!(name, text);
     }

@@ -42,6 +42,7 @@ mod streams;
 mod subscribe;
 mod tenants;
 mod tokens;
+mod traced;
 mod ui;
 
 use axum::http::HeaderValue;

@@ -18,7 +18,7 @@ use super::tokens::Scope;
 use super::{
     append, auth, dead_letters, find, health, log, metrics, overview, plugin_changes,
     plugin_details, plugin_logs, plugin_rows, plugin_versions, plugins, projection_changes,
-    projections, queries, schemas, streams, subscribe, tenants, ui,
+    projections, queries, schemas, streams, subscribe, tenants, traced, ui,
 };
 
 /// What each scope allows under `/v1`.
@@ -102,6 +102,7 @@ pub(super) fn router(api: Api) -> Router {
         .merge(numbers)
         .merge(health)
         .merge(ui::routes(api.ui))
+        .route_layer(middleware::from_fn(traced::trace))
         .route_layer(middleware::from_fn(metrics::count))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document_of(&api.limits)))
         .layer(CatchPanicLayer::custom(panicked))

@@ -28,6 +28,7 @@ mod registry;
 mod script;
 mod session;
 mod settings;
+mod traced;
 #[cfg(test)]
 pub(crate) mod tests;
 mod version;
@@ -53,6 +54,8 @@ pub use instance::{Beyond, HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
 pub use logs::{LogConfig, LogLine, logs};
+#[cfg(feature = "telemetry")]
+pub(crate) use outgoing::client_tls;
 pub use outgoing::{HttpAnswer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};

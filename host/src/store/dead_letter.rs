@@ -125,8 +125,9 @@ pub async fn dead_letter(
         dismissed: true,
         ..LogFilter::default()
     };
-    let event = log_page(pool, &place, 1).await?.events.pop();
-    Ok(Some((letter, event)))
+    let mut events = log_page(pool, &place, 1).await?.events;
+    add_traces(pool, &mut events).await?;
+    Ok(Some((letter, events.pop())))
 }
 
 /// Gives dead letters back to the projection that failed, and to no other. Those of one stream are tried

@@ -30,6 +30,7 @@ mod snapshot;
 mod statistics;
 mod streams;
 mod tenant;
+mod trace;
 #[cfg(all(test, feature = "runtime"))]
 pub(crate) mod tests;
 mod wake;
@@ -40,7 +41,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 pub use append::{
-    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, chains,
+    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, KnownCause, causes,
     find_events, note_chain,
 };
 pub use backfill::{
@@ -86,6 +87,7 @@ pub use statistics::{
 };
 pub use streams::{StreamInfo, appends_so_far, stream_kinds, streams_of};
 pub use tenant::{tenant_exists, tenants};
+pub use trace::{add_traces, traces};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.

@@ -26,3 +26,4 @@ mod store;
 mod strict;
 mod tenants;
 mod tidy;
+mod traces;

@@ -10,7 +10,9 @@ use crate::event::{Event, Shard};
 use crate::plugin::{Active, Beyond};
 use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
+use crate::runner::traced::Traces;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
+use crate::trace;
 
 /// Positions that one batch looks through, so that a projection of rare events, or of a quiet
 /// tenant, gets through a long log in steps that end within the time of a batch.
@@ -134,6 +136,20 @@ impl CatchUp {
             state.passed(upto);
             return Ok(Handled::Well { overcome: false });
         }
+        let span = Traces::of(&mut tx, &batch.events).await?.span(active, batch.events.iter(), 1);
+        span.within(self.handle_events(tx, active, place, state, position, batch)).await
+    }
+
+    async fn handle_events(
+        &self,
+        tx: Tx,
+        active: &Active,
+        place: &Place,
+        state: &mut Tenant,
+        position: i64,
+        batch: &Batch,
+    ) -> Result<Handled, StoreError> {
+        let (upto, version) = (batch.upto(), active.plugin.version.full());
         let started = Instant::now();
         let (Active { plugin, sql, config, .. }, log) = (active, Answers::live(&self.store));
         let (tx, result) =
@@ -158,6 +174,7 @@ impl CatchUp {
                 if let Some(tx) = tx {
                     tx.rollback().await?;
                 }
+                trace::failed(failure.class().as_str(), &failure.message);
                 self.failed(active, place, state, position, &batch.events, failure).await?;
                 Ok(Handled::Failed)
             }

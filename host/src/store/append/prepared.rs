@@ -156,6 +156,8 @@ impl Prepared {
             &columns.causation_ids as &[Option<String>],
             patience as _,
             known.schemas,
+            &columns.traceparents as &[Option<String>],
+            &columns.tracestates as &[Option<String>],
         )
         .fetch_all(conn)
         .await
@@ -212,6 +214,7 @@ impl Prepared {
                 causation_id: new.causation_id.clone(),
                 dismissed_at: None,
                 topic: self.streams[new.stream].topic.clone(),
+                trace: new.trace.clone(),
             })
             .collect()
     }
@@ -226,6 +229,7 @@ async fn insert_one(
     patience: Option<String>,
 ) -> sqlx::Result<Vec<AppendedEvent>> {
     let (least, greatest) = stream.expected.range();
+    let (traceparent, tracestate) = event.trace_columns();
     sqlx::query_file_as!(
         AppendedEvent,
         "src/store/sql/append_one.sql",
@@ -245,6 +249,8 @@ async fn insert_one(
         event.causation_id as _,
         patience as _,
         known.schemas,
+        traceparent as _,
+        tracestate as _,
     )
     .fetch_all(conn)
     .await
