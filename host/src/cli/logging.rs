@@ -79,7 +79,9 @@ where
         };
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
-        let Some(object) = line.trim_end().strip_suffix('}') else { return writer.write_str(&line) };
+        let Some(object) = line.trim_end().strip_suffix('}') else {
+            return writer.write_str(&line);
+        };
         let (trace, span) = (at.trace_id(), at.span_id());
         writeln!(writer, r#"{object},"trace_id":"{trace}","span_id":"{span}"}}"#)
     }

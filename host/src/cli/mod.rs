@@ -54,8 +54,8 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use args::{Args, Command};
+use clap::Parser as _;
 use connect::Context;
 
 use crate::telemetry;

@@ -150,8 +150,7 @@ impl Plugin {
         beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let span = traced::handling(self, events);
-        let (tx, result) =
-            span.within(self.run_here(tx, sql, events, config, most, beyond)).await;
+        let (tx, result) = span.within(self.run_here(tx, sql, events, config, most, beyond)).await;
         traced::handled(&span, &result);
         (tx, result)
     }

@@ -28,9 +28,9 @@ mod registry;
 mod script;
 mod session;
 mod settings;
-mod traced;
 #[cfg(test)]
 pub(crate) mod tests;
+mod traced;
 mod version;
 mod wasi;
 mod watch;

@@ -117,7 +117,8 @@ pub(super) fn answered(span: &Span, answer: &Result<HttpAnswer, SendError>) {
 
 /// What a statement does, by its first word.
 fn operation(text: &str) -> &'static str {
-    let word = text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+    let word =
+        text.trim_start().split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
     ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"]
         .into_iter()
         .find(|known| word.eq_ignore_ascii_case(known))

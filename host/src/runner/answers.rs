@@ -123,7 +123,8 @@ impl Answers {
         let causes = store::causes(tx.conn(), &causes).await?;
         let chains = causes.iter().filter_map(|cause| Some((cause.position - base, cause.chain?)));
         let chains = chains.collect();
-        let traces = causes.into_iter().filter_map(|cause| Some((cause.position - base, cause.trace?)));
+        let traces =
+            causes.into_iter().filter_map(|cause| Some((cause.position - base, cause.trace?)));
         let found = store::find_events(tx.conn(), first).await?;
         let first = found.into_iter().map(|found| (found.id, found.position - base));
         Ok(Known { allowed, chains, traces: traces.collect(), first: first.collect() })

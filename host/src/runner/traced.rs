@@ -40,9 +40,12 @@ impl Traces {
         let known = || events.clone().filter_map(of);
         let (parent, links) = match of(first) {
             Some(parent)
-                if events.clone().all(|event| of(event).is_some_and(|own| own.is_of_trace_of(parent))) =>
+                if events
+                    .clone()
+                    .all(|event| of(event).is_some_and(|own| own.is_of_trace_of(parent))) =>
             {
-                let mut others: Vec<&TraceContext> = known().filter(|other| *other != parent).collect();
+                let mut others: Vec<&TraceContext> =
+                    known().filter(|other| *other != parent).collect();
                 others.dedup();
                 (Parent::Of(parent), others)
             }

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::StoreError;
 use super::read::{LogFilter, log_page};
+use super::trace::add_traces;
 use crate::event::Event;
 
 /// A dead letter.

@@ -30,9 +30,9 @@ mod snapshot;
 mod statistics;
 mod streams;
 mod tenant;
-mod trace;
 #[cfg(all(test, feature = "runtime"))]
 pub(crate) mod tests;
+mod trace;
 mod wake;
 
 use std::sync::Arc;
@@ -41,8 +41,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 pub use append::{
-    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, KnownCause, causes,
-    find_events, note_chain,
+    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, KnownCause,
+    causes, find_events, note_chain,
 };
 pub use backfill::{
     Backfill, drop_passed, end_backfill, lock_backfill, save_backfill, share_backfill,

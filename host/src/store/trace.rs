@@ -55,8 +55,10 @@ pub(super) fn begin(appends: &mut [Append]) -> Span {
         return Span::default();
     }
     let around = trace::current();
-    let given = appends.iter().flat_map(|append| &append.events).find_map(|event| event.trace.as_ref());
-    let elsewhere = given.filter(|given| !around.as_ref().is_some_and(|own| own.is_of_trace_of(given)));
+    let given =
+        appends.iter().flat_map(|append| &append.events).find_map(|event| event.trace.as_ref());
+    let elsewhere =
+        given.filter(|given| !around.as_ref().is_some_and(|own| own.is_of_trace_of(given)));
     let (parent, link) = match elsewhere {
         Some(given) => (Parent::Of(given), around.as_ref()),
         None => (Parent::Around, None),

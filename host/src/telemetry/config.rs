@@ -61,7 +61,9 @@ pub enum InvalidTelemetry {
     #[error("telemetry.sample is from 0 to 1, and this is {0}")]
     Sample(f64),
     /// A header that can't be sent.
-    #[error("the header `{0}` of telemetry.headers, or of OTEL_EXPORTER_OTLP_HEADERS, can't be sent")]
+    #[error(
+        "the header `{0}` of telemetry.headers, or of OTEL_EXPORTER_OTLP_HEADERS, can't be sent"
+    )]
     Header(String),
     /// TLS can't be set up.
     #[error("traces can't be sent: {0}")]
@@ -166,7 +168,10 @@ mod tests {
         assert_eq!(uri(None, &[base]).unwrap(), "http://of-all:4318/v1/traces");
         assert_eq!(uri(None, &[base, traces]).unwrap(), "http://of-traces/path");
         assert_eq!(uri(None, &[base, off]), None);
-        assert_eq!(uri(Some("http://own:1"), &[base, traces, off]).unwrap(), "http://own:1/v1/traces");
+        assert_eq!(
+            uri(Some("http://own:1"), &[base, traces, off]).unwrap(),
+            "http://own:1/v1/traces"
+        );
         assert_eq!(uri(Some(""), &[base]), None);
     }
 

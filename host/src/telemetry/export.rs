@@ -90,7 +90,11 @@ impl Exporter {
     }
 
     /// Sends what comes until told to stop, and then what is left.
-    pub(super) async fn run(mut self, mut spans: mpsc::Receiver<SpanData>, stop: CancellationToken) {
+    pub(super) async fn run(
+        mut self,
+        mut spans: mpsc::Receiver<SpanData>,
+        stop: CancellationToken,
+    ) {
         let mut batch = Vec::with_capacity(BATCH);
         while !stop.is_cancelled() {
             tokio::select! {

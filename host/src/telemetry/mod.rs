@@ -39,7 +39,11 @@ pub struct Telemetry(Option<(CancellationToken, JoinHandle<()>)>);
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, InvalidTelemetry> {
     let Some(target) = config.target()? else { return Ok(Telemetry(None)) };
     let resource = resource(config);
-    tracing::debug!(collector = target.uri.authority().map(|at| at.as_str()), sample = config.sample, "traces are sent");
+    tracing::debug!(
+        collector = target.uri.authority().map(|at| at.as_str()),
+        sample = config.sample,
+        "traces are sent"
+    );
     let exporter = Exporter::new(target, &resource)?;
     let (queue, spans) = Queue::new();
     let provider = SdkTracerProvider::builder()
@@ -63,7 +67,9 @@ impl Telemetry {
         stop.cancel();
         if tokio::time::timeout(LAST, &mut task).await.is_err() {
             task.abort();
-            tracing::warn!("the last traces were not sent: the collector has not answered within {LAST:?}");
+            tracing::warn!(
+                "the last traces were not sent: the collector has not answered within {LAST:?}"
+            );
         }
     }
 }

@@ -47,10 +47,7 @@ impl TraceContext {
     ///
     /// # Errors
     /// A `traceparent` that is none.
-    pub fn parse(
-        traceparent: &str,
-        tracestate: Option<&str>,
-    ) -> Result<Self, InvalidTraceparent> {
+    pub fn parse(traceparent: &str, tracestate: Option<&str>) -> Result<Self, InvalidTraceparent> {
         let Self(context) = traceparent.parse()?;
         let state = tracestate.filter(|state| state.len() <= STATE_LENGTH);
         let state = state.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
@@ -95,7 +92,8 @@ impl FromStr for TraceContext {
 
     fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
         let bytes = text.as_bytes();
-        let is_hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let is_hex =
+            |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let fits = bytes.len() >= LENGTH
             && [2, 35, 52].iter().all(|at| bytes[*at] == b'-')
             && [0..2, 3..35, 36..52, 53..55].into_iter().all(|part| is_hex(&bytes[part]));
@@ -183,7 +181,10 @@ mod tests {
     fn a_state_is_passed_on_or_left_out() {
         let parent = format!("00-{TRACE}-{SPAN}-01");
         let state = |state: &str| TraceContext::parse(&parent, Some(state)).unwrap().tracestate();
-        assert_eq!(state("rojo=00f067aa0ba902b7,congo=t61").unwrap(), "rojo=00f067aa0ba902b7,congo=t61");
+        assert_eq!(
+            state("rojo=00f067aa0ba902b7,congo=t61").unwrap(),
+            "rojo=00f067aa0ba902b7,congo=t61"
+        );
         assert_eq!(state("no state"), None);
         assert_eq!(state(&format!("a={}", "x".repeat(STATE_LENGTH))), None);
     }

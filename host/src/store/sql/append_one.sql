@@ -46,9 +46,9 @@ queued AS (
 ),
 traced AS (
     INSERT INTO eventfabric.event_traces (global_position, traceparent, tracestate)
-    SELECT i.global_position, $17, $18
+    SELECT i.global_position, $17::text, $18::text
     FROM inserted i
-    WHERE $17 IS NOT NULL
+    WHERE $17::text IS NOT NULL
 )
 SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"

@@ -52,7 +52,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "trace",
         ],
     ),
-    ("settings", &["http", "telemetry", "runner", "plugin", "store", "sandbox", "tenancy", "event"]),
+    (
+        "settings",
+        &["http", "telemetry", "runner", "plugin", "store", "sandbox", "tenancy", "event"],
+    ),
     (
         "cli",
         &[

@@ -33,7 +33,10 @@ async fn a_trace_leads_from_the_request_to_each_statement_and_log_line() {
             _ => {
                 let process = collector.one(&format!("process {guest}")).await;
                 assert_eq!((process.kind, &process.parent), (5, &append.id));
-                assert_eq!(process.attributes["messaging.message.id"], append.attributes["messaging.message.id"]);
+                assert_eq!(
+                    process.attributes["messaging.message.id"],
+                    append.attributes["messaging.message.id"]
+                );
                 process
             }
         };
@@ -52,7 +55,10 @@ async fn a_trace_leads_from_the_request_to_each_statement_and_log_line() {
         assert_eq!(text, "INSERT INTO seen (position, note) VALUES ($1, $2)");
         assert_eq!(statement.attributes["eventfabric.rows"], "1");
     }
-    assert!(collector.spans().iter().all(|span| span.trace == trace), "of one trace: nothing else was asked");
+    assert!(
+        collector.spans().iter().all(|span| span.trace == trace),
+        "of one trace: nothing else was asked"
+    );
 
     // The lines that the plugins logged name the trace, and the span that they were logged in.
     let lines = traced.lines_of(trace);
@@ -100,10 +106,15 @@ async fn a_batch_of_two_traces_is_linked_to_both() {
 #[tokio::test]
 async fn an_event_that_fails_takes_its_trace_through_retries_to_the_dead_letter() {
     let (world, collector) = (World::new().await, Collector::start().await);
-    let env = [("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "3"), ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF__BASE", "1ms")];
+    let env = [
+        ("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "3"),
+        ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF__BASE", "1ms"),
+    ];
     let traced = Traced::start(&world, &["hostile_async"], &collector.url, &env).await;
     let [trace, _] = TRACES;
-    traced.append("1", &json!({"do": "poison"}), &[("traceparent", &traceparent(trace, true))]).await;
+    traced
+        .append("1", &json!({"do": "poison"}), &[("traceparent", &traceparent(trace, true))])
+        .await;
     let attempts = collector.named("process hostile_async", 3).await;
     let append = collector.one("append Deeds").await;
     for (attempt, number) in attempts.iter().zip(["1", "2", "3"]) {
@@ -115,6 +126,7 @@ async fn an_event_that_fails_takes_its_trace_through_retries_to_the_dead_letter(
     world.until_number("SELECT count(*) FROM eventfabric.dead_letters", 1).await;
     let shown: Value = serde_json::from_str(&traced.get("/v1/dead-letters").await).unwrap();
     let letter = shown["dead_letters"][0]["id"].as_i64().unwrap();
-    let shown: Value = serde_json::from_str(&traced.get(&format!("/v1/dead-letters/{letter}")).await).unwrap();
+    let shown: Value =
+        serde_json::from_str(&traced.get(&format!("/v1/dead-letters/{letter}")).await).unwrap();
     assert_eq!(shown["event"]["traceparent"], format!("00-{trace}-{}-01", append.id));
 }

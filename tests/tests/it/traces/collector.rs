@@ -68,9 +68,8 @@ impl Collector {
 
     /// Waits for spans of this name, so many.
     pub async fn named(&self, name: &str, count: usize) -> Vec<Span> {
-        let found = || -> Vec<Span> {
-            self.spans().into_iter().filter(|span| span.name == name).collect()
-        };
+        let found =
+            || -> Vec<Span> { self.spans().into_iter().filter(|span| span.name == name).collect() };
         until(&format!("{count} spans `{name}` have come"), async || found().len() >= count).await;
         let found = found();
         assert_eq!(found.len(), count, "{found:#?}");

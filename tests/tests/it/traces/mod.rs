@@ -96,5 +96,4 @@ impl Traced {
 }
 
 /// What is stored of the traces of events, in their order.
-const STORED: &str =
-    "SELECT traceparent FROM eventfabric.event_traces ORDER BY global_position";
+const STORED: &str = "SELECT traceparent FROM eventfabric.event_traces ORDER BY global_position";

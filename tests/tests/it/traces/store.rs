@@ -37,7 +37,10 @@ async fn each_event_keeps_the_trace_that_it_was_given() {
         let traces: Vec<_> = read.iter().map(|event| event.trace.clone()).collect();
         assert_eq!(traces[0].as_ref().unwrap().trace_id(), TRACES[1]);
         assert_eq!(traces[0].as_ref().unwrap().tracestate().unwrap(), "vendor=x");
-        assert_eq!((&traces[1], traces[2].as_ref().unwrap().trace_id().as_str()), (&None, TRACES[0]));
+        assert_eq!(
+            (&traces[1], traces[2].as_ref().unwrap().trace_id().as_str()),
+            (&None, TRACES[0])
+        );
     }
 }
 
@@ -52,7 +55,11 @@ async fn a_group_of_appends_keeps_each_one_s_trace() {
             0 => vec![of_trace(&format!("{:032x}", n + 1), event("Counted", n))],
             _ => vec![event("Counted", n)],
         };
-        async move { store.append(StreamId::new("Account", n.to_string()), ExpectedVersion::Any, events).await }
+        async move {
+            store
+                .append(StreamId::new("Account", n.to_string()), ExpectedVersion::Any, events)
+                .await
+        }
     });
     for appended in futures::future::join_all(appends).await {
         appended.unwrap();
@@ -93,7 +100,9 @@ async fn an_answer_is_in_the_trace_of_its_cause() {
         };
         running.host.store().append_all(vec![append]).await.unwrap();
     }
-    world.until_number("SELECT count(*) FROM eventfabric.events WHERE causation_id IS NOT NULL", 2).await;
+    world
+        .until_number("SELECT count(*) FROM eventfabric.events WHERE causation_id IS NOT NULL", 2)
+        .await;
     let same = "SELECT count(*) FROM eventfabric.events a
                 JOIN eventfabric.events c ON c.event_id::text = a.causation_id
                 JOIN eventfabric.event_traces ta ON ta.global_position = a.global_position

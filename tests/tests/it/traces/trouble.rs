@@ -42,7 +42,13 @@ async fn an_invalid_traceparent_is_as_none() {
     // Nobody records: what is valid is kept as it came.
     let traced = Traced::start(&world, &["hostile_async"], "", &[]).await;
     let valid = traceparent(TRACES[0], true);
-    for invalid in ["", "00-0-0-0", &valid.to_uppercase(), &format!("{valid}-more"), &format!("ff{}", &valid[2..])] {
+    for invalid in [
+        "",
+        "00-0-0-0",
+        &valid.to_uppercase(),
+        &format!("{valid}-more"),
+        &format!("ff{}", &valid[2..]),
+    ] {
         traced.append("1", &json!({}), &[("traceparent", invalid)]).await;
     }
     traced.append("1", &json!({}), &[("traceparent", &valid), ("traceparent", &valid)]).await;
@@ -57,7 +63,9 @@ async fn an_invalid_traceparent_is_as_none() {
     let mut wrong = Process::start(&world, &[&args[..], &["00-0-0-0"]].concat(), &[]);
     assert_eq!(wrong.ended().await.code(), Some(2));
     assert!(wrong.log().contains("W3C Trace Context"), "{}", wrong.log());
-    Process::start(&world, &[&args[..], &[&valid]].concat(), &[("TRACEPARENT", "wrong")]).succeeded().await;
+    Process::start(&world, &[&args[..], &[&valid]].concat(), &[("TRACEPARENT", "wrong")])
+        .succeeded()
+        .await;
     assert_eq!(world.texts(STORED).await, [valid.clone(), valid]);
 }
 
@@ -79,7 +87,10 @@ async fn a_collector_that_is_gone_or_does_not_answer_stops_nothing() {
         world.until_number(DONE, 20).await;
         traced.host.until_log("traces cannot be sent").await;
         let counted = "eventfabric_spans_dropped_total{reason=\"collector\"}";
-        until("what was dropped is counted", async || traced.get("/metrics").await.contains(counted)).await;
+        until("what was dropped is counted", async || {
+            traced.get("/metrics").await.contains(counted)
+        })
+        .await;
         let said = traced.host.log().matches("traces cannot be sent").count();
         assert_eq!(said, 1, "once, and not for each request");
         traced.append("last", &json!({}), &[]).await;
@@ -101,7 +112,10 @@ async fn headers_for_the_collector_are_sent_and_never_shown() {
     traced.append("1", &json!({}), &[]).await;
     assert_eq!(collector.one("append Deeds").await.service, "orders");
     let head = collector.heads().remove(0);
-    assert!(head.contains("x-token: hunter2") && head.contains("authorization: basic hunter3"), "{head}");
+    assert!(
+        head.contains("x-token: hunter2") && head.contains("authorization: basic hunter3"),
+        "{head}"
+    );
     assert!(head.starts_with("post /v1/traces "), "{head}");
     assert!(head.contains("content-type: application/x-protobuf"), "{head}");
     let log = traced.host.log();
