@@ -109,6 +109,7 @@ async fn an_event_that_fails_takes_its_trace_through_retries_to_the_dead_letter(
     let env = [
         ("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "3"),
         ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF__BASE", "1ms"),
+        ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF__CAP", "5ms"),
     ];
     let traced = Traced::start(&world, &["hostile_async"], &collector.url, &env).await;
     let [trace, _] = TRACES;
