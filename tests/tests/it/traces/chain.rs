@@ -124,8 +124,12 @@ async fn an_event_that_fails_takes_its_trace_through_retries_to_the_dead_letter(
     }
     let last = "an event became a dead letter (see `eventfabric dlq list`)";
     assert!(traced.lines_of(trace).iter().any(|line| line["message"] == last));
-    world.until_number("SELECT count(*) FROM eventfabric.dead_letters", 1).await;
-    let shown: Value = serde_json::from_str(&traced.get("/v1/dead-letters").await).unwrap();
+    let mut shown = Value::Null;
+    until("the letter is there", async || {
+        shown = serde_json::from_str(&traced.get("/v1/dead-letters").await).unwrap();
+        shown["dead_letters"][0].is_object()
+    })
+    .await;
     let letter = shown["dead_letters"][0]["id"].as_i64().unwrap();
     let shown: Value =
         serde_json::from_str(&traced.get(&format!("/v1/dead-letters/{letter}")).await).unwrap();
