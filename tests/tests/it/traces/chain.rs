@@ -70,7 +70,7 @@ async fn a_trace_leads_from_the_request_to_each_statement_and_log_line() {
 
     // Whoever reads the event finds the trace with it.
     let stored = format!("00-{trace}-{}-01", append.id);
-    assert_eq!(world.texts(STORED).await, [stored.clone()]);
+    assert_eq!(world.texts(STORED).await, [stored.as_str()]);
     assert_eq!(world.texts("SELECT tracestate FROM eventfabric.event_traces").await, ["vendor=x"]);
     for path in ["/v1/streams/Deeds/1/events", "/v1/events"] {
         let page: Value = serde_json::from_str(&traced.get(path).await).unwrap();
