@@ -102,7 +102,10 @@ impl Prepared {
         patience: Option<String>,
     ) -> Result<Appended, Refused> {
         let events = match (&self.streams[..], &self.new[..]) {
-            ([stream], [event]) => insert_one(conn, stream, event, known, patience).await?,
+            // (A table more would cost the statement of most appends something, trace or none.)
+            ([stream], [event]) if event.trace.is_none() => {
+                insert_one(conn, stream, event, known, patience).await?
+            }
             _ => self.insert_all(conn, known, patience).await?,
         };
         if events.is_empty() {
@@ -220,7 +223,7 @@ impl Prepared {
     }
 }
 
-/// The statement of an append of one event, which most of them are.
+/// The statement of an append of one event without a trace, which most of them are.
 async fn insert_one(
     conn: &mut PgConnection,
     stream: &PreparedStream,
@@ -229,7 +232,6 @@ async fn insert_one(
     patience: Option<String>,
 ) -> sqlx::Result<Vec<AppendedEvent>> {
     let (least, greatest) = stream.expected.range();
-    let (traceparent, tracestate) = event.trace_columns();
     sqlx::query_file_as!(
         AppendedEvent,
         "src/store/sql/append_one.sql",
@@ -249,8 +251,6 @@ async fn insert_one(
         event.causation_id as _,
         patience as _,
         known.schemas,
-        traceparent as _,
-        tracestate as _,
     )
     .fetch_all(conn)
     .await

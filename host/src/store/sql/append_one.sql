@@ -7,7 +7,6 @@
 -- $8..   the event: id, type, schema version, payload, occurred at, correlation, causation
 -- $15    milliseconds that it may wait for a lock, see append.sql
 -- $16    the schemas that the event was checked against, see schemas_enforced.sql
--- $17 $18 the trace of the event, if it has one: traceparent, tracestate
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', coalesce($15, current_setting('lock_timeout')), true) AS milliseconds
@@ -43,12 +42,6 @@ queued AS (
     INSERT INTO eventfabric.outbox (global_position, topic, tenant_id)
     SELECT i.global_position, $4, $1
     FROM inserted i
-),
-traced AS (
-    INSERT INTO eventfabric.event_traces (global_position, traceparent, tracestate)
-    SELECT i.global_position, $17::text, $18::text
-    FROM inserted i
-    WHERE $17::text IS NOT NULL
 )
 SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"
