@@ -6,6 +6,8 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use crate::trace::TraceContext;
+
 /// The tenant of everything that names none.
 pub const DEFAULT_TENANT: &str = "default";
 
@@ -240,6 +242,8 @@ pub struct NewEvent {
     pub correlation_id: Option<String>,
     /// What caused this event.
     pub causation_id: Option<String>,
+    /// The trace that it belongs to; where none is given, that of the append, if it has one.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewEvent {
@@ -256,6 +260,7 @@ impl NewEvent {
             occurred_at: None,
             correlation_id: None,
             causation_id: None,
+            trace: None,
         })
     }
 }
@@ -295,6 +300,10 @@ pub struct Event {
     /// appended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
+    /// The trace that it belongs to, as a `traceparent`. Known where it was asked for, or the event was just
+    /// appended.
+    #[serde(rename = "traceparent", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 impl Event {

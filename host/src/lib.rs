@@ -32,5 +32,8 @@ pub mod session;
 #[cfg(feature = "cli")]
 pub mod settings;
 pub mod store;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 pub mod tenancy;
+pub mod trace;
 pub mod upcast;

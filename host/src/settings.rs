@@ -21,6 +21,7 @@ use crate::relay::NatsConfig;
 use crate::runner::{HostConfig, RunnerConfig};
 use crate::sandbox::SandboxConfig;
 use crate::store::seal::Seal;
+use crate::telemetry::TelemetryConfig;
 use crate::tenancy::{DatabaseUrl, TenancyConfig};
 
 pub use given::{Given, Source, Unknown, WrongSettings};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub runner: RunnerConfig,
     /// The HTTP API.
     pub http: HttpConfig,
+    /// Traces for a collector.
+    pub telemetry: TelemetryConfig,
     /// The limits of plugins.
     pub limits: Limits,
     /// The limits of their SQL.
@@ -94,6 +97,7 @@ impl Default for Settings {
             tenancy: TenancyConfig::default(),
             runner: RunnerConfig::default(),
             http: HttpConfig::default(),
+            telemetry: TelemetryConfig::default(),
             limits: Limits::default(),
             sandbox: SandboxConfig::default(),
             relay: BTreeMap::new(),

@@ -95,6 +95,13 @@ CREATE TABLE eventfabric.event_seals (
 CREATE TRIGGER event_seals_append_only BEFORE DELETE OR UPDATE ON eventfabric.event_seals FOR EACH ROW EXECUTE FUNCTION eventfabric.guard_events();
 CREATE TRIGGER event_seals_no_truncate BEFORE TRUNCATE ON eventfabric.event_seals FOR EACH STATEMENT EXECUTE FUNCTION eventfabric.guard_events_truncate();
 
+CREATE TABLE eventfabric.event_traces (
+    global_position bigint NOT NULL,
+    traceparent text NOT NULL,
+    tracestate text,
+    CONSTRAINT event_traces_pkey PRIMARY KEY (global_position)
+);
+
 CREATE TABLE eventfabric.events (
     global_position bigint NOT NULL DEFAULT nextval('eventfabric.events_global_position_seq'::regclass),
     event_id uuid NOT NULL,

@@ -10,6 +10,7 @@ use super::{args, exit, output};
 use crate::event::{NewEvent, StreamId};
 use crate::projection::Mode;
 use crate::store;
+use crate::trace::TraceContext;
 
 pub(super) async fn run(context: &Context, command: args::Append) -> anyhow::Result<()> {
     let payload = match command.payload.as_str() {
@@ -33,6 +34,7 @@ pub(super) async fn run(context: &Context, command: args::Append) -> anyhow::Res
         occurred_at: command.occurred_at,
         correlation_id: command.correlation_id,
         causation_id: command.causation_id,
+        trace: command.traceparent.or_else(of_environment),
     };
     let appended = host
         .store()
@@ -61,4 +63,10 @@ pub(super) async fn run(context: &Context, command: args::Append) -> anyhow::Res
         }
     }
     Ok(())
+}
+
+/// The trace that a caller hands on in its environment; what is none is ignored, as in a request.
+fn of_environment() -> Option<TraceContext> {
+    let parent = std::env::var("TRACEPARENT").ok()?;
+    TraceContext::parse(&parent, std::env::var("TRACESTATE").ok().as_deref()).ok()
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::embedded::DEFAULT_DIR;
+use crate::trace::TraceContext;
 
 /// An event store on PostgreSQL whose projections are WebAssembly plugins.
 #[derive(Debug, Parser)]
@@ -180,6 +181,10 @@ pub(super) struct Append {
     /// What caused it
     #[arg(long, value_name = "ID")]
     pub causation_id: Option<String>,
+    /// The trace that it belongs to, as W3C Trace Context has it [default: the variable TRACEPARENT, with
+    /// TRACESTATE, where they are valid]
+    #[arg(long, value_name = "TRACEPARENT")]
+    pub traceparent: Option<TraceContext>,
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
@@ -191,7 +196,7 @@ pub(super) struct Import {
     ///
     /// A line: {"aggregate", "id", "type", "payload"} and, where wanted, "version" (of the
     /// payload's schema), "occurred_at", "event_id", "tenant", "topic", "correlation_id",
-    /// "causation_id".
+    /// "causation_id", "traceparent".
     pub file: PathBuf,
     /// Events in a transaction
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]

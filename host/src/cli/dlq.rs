@@ -236,6 +236,9 @@ fn show(letter: &DeadLetter, event: Option<&Event>, json: bool) -> anyhow::Resul
                 ("occurred", output::time(event.occurred_at)),
                 ("payload", serde_json::to_string_pretty(&payload)?),
             ]);
+            if let Some(trace) = &event.trace {
+                lines.push(("traceparent", trace.traceparent()));
+            }
             if let Some(at) = event.dismissed_at {
                 lines.push(("dismissed", output::time(at)));
             }

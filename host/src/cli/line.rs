@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::event::{ExpectedVersion, NewEvent, StreamId};
 use crate::store::Append;
+use crate::trace::TraceContext;
 
 /// A longer line is refused, so that a file without line ends does not fill the memory.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -29,6 +30,7 @@ struct Line {
     topic: Option<String>,
     correlation_id: Option<String>,
     causation_id: Option<String>,
+    traceparent: Option<TraceContext>,
 }
 
 fn one() -> i32 {
@@ -59,6 +61,7 @@ pub(super) fn parse(
         occurred_at: line.occurred_at,
         correlation_id: line.correlation_id,
         causation_id: line.causation_id,
+        trace: line.traceparent,
     };
     Append::checked(Append { stream, expected: ExpectedVersion::Any, topic, events: vec![event] })
         .map_err(|error| error.to_string())

@@ -29,6 +29,7 @@ mod home;
 mod import;
 mod inspect;
 mod line;
+mod logging;
 mod logs;
 mod migrate;
 mod output;
@@ -55,11 +56,11 @@ mod wait;
 
 use std::process::ExitCode;
 
+use args::{Args, Command};
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
-
-use args::{Args, Command, LogFormat};
 use connect::Context;
+
+use crate::telemetry;
 
 /// Runs the command that the arguments of the process name.
 pub fn main() -> ExitCode {
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     let args = Args::parse();
-    start_logging(&args);
+    logging::start(&args);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -89,6 +90,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(args: Args) -> anyhow::Result<()> {
     let context = Context::new(&args)?;
+    let telemetry = telemetry::start(&context.settings.telemetry)?;
     let result = match args.command {
         Command::Migrate(command) => migrate::run(&context, command).await,
         Command::Run(command) => run::run(&context, command).await,
@@ -118,32 +120,6 @@ async fn dispatch(args: Args) -> anyhow::Result<()> {
         Command::Manual(command) => completions::manual(&command),
     };
     context.close().await;
+    telemetry.finish().await;
     result
-}
-
-/// What is logged to an author, who looks at rows.
-const QUIET: &str = "warn,sqlx=error,plugin=off";
-
-fn start_logging(args: &Args) {
-    // A slow statement is news to who runs a host; who asks for much is told by the wait.
-    let usual = match args.command {
-        // What a relay meets is said by the relay.
-        Command::Run(_) => "info,sqlx=warn,async_nats=off",
-        // What went wrong in the plugin is told by the command itself.
-        Command::Dev(_) => QUIET,
-        Command::Plugin(ref plugin) if plugin.is_of_author() => QUIET,
-        _ => "info,sqlx=error",
-    };
-    let filter = args.log.clone().unwrap_or_else(|| usual.to_owned());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|error| {
-        eprintln!("warning: --log {filter}: {error}; logging at info");
-        EnvFilter::new("info")
-    });
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Human => {
-            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
-        }
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
 }

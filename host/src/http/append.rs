@@ -16,9 +16,10 @@ use super::metrics;
 use super::problem::{Code, Problem};
 use super::responses::{AppendProblems, json};
 use super::state::Api;
-use super::version_tag;
+use super::{traced, version_tag};
 use crate::event::{MAX_NAME, NewEvent, StreamId};
 use crate::store::{Append, Appended, StoreError};
+use crate::trace::TraceContext;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the events were in the log already.
@@ -130,6 +131,9 @@ struct AppendedEventBody {
         ("If-Match" = Option<String>, Header, pattern = r#"^("[0-9]{1,9}"|\*)$"#,
             description = "The version of the stream in quotes, such as `\"5\"`, or `*`"),
         ("If-None-Match" = Option<String>, Header, pattern = r"^\*$", description = "`*`: the stream has no event yet"),
+        ("traceparent" = Option<String>, Header,
+            description = "The trace that the events belong to (W3C Trace Context); `tracestate` goes with it. \
+                           An invalid one is ignored"),
         ("Idempotency-Key" = Option<String>, Header, description = "Makes the append repeatable",
             pattern = r"^[!-~]{1,255}$"),
     ),
@@ -159,7 +163,7 @@ pub(super) async fn append(
         stream: stream.clone(),
         expected,
         topic: api.topic_of(&stream.aggregate),
-        events: events(&api, body.events, key.is_some())?,
+        events: events(&api, body.events, key.is_some(), traced::context(&headers).as_ref())?,
     };
     let store = &tenant.0.store;
     let appended = match key {
@@ -194,7 +198,12 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The events of a body, checked against the limits of the API; the store checks the rest.
-fn events(api: &Api, bodies: Vec<NewEventBody>, key: bool) -> Result<Vec<NewEvent>, Problem> {
+fn events(
+    api: &Api,
+    bodies: Vec<NewEventBody>,
+    key: bool,
+    trace: Option<&TraceContext>,
+) -> Result<Vec<NewEvent>, Problem> {
     let limits = &api.limits;
     if bodies.is_empty() {
         return Err(Problem::new(Code::InvalidBody, "events: at least one is needed"));
@@ -252,6 +261,7 @@ fn events(api: &Api, bodies: Vec<NewEventBody>, key: bool) -> Result<Vec<NewEven
             occurred_at: body.occurred_at,
             correlation_id: body.correlation_id,
             causation_id: body.causation_id,
+            trace: trace.cloned(),
         });
     }
     Ok(events)

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::event::{Event, StreamId};
+use crate::trace::TraceContext;
 
 /// An event of the log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,6 +49,10 @@ pub(super) struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     dismissed_at: Option<DateTime<Utc>>,
+    /// The trace that it belongs to (W3C Trace Context), where its append was traced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    traceparent: Option<TraceContext>,
 }
 
 /// Names a stream.
@@ -84,6 +89,7 @@ impl From<Event> for EventBody {
             correlation_id: event.correlation_id,
             causation_id: event.causation_id,
             dismissed_at: event.dismissed_at,
+            traceparent: event.trace,
         }
     }
 }

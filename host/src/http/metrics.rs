@@ -67,6 +67,8 @@ fn describe() {
         ("eventfabric_projection_rows_read_total", "Rows that the queries of a plugin returned"),
         ("eventfabric_projection_rows_written_total", "Rows that a plugin wrote"),
         ("eventfabric_projection_bytes_total", "Bytes between the host and a plugin"),
+        ("eventfabric_spans_sent_total", "Spans that the collector has taken"),
+        ("eventfabric_spans_dropped_total", "Spans that were not sent, by reason"),
     ] {
         metrics::describe_counter!(name, text);
     }

@@ -44,6 +44,7 @@ mod streams;
 mod subscribe;
 mod tenants;
 mod tokens;
+mod traced;
 mod ui;
 
 use axum::http::HeaderValue;

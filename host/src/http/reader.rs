@@ -4,7 +4,7 @@ use super::params::Params;
 use super::problem::Problem;
 use super::state::Home;
 use crate::event::Event;
-use crate::store::{LogFilter, StoreError, log_page};
+use crate::store::{LogFilter, StoreError, add_traces, log_page};
 
 /// Positions that one statement looks at, at most: a filter that matches nothing must not make one
 /// long statement of a long log.
@@ -73,7 +73,8 @@ impl LogReader {
         }
         let until = newest.min(after.saturating_add(WINDOW));
         self.filter.until = Some(until);
-        let page = log_page(self.home.store.pool(), &self.filter, limit).await?;
+        let mut page = log_page(self.home.store.pool(), &self.filter, limit).await?;
+        add_traces(self.home.store.pool(), &mut page.events).await?;
         self.filter.after = match page.events.last() {
             Some(last) if page.full => last.position,
             _ => until,

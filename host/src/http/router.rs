@@ -18,7 +18,7 @@ use super::tokens::Scope;
 use super::{
     append, auth, costs, dead_letters, find, health, log, metrics, overview, plugin_changes,
     plugin_details, plugin_diff, plugin_logs, plugin_rows, plugin_versions, plugins,
-    projection_changes, projections, queries, schemas, streams, subscribe, tenants, ui,
+    projection_changes, projections, queries, schemas, streams, subscribe, tenants, traced, ui,
 };
 
 /// What each scope allows under `/v1`.
@@ -104,6 +104,7 @@ pub(super) fn router(api: Api) -> Router {
         .merge(numbers)
         .merge(health)
         .merge(ui::routes(api.ui))
+        .route_layer(middleware::from_fn(traced::trace))
         .route_layer(middleware::from_fn(metrics::count))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document_of(&api.limits)))
         .layer(CatchPanicLayer::custom(panicked))

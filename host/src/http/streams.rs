@@ -14,7 +14,7 @@ use super::responses::{StreamProblems, json};
 use super::state::Api;
 use super::{PAGE, version_tag};
 use crate::event::{DEFAULT_TENANT, MAX_VERSION, StreamId};
-use crate::store::Direction;
+use crate::store::{Direction, add_traces};
 
 /// What stands for itself in a part of a path.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -91,7 +91,8 @@ pub(super) async fn read_stream(
         Direction::Backward => from.unwrap_or(MAX_VERSION).min(version),
     };
     let page = store.stream_page(&stream, direction, from, limit, dismissed).await;
-    let page = page.map_err(refused)?;
+    let mut page = page.map_err(refused)?;
+    add_traces(store.pool(), &mut page.events).await.map_err(refused)?;
     let last = page.events.last().map(|event| event.version);
     let next = last.filter(|_| page.full).and_then(|last| match direction {
         Direction::Forward => Some(last + 1).filter(|next| *next <= version),

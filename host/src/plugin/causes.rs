@@ -85,6 +85,7 @@ impl Causes {
             occurred_at: None,
             correlation_id: Some(cause.correlation.clone().unwrap_or_else(|| cause.id.to_string())),
             causation_id: Some(cause.id.to_string()),
+            trace: self.known.as_ref().and_then(|known| known.traces.get(&cause.position)).cloned(),
         }
     }
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId};
 use crate::sandbox::SqlError;
+use crate::trace::TraceContext;
 
 /// Streams of the log, in the transaction in which a batch is handled.
 pub trait EventLog: Send + Sync {
@@ -58,6 +59,8 @@ pub struct Known {
     pub allowed: Option<BTreeSet<String>>,
     /// How long the chain of causes is that led to an event, by its position; of others it is 0.
     pub chains: HashMap<i64, i32>,
+    /// The traces of events, by position, of those that have one.
+    pub traces: HashMap<i64, TraceContext>,
     /// Where first answers are, by their ids.
     pub first: HashMap<Uuid, i64>,
 }

@@ -13,6 +13,7 @@ use super::lines::{Level, Lines};
 use super::outgoing::Outgoing;
 use super::script::Script;
 use super::session::{Session, limit_error};
+use super::traced;
 use super::wasi::World;
 use crate::sandbox::{
     BatchCall, BatchError, Call, Full, RowSet, SqlError, SqlErrorKind, Step, Value,
@@ -213,6 +214,7 @@ impl State {
         bytes: usize,
     ) -> Result<Result<u64, SqlError>, Stop> {
         let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
+        let span = traced::statement(self.host_calls, statement);
         let session = match self.begin_sql(1, bytes, statement, true)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),
@@ -222,6 +224,7 @@ impl State {
         let work = sql.execute(&mut tx, statement, params);
         let ended = session.until(deadline, pid, work).await;
         let mut result = session.take_back(tx, ended, time)?;
+        traced::ran(&span, result.as_ref().map(|rows| *rows));
         if let Ok(rows) = result
             && !session.wrote(rows, most)
         {
@@ -237,6 +240,7 @@ impl State {
         bytes: usize,
     ) -> Result<Result<RowSet, SqlError>, Stop> {
         let (deadline, time) = (self.deadline, self.time);
+        let span = traced::statement(self.host_calls, statement);
         let session = match self.begin_sql(1, bytes, statement, false)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(error)),
@@ -253,6 +257,7 @@ impl State {
         let ended = session.until(deadline, pid, work).await;
         let result = session.take_back(tx, ended, time)?;
         session.rows_read += result.as_ref().map_or(0, |found| found.rows.len() as u64);
+        traced::ran(&span, result.as_ref().map(|found| found.rows.len() as u64));
         Ok(result.inspect_err(|error| session.fail(statement, error)))
     }
 
@@ -268,6 +273,7 @@ impl State {
             statements.get(index as usize).map_or("", String::as_str)
         };
         let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
+        let span = traced::batch(self.host_calls, statements, calls.len());
         let session = match self.begin_sql(calls.len(), bytes, text(0), true)? {
             Ok(session) => session,
             Err(error) => return Ok(Err(BatchError { call: 0, error })),
@@ -277,6 +283,8 @@ impl State {
         let work = sql.execute_batch(&mut tx, statements, calls);
         let ended = session.until(deadline, pid, work).await;
         let mut result = session.take_back(tx, ended, time)?;
+        let rows = result.as_ref().map(|rows| rows.iter().sum());
+        traced::ran(&span, rows.map_err(|failed| &failed.error));
         let over = result.iter().flatten().position(|rows| !session.wrote(*rows, most));
         if let Some(call) = over {
             result = Err(BatchError { call: call as u32, error: too_many_rows(most) });

@@ -22,7 +22,7 @@ use super::script::Script;
 use super::session::Session;
 use super::version::Version;
 use super::wasi::World;
-use super::{LoadError, failure};
+use super::{LoadError, failure, traced};
 use crate::db::Tx;
 use crate::event::Event;
 use crate::projection::{Description, Failure, FailureKind};
@@ -159,6 +159,21 @@ impl Plugin {
     }
 
     async fn run(
+        &self,
+        tx: Tx,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        most: Duration,
+        beyond: Beyond<'_>,
+    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
+        let span = traced::handling(self, events);
+        let (tx, result) = span.within(self.run_here(tx, sql, events, config, most, beyond)).await;
+        traced::handled(&span, &result);
+        (tx, result)
+    }
+
+    async fn run_here(
         &self,
         tx: Tx,
         sql: &Arc<PluginSql>,

@@ -9,6 +9,7 @@ use super::limits::Limits;
 use super::logs::{Said, Sink};
 use super::version::Version;
 use crate::sandbox::Recorder;
+use crate::trace;
 
 /// As much of the last that a plugin wrote to stderr as fits a message: there a panic explains
 /// itself.
@@ -98,6 +99,7 @@ impl Lines {
         if let Some(heard) = &self.heard {
             heard.note(|| format!("{level}: {message}"));
         }
+        trace::say(level.as_str(), message);
         if let Some(sink) = self.sink.as_ref().filter(|sink| sink.takes(level)) {
             sink.take(Said {
                 plugin: self.plugin.to_string(),

@@ -32,6 +32,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod traced;
 mod version;
 mod wasi;
 mod watch;
@@ -57,6 +58,8 @@ pub use instance::{Beyond, HandleStats, Plugin};
 pub use limits::{Limits, PluginLimits};
 pub use lines::Level as LogLevel;
 pub use logs::{LogConfig, LogLine, logs};
+#[cfg(feature = "telemetry")]
+pub(crate) use outgoing::client_tls;
 pub use outgoing::{HttpAnswer, Kept, Rehearsal, Requests, SendError};
 pub use queries::{Ask, InvalidParameter, arguments};
 pub use ranges::{Range, ranges};

@@ -105,6 +105,7 @@ pub fn event(position: i64) -> Event {
         causation_id: None,
         dismissed_at: None,
         topic: None,
+        trace: None,
     }
 }
 

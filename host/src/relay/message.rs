@@ -94,6 +94,7 @@ pub(super) mod tests {
             causation_id: Some("a\r\nb".to_owned()),
             dismissed_at: None,
             topic: None,
+            trace: None,
         }
     }
 

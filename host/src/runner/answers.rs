@@ -82,6 +82,7 @@ impl Answers {
                     occurred_at: Some(event.occurred_at),
                     correlation_id: event.correlation_id.clone(),
                     causation_id: event.causation_id.clone(),
+                    trace: None,
                 }],
             };
             let appended = store.append_within(tx, append, Deadline::of(SCENE)).await?;
@@ -119,11 +120,14 @@ impl Answers {
             None => Some(sandbox::appendable(tx.conn(), plugin).await?),
         };
         let causes: Vec<i64> = causes.iter().map(|position| position + base).collect();
-        let chains = store::chains(tx.conn(), &causes).await?;
-        let chains = chains.into_iter().map(|(position, length)| (position - base, length));
+        let causes = store::causes(tx.conn(), &causes).await?;
+        let chains = causes.iter().filter_map(|cause| Some((cause.position - base, cause.chain?)));
+        let chains = chains.collect();
+        let traces =
+            causes.into_iter().filter_map(|cause| Some((cause.position - base, cause.trace?)));
         let found = store::find_events(tx.conn(), first).await?;
         let first = found.into_iter().map(|found| (found.id, found.position - base));
-        Ok(Known { allowed, chains: chains.collect(), first: first.collect() })
+        Ok(Known { allowed, chains, traces: traces.collect(), first: first.collect() })
     }
 
     async fn append_all(

@@ -118,6 +118,7 @@ impl From<Packed> for Event {
             causation_id: event.causation_id,
             dismissed_at: None,
             topic: event.topic,
+            trace: None,
         }
     }
 }

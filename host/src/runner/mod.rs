@@ -46,6 +46,7 @@ mod topics;
 mod workbench;
 
 pub use capsule::{Capsule, Ended, Verdict, replay, rerun};
+mod traced;
 mod trial;
 
 pub use blue_green::{Tables, deploy_rebuilt, has_tables, retire, roll_back_rebuilt};

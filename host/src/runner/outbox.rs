@@ -17,11 +17,13 @@ use super::deliver::{Bounds, Interrupted, deliver};
 use super::fallback;
 use super::head::{Hints, RECONNECT};
 use super::supervisor::unless_stopped;
+use super::traced::Traces;
 use crate::db::Tx;
 use crate::event::Event;
 use crate::plugin::{Active, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, Aside, Claimed, EventStore};
+use crate::trace;
 
 /// A projection under which the connection is lost so often in a row gets no more from the queue that
 /// it shares with others; its events go on as retries of its own.
@@ -171,6 +173,7 @@ impl OutboxWorker {
             return Ok(self.behind().await);
         }
         let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
+        let traces = Traces::of(&mut tx, claimed.iter().map(|row| &row.event)).await?;
         let (mut put_aside, mut ordered, mut fatal) = (false, false, Vec::new());
         for (registered, active) in projections {
             let wanted = wanted(&claimed, active);
@@ -199,7 +202,14 @@ impl OutboxWorker {
                     (tx, wanted.into_iter().map(held).collect())
                 }
                 Some(active) => {
-                    let delivered = self.hand_over(tx, active, wanted, &ids, interrupted).await?;
+                    let span = traces.span(
+                        &registered.name,
+                        Mode::Async,
+                        wanted.iter().map(|row| &row.event),
+                        1,
+                    );
+                    let delivery = self.hand_over(tx, active, wanted, &ids, interrupted);
+                    let delivered = span.within(delivery).await?;
                     fatal.extend(delivered.fatal.map(|failure| (active.clone(), failure)));
                     (delivered.tx, delivered.aside)
                 }
@@ -358,4 +368,5 @@ pub(super) fn log_failure(active: &Active, event: &Event, attempts: i32, failure
     tracing::warn!(projection = active.plugin.description.name, version = %active.plugin.version,
         position = event.position, stream = %event.stream, event_type = event.event_type, attempts,
         error = failure.message, "an event failed");
+    trace::failed(failure.class().as_str(), &failure.message);
 }

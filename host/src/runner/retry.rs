@@ -15,6 +15,7 @@ use super::host::LEASE_GRACE;
 use super::outbox::{log_failure, stop};
 use super::relay::Relay;
 use super::supervisor::unless_stopped;
+use super::traced::Traces;
 use crate::db::Tx;
 use crate::event::{Event, StreamId};
 use crate::plugin::{Active, Registered, Registry, Requests};
@@ -117,7 +118,12 @@ impl Beside {
             tx.commit().await?;
             return Ok(Step::Again);
         }
-        let (tx, fatal) = self.try_again(tx, active, order, &claimed, pace).await?;
+        let traces = Traces::of(&mut tx, claimed.iter().map(|retry| &retry.event)).await?;
+        let attempt = claimed.iter().map(|retry| retry.attempts).max().unwrap_or(0) + 1;
+        let span =
+            traces.span(name, Mode::Async, claimed.iter().map(|retry| &retry.event), attempt);
+        let tries = self.try_again(tx, active, order, &claimed, pace);
+        let (tx, fatal) = span.within(tries).await?;
         tx.commit().await?;
         if let Some(failure) = fatal {
             stop(&self.registry, active, &failure).await;

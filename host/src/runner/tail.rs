@@ -111,6 +111,7 @@ mod tests {
             causation_id: None,
             dismissed_at: None,
             topic: None,
+            trace: None,
         }
     }
 

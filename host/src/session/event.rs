@@ -120,6 +120,7 @@ pub fn encode<E: DomainEvent>(event: &E) -> serde_json::Result<NewEvent> {
         occurred_at: None,
         correlation_id: None,
         causation_id: None,
+        trace: None,
     })
 }
 

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::StoreError;
 use super::read::{LogFilter, log_page};
+use super::trace::add_traces;
 use crate::event::Event;
 
 /// A dead letter.
@@ -125,8 +126,9 @@ pub async fn dead_letter(
         dismissed: true,
         ..LogFilter::default()
     };
-    let event = log_page(pool, &place, 1).await?.events.pop();
-    Ok(Some((letter, event)))
+    let mut events = log_page(pool, &place, 1).await?.events;
+    add_traces(pool, &mut events).await?;
+    Ok(Some((letter, events.pop())))
 }
 
 /// Gives dead letters back to the projection that failed, and to no other. Those of one stream are tried

@@ -59,6 +59,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "031_process_managers",
     "033_reactor_grants",
     "035_event_schemas",
+    "036_event_traces",
     "037_projection_costs",
 ];
 

@@ -32,6 +32,7 @@ mod streams;
 mod tenant;
 #[cfg(all(test, feature = "runtime"))]
 pub(crate) mod tests;
+mod trace;
 mod wake;
 
 use std::sync::Arc;
@@ -40,8 +41,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 
 pub use append::{
-    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, chains,
-    find_events, note_chain,
+    APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, KnownCause,
+    causes, find_events, note_chain,
 };
 pub use backfill::{
     Backfill, drop_passed, end_backfill, lock_backfill, save_backfill, share_backfill,
@@ -86,6 +87,7 @@ pub use statistics::{
 };
 pub use streams::{StreamInfo, appends_so_far, stream_kinds, streams_of};
 pub use tenant::{tenant_exists, tenants};
+pub use trace::{add_traces, traces};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.

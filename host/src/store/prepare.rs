@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::StoreError;
 use super::payload::with_type_and_version;
 use crate::event::{MAX_NAME, NewEvent, StreamId, is_name};
+use crate::trace::TraceContext;
 
 /// An event, checked and in the form of the statement.
 pub(super) struct PreparedEvent {
@@ -21,6 +22,15 @@ pub(super) struct PreparedEvent {
     pub(super) occurred_at: Option<DateTime<Utc>>,
     pub(super) correlation_id: Option<String>,
     pub(super) causation_id: Option<String>,
+    pub(super) trace: Option<TraceContext>,
+}
+
+impl PreparedEvent {
+    /// The trace as its two columns.
+    pub(super) fn trace_columns(&self) -> (Option<String>, Option<String>) {
+        let trace = self.trace.as_ref();
+        (trace.map(TraceContext::traceparent), trace.and_then(TraceContext::tracestate))
+    }
 }
 
 /// Checks the names of a stream.
@@ -78,5 +88,6 @@ pub(super) fn prepare_event(
         occurred_at: event.occurred_at,
         correlation_id: event.correlation_id,
         causation_id: event.causation_id,
+        trace: event.trace,
     })
 }

@@ -44,6 +44,7 @@ impl EventRow {
             causation_id: self.causation_id,
             dismissed_at: self.dismissed_at,
             topic: self.topic,
+            trace: None,
         })
     }
 }

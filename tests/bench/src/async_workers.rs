@@ -9,11 +9,13 @@ use crate::place::Database;
 use crate::table::{Row, compare, in_turns};
 use crate::{Bench, guest, limit, week};
 
+/// How a full outbox is emptied.
 #[derive(Clone, Copy)]
-struct Way {
-    workers: usize,
+pub struct Way {
+    /// How many of one host.
+    pub workers: usize,
     /// The setting `transaction_mode`, where the host has it.
-    transactions: Option<&'static str>,
+    pub transactions: Option<&'static str>,
 }
 
 pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
@@ -52,7 +54,7 @@ fn runner(workers: usize, transactions: Option<&str>) -> serde_json::Result<Runn
 }
 
 /// Empties a full outbox, and sees that every event was applied once.
-async fn one(db: &Database, way: Way, handled: &str, events: i64) -> anyhow::Result<f64> {
+pub async fn one(db: &Database, way: Way, handled: &str, events: i64) -> anyhow::Result<f64> {
     let name = guest::name(guest::ASYNC, 0);
     db.execute(&format!(
         "TRUNCATE {name}.carriers; TRUNCATE eventfabric.outbox;

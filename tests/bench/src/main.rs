@@ -25,6 +25,7 @@ mod process;
 mod rebuild;
 mod sandbox;
 mod table;
+mod traces;
 mod week;
 
 use std::path::PathBuf;
@@ -95,6 +96,8 @@ enum Line {
     Neighbours,
     /// One plugin in every language
     Languages,
+    /// With traces and without
+    Traces,
 }
 
 /// What every line is given.
@@ -137,6 +140,7 @@ impl Bench {
             Line::Sandbox => sandbox::measure(self).await,
             Line::Neighbours => neighbours::measure(self).await,
             Line::Languages => languages::measure(self).await,
+            Line::Traces => traces::measure(self).await,
         }
     }
 }

@@ -28,3 +28,4 @@ mod store;
 mod strict;
 mod tenants;
 mod tidy;
+mod traces;

@@ -192,6 +192,7 @@ pub(in crate::cli) fn events(given: &[Given]) -> Result<Vec<Event>, String> {
             ),
             correlation_id: event.correlation_id.clone(),
             causation_id: event.causation_id.clone(),
+            trace: None,
         };
         let append = Append {
             stream: stream.clone(),

@@ -272,6 +272,7 @@ mod tests {
             causation_id: None,
             dismissed_at: None,
             topic: None,
+            trace: None,
         };
         let all = batch.iter().flat_map(|(name, count)| vec![event(name); *count]);
         all.collect()

@@ -182,7 +182,7 @@ fn failure(error: &(dyn Error + 'static)) -> SendError {
 }
 
 /// The authorities that this machine trusts, read once. (`SSL_CERT_FILE` names others.)
-fn tls() -> Result<ClientConfig, String> {
+pub(crate) fn tls() -> Result<ClientConfig, String> {
     static TLS: OnceLock<Result<ClientConfig, String>> = OnceLock::new();
     let config = TLS.get_or_init(|| {
         let mut roots = RootCertStore::empty();

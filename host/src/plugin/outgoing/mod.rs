@@ -14,10 +14,13 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::host::State;
 use super::limits::Limits;
+use super::traced;
 use crate::event::Event;
 use crate::sandbox::{Endpoint, PluginSql};
 
 pub use client::Client;
+#[cfg(feature = "telemetry")]
+pub(crate) use client::tls as client_tls;
 pub use rehearsal::{Kept, Rehearsal};
 
 mod generated {
@@ -80,7 +83,7 @@ pub enum SendError {
 }
 
 impl SendError {
-    fn label(&self) -> &'static str {
+    pub(super) fn label(&self) -> &'static str {
         match self {
             Self::Denied(_) => "denied",
             Self::Invalid(_) => "invalid",
@@ -163,7 +166,7 @@ impl Outgoing {
         }
         let asked = request.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
         let url = request.url.clone();
-        let (server, request) = request::checked(request, key, limits)?;
+        let (server, mut request) = request::checked(request, key, limits)?;
         let client = match &self.way {
             Way::Refused => {
                 return Err(SendError::Denied(
@@ -183,6 +186,7 @@ impl Outgoing {
         }
         let time = asked.unwrap_or(limits.request_time).min(limits.request_time).min(left);
         let begun = Instant::now();
+        let span = traced::request(&server, &mut request);
         let work = async {
             if !granted(&sql, &server).await? {
                 return Err(SendError::Denied(format!(
@@ -200,6 +204,7 @@ impl Outgoing {
         let took = begun.elapsed();
         self.waited += took;
         self.note(&server, &answer, took);
+        traced::answered(&span, &answer);
         answer
     }
 

@@ -8,8 +8,11 @@ use super::work::Work;
 use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
+use crate::projection::Mode;
 use crate::runner::supervisor::unless_stopped;
+use crate::runner::traced::Traces;
 use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
+use crate::trace;
 
 /// Positions that one batch looks through, so that a projection of rare events, or of a quiet
 /// tenant, gets through a long log in steps that end within the time of a batch.
@@ -134,6 +137,21 @@ impl CatchUp {
             state.passed(upto);
             return Ok(Handled::Well { overcome: false });
         }
+        let traces = Traces::of(&mut tx, &batch.events).await?;
+        let span = traces.span(&self.name, Mode::CatchUp, batch.events.iter(), 1);
+        span.within(self.handle_events(tx, work, place, state, position, batch)).await
+    }
+
+    async fn handle_events(
+        &self,
+        tx: Tx,
+        work: &Work,
+        place: &Place,
+        state: &mut Tenant,
+        position: i64,
+        batch: &Batch,
+    ) -> Result<Handled, StoreError> {
+        let (upto, version) = (batch.upto(), work.version());
         let started = Instant::now();
         match work.handle(tx, &batch.events, &self.store).await {
             (Some(mut tx), Ok(stats)) => {
@@ -158,6 +176,7 @@ impl CatchUp {
                 if let Some(tx) = tx {
                     tx.rollback().await?;
                 }
+                trace::failed(failure.class().as_str(), &failure.message);
                 self.failed(work, place, state, position, &batch.events, failure).await?;
                 Ok(Handled::Failed)
             }

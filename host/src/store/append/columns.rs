@@ -25,6 +25,9 @@ pub(super) struct Columns {
     pub(super) occurred_at: Vec<Option<DateTime<Utc>>>,
     pub(super) correlation_ids: Vec<Option<String>>,
     pub(super) causation_ids: Vec<Option<String>>,
+    /// Empty where no event has a trace.
+    pub(super) traceparents: Vec<Option<String>>,
+    pub(super) tracestates: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -33,6 +36,10 @@ impl Columns {
         let mut columns = Self::default();
         for append in appends {
             columns.add(append);
+        }
+        if columns.traceparents.iter().all(Option::is_none) {
+            columns.traceparents.clear();
+            columns.tracestates.clear();
         }
         columns
     }
@@ -61,6 +68,9 @@ impl Columns {
             self.occurred_at.push(event.occurred_at);
             self.correlation_ids.push(event.correlation_id.clone());
             self.causation_ids.push(event.causation_id.clone());
+            let (traceparent, tracestate) = event.trace_columns();
+            self.traceparents.push(traceparent);
+            self.tracestates.push(tracestate);
         }
     }
 }

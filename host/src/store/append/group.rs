@@ -26,6 +26,7 @@ use super::columns::Columns;
 use super::prepared::Prepared;
 use super::{Appended, AppendedEvent, CONNECTION, Deadline, Known, Refused, begin, give_back};
 use crate::store::{EventStore, StoreError};
+use crate::trace::Ambient;
 
 /// Appends or groups that are at work at the same time, at most.
 const LANES: usize = 4;
@@ -76,6 +77,8 @@ struct Waiting {
     prepared: Prepared,
     deadline: Deadline,
     answer: oneshot::Sender<Result<Appended, StoreError>>,
+    /// The span of the append.
+    place: Ambient,
 }
 
 impl Prepared {
@@ -112,7 +115,9 @@ impl Groups {
                 let (sender, answer) = oneshot::channel();
                 state.came += 1;
                 let number = state.came;
-                state.waiting.push_back(Waiting { number, prepared, deadline, answer: sender });
+                let place = Ambient::here();
+                let waiting = Waiting { number, prepared, deadline, answer: sender, place };
+                state.waiting.push_back(waiting);
                 let crowded = state.waiting.len() >= CROWD * state.at_work;
                 if crowded && state.at_work < LANES {
                     state.at_work += 1;
@@ -208,9 +213,11 @@ impl Turn {
             let mut group = self.groups.take(&self.store);
             let appends = group.len();
             if appends < 2 {
-                let Some(Waiting { prepared, deadline, answer, .. }) = group.pop() else { return };
+                let Some(Waiting { prepared, deadline, answer, place, .. }) = group.pop() else {
+                    return;
+                };
                 self.since = Instant::now();
-                let appended = self.alone(&prepared, deadline).await;
+                let appended = place.within(self.alone(&prepared, deadline)).await;
                 // Who has gone away needs no answer.
                 return drop(answer.send(appended));
             }
@@ -292,8 +299,8 @@ async fn commit(store: &EventStore, mut group: Vec<Waiting>) {
             None => {
                 let store = store.clone();
                 tokio::spawn(async move {
-                    let answer =
-                        store.append_prepared(&waiting.prepared, None, waiting.deadline).await;
+                    let append = store.append_prepared(&waiting.prepared, None, waiting.deadline);
+                    let answer = waiting.place.within(append).await;
                     drop(waiting.answer.send(answer));
                 });
             }
@@ -338,11 +345,12 @@ async fn try_group(
     let events: Vec<AppendedEvent> = appended.values().copied().collect();
     store.seal(&mut tx, &events).await?;
     if let (false, Some(inline)) = (epoch.is_empty, &store.inline) {
-        for Waiting { prepared, .. } in group {
+        for Waiting { prepared, place, .. } in group {
             let mine = prepared.new.iter().map(|event| appended.get(&event.id).copied());
             if let Some(events) = mine.collect::<Option<Vec<_>>>() {
                 let events = prepared.events(&Appended { events, repeated: false });
-                if let Err(failure) = inline.run(&mut tx, epoch.number, &events, deadline).await {
+                let run = inline.run(&mut tx, epoch.number, &events, deadline);
+                if let Err(failure) = place.within(run).await {
                     give_back(tx).await;
                     return Err(Refused::Error(failure.into()));
                 }
@@ -382,6 +390,8 @@ async fn insert_group(
         &columns.causation_ids as &[Option<String>],
         LOCK_TIMEOUT.as_millis().to_string(),
         known.schemas,
+        &columns.traceparents as &[Option<String>],
+        &columns.tracestates as &[Option<String>],
     )
     .fetch_all(conn)
     .await?;

@@ -16,9 +16,9 @@ use uuid::Uuid;
 pub(super) use self::group::Groups;
 pub use self::limit::{APPEND_TIMEOUT, Deadline};
 use self::prepared::Prepared;
-pub use self::within::{Found, chains, find_events, note_chain};
+pub use self::within::{Found, KnownCause, causes, find_events, note_chain};
 use super::inline::Epoch;
-use super::{EventStore, StoreError, partition, seal};
+use super::{EventStore, StoreError, partition, seal, trace};
 use crate::db::Tx;
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
@@ -127,13 +127,19 @@ impl EventStore {
     ///
     /// # Errors
     /// As [`EventStore::append`].
-    pub async fn append_all(&self, appends: Vec<Append>) -> Result<Appended, StoreError> {
-        let prepared = Prepared::new(appends)?;
-        let deadline = Deadline::of(self.append_timeout);
-        match &self.groups {
-            Some(groups) => groups.append(self, prepared, deadline).await,
-            None => self.append_prepared(&prepared, None, deadline).await,
-        }
+    pub async fn append_all(&self, mut appends: Vec<Append>) -> Result<Appended, StoreError> {
+        let span = trace::begin(&mut appends);
+        let append = async {
+            let prepared = Prepared::new(appends)?;
+            let deadline = Deadline::of(self.append_timeout);
+            match &self.groups {
+                Some(groups) => groups.append(self, prepared, deadline).await,
+                None => self.append_prepared(&prepared, None, deadline).await,
+            }
+        };
+        let appended = span.within(append).await;
+        trace::end(&span, &appended);
+        appended
     }
 
     /// The same, with work of the caller in the transaction.
@@ -142,11 +148,17 @@ impl EventStore {
     /// As [`EventStore::append`], and those of the work.
     pub async fn append_in_transaction(
         &self,
-        appends: Vec<Append>,
+        mut appends: Vec<Append>,
         work: &dyn InTransaction,
     ) -> Result<Appended, StoreError> {
-        let deadline = Deadline::of(self.append_timeout);
-        self.append_prepared(&Prepared::new(appends)?, Some(work), deadline).await
+        let span = trace::begin(&mut appends);
+        let append = async {
+            let deadline = Deadline::of(self.append_timeout);
+            self.append_prepared(&Prepared::new(appends)?, Some(work), deadline).await
+        };
+        let appended = span.within(append).await;
+        trace::end(&span, &appended);
+        appended
     }
 
     async fn append_prepared(

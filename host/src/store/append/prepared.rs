@@ -102,7 +102,10 @@ impl Prepared {
         patience: Option<String>,
     ) -> Result<Appended, Refused> {
         let events = match (&self.streams[..], &self.new[..]) {
-            ([stream], [event]) => insert_one(conn, stream, event, known, patience).await?,
+            // (A table more would cost the statement of most appends something, trace or none.)
+            ([stream], [event]) if event.trace.is_none() => {
+                insert_one(conn, stream, event, known, patience).await?
+            }
             _ => self.insert_all(conn, known, patience).await?,
         };
         if events.is_empty() {
@@ -156,6 +159,8 @@ impl Prepared {
             &columns.causation_ids as &[Option<String>],
             patience as _,
             known.schemas,
+            &columns.traceparents as &[Option<String>],
+            &columns.tracestates as &[Option<String>],
         )
         .fetch_all(conn)
         .await
@@ -212,12 +217,13 @@ impl Prepared {
                 causation_id: new.causation_id.clone(),
                 dismissed_at: None,
                 topic: self.streams[new.stream].topic.clone(),
+                trace: new.trace.clone(),
             })
             .collect()
     }
 }
 
-/// The statement of an append of one event, which most of them are.
+/// The statement of an append of one event without a trace, which most of them are.
 async fn insert_one(
     conn: &mut PgConnection,
     stream: &PreparedStream,

@@ -1,6 +1,5 @@
 //! Appends of a projection that answers events with events: in the transaction that handles them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use sqlx::PgExecutor;
@@ -10,7 +9,8 @@ use super::prepared::Prepared;
 use super::{Append, Appended, Deadline, REFRESHES, Refused, keeps_changing};
 use crate::db::Tx;
 use crate::event::StreamId;
-use crate::store::{EventStore, StoreError};
+use crate::store::{EventStore, StoreError, trace};
+use crate::trace::TraceContext;
 
 /// An event that is in the log, by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,20 @@ impl EventStore {
         append: Append,
         deadline: Deadline,
     ) -> Result<Appended, StoreError> {
-        let prepared = Prepared::new(vec![append])?;
+        let mut appends = vec![append];
+        let span = trace::begin(&mut appends);
+        let appended = span.within(self.insert_within(tx, appends, deadline)).await;
+        trace::end(&span, &appended);
+        appended
+    }
+
+    async fn insert_within(
+        &self,
+        tx: &mut Tx,
+        appends: Vec<Append>,
+        deadline: Deadline,
+    ) -> Result<Appended, StoreError> {
+        let prepared = Prepared::new(appends)?;
         for _ in 0..REFRESHES {
             let known = match self.known_for(&prepared) {
                 Ok(known) => known,
@@ -96,17 +109,33 @@ pub async fn find_events(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::R
         .collect())
 }
 
-/// How long the chains of causes are that led to the events at these positions, where there is one.
+/// An event that others can answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownCause {
+    /// Its place in the log.
+    pub position: i64,
+    /// How long the chain of causes is that led to it, where there is one.
+    pub chain: Option<i32>,
+    /// Its trace, where it has one.
+    pub trace: Option<TraceContext>,
+}
+
+/// The events at these positions as causes, of those that have a chain of causes or a trace.
 ///
 /// # Errors
 /// The database's.
-pub async fn chains(
+pub async fn causes(
     executor: impl PgExecutor<'_>,
     positions: &[i64],
-) -> sqlx::Result<HashMap<i64, i32>> {
+) -> sqlx::Result<Vec<KnownCause>> {
     let rows =
         sqlx::query_file!("src/store/sql/event_chains.sql", positions).fetch_all(executor).await?;
-    Ok(rows.into_iter().map(|row| (row.global_position, row.length)).collect())
+    let cause = rows.into_iter().map(|row| KnownCause {
+        position: row.position,
+        chain: row.length,
+        trace: row.traceparent.and_then(|parent| trace::stored(&parent, row.tracestate.as_deref())),
+    });
+    Ok(cause.collect())
 }
 
 /// Notes how long the chain of causes is that led to the events at these positions.

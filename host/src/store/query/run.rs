@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::store::load::places;
 use crate::store::read::{PAGE, Page, page_of, pages};
 use crate::store::row::EventRow;
-use crate::store::{Direction, StoreError};
+use crate::store::{Direction, StoreError, add_traces};
 
 /// One of the statements that have the same conditions.
 macro_rules! with_conditions {
@@ -59,7 +59,9 @@ impl Query {
                 let filter = Filter { after, until, ..query.filter };
                 let size = i64::try_from(left).unwrap_or(i64::MAX).min(PAGE);
                 let page = reading(&query.pool, query.timeout, async |conn| {
-                    page(conn, &filter, query.direction, size).await
+                    let mut page = page(conn, &filter, query.direction, size).await?;
+                    add_traces(conn, &mut page.events).await?;
+                    Ok(page)
                 })
                 .await?;
                 let left = left - page.events.len();

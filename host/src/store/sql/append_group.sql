@@ -14,6 +14,7 @@
 -- $18    milliseconds that it may wait for a lock. (Set here, as that would be another round trip; it is
 --        read first, and ends with the transaction.)
 -- $19    the schemas that the events were checked against, see schemas_enforced.sql
+-- $20 $21 the traces of the events, in their order: traceparent, tracestate; empty where none has one
 -- Uses stream_versions_pkey.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', $18, true) AS milliseconds
@@ -81,6 +82,13 @@ queued AS (
     FROM inserted i
     JOIN streams s USING (tenant_id, aggregate_name, aggregate_id)
     ORDER BY i.global_position
+),
+traced AS (
+    INSERT INTO eventfabric.event_traces (global_position, traceparent, tracestate)
+    SELECT i.global_position, t.traceparent, t.tracestate
+    FROM unnest($11::uuid[], $20::text[], $21::text[]) AS t (event_id, traceparent, tracestate)
+    JOIN inserted i USING (event_id)
+    WHERE t.traceparent IS NOT NULL
 )
 SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"

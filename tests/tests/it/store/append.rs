@@ -107,6 +107,7 @@ async fn what_a_writer_gives_is_what_a_reader_gets() {
         occurred_at: Some(occurred_at),
         correlation_id: Some("order 4711".to_owned()),
         causation_id: Some("command 12".to_owned()),
+        trace: None,
     };
     let appended =
         store.append(stream.clone(), ExpectedVersion::NoStream, vec![given.clone()]).await.unwrap();

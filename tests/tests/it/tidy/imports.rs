@@ -4,7 +4,8 @@ use super::{Source, none, sources};
 
 /// What each module of the host may import. A new module gets its line here.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("event", &[]),
+    ("trace", &[]),
+    ("event", &["trace"]),
     ("code", &[]),
     ("backoff", &[]),
     ("projection", &["event"]),
@@ -13,10 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("embedded", &[]),
     ("sandbox", &["code", "db", "event", "projection"]),
     // The store never knows that plugins exist, and a plugin never reads or writes the log.
-    ("store", &["code", "db", "event"]),
+    ("store", &["code", "db", "event", "trace"]),
     // Databases of tenants, whatever runs there.
     ("tenancy", &["store", "code", "db", "event", "backoff"]),
-    ("plugin", &["sandbox", "upcast", "code", "db", "event", "projection"]),
+    ("plugin", &["sandbox", "upcast", "code", "db", "event", "projection", "trace"]),
     ("session", &["store", "upcast", "code", "db", "event", "backoff"]),
     (
         "runner",
@@ -31,17 +32,42 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "event",
             "projection",
             "backoff",
+            "trace",
+        ],
+    ),
+    // What spans become: requests to a collector.
+    ("telemetry", &["plugin", "trace"]),
+    (
+        "http",
+        &[
+            "runner",
+            "plugin",
+            "tenancy",
+            "store",
+            "sandbox",
+            "code",
+            "db",
+            "event",
+            "projection",
+            "trace",
         ],
     ),
     // Where the runner's relays put events.
     ("relay", &["runner", "event", "projection"]),
     (
-        "http",
-        &["runner", "plugin", "tenancy", "store", "sandbox", "code", "db", "event", "projection"],
-    ),
-    (
         "settings",
-        &["http", "relay", "runner", "plugin", "store", "sandbox", "tenancy", "code", "event"],
+        &[
+            "http",
+            "telemetry",
+            "relay",
+            "runner",
+            "plugin",
+            "store",
+            "sandbox",
+            "tenancy",
+            "code",
+            "event",
+        ],
     ),
     (
         "cli",
@@ -49,6 +75,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "settings",
             "embedded",
             "http",
+            "telemetry",
             "session",
             "runner",
             "plugin",
@@ -60,6 +87,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "event",
             "projection",
             "backoff",
+            "trace",
         ],
     ),
 ];
