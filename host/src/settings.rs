@@ -123,7 +123,8 @@ impl Settings {
     pub fn of(given: &Given) -> anyhow::Result<Self> {
         let mut settings = given.settings()?;
         settings.read_seal_keys()?;
-        settings.relay.iter().try_for_each(|(name, relay)| relay.check(name))?;
+        let relays = settings.relay.iter().try_for_each(|(name, relay)| relay.check(name));
+        relays.map_err(|error| WrongSettings::Meaning(format!("{error:#}")))?;
         Ok(settings)
     }
 

@@ -60,6 +60,7 @@ use args::{Args, Command};
 use clap::Parser as _;
 use connect::Context;
 
+use crate::settings::WrongSettings;
 use crate::telemetry;
 
 /// Runs the command that the arguments of the process name.
@@ -90,7 +91,8 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(args: Args) -> anyhow::Result<()> {
     let context = Context::new(&args)?;
-    let telemetry = telemetry::start(&context.settings.telemetry)?;
+    let telemetry = telemetry::start(&context.settings.telemetry)
+        .map_err(|error| WrongSettings::Meaning(error.to_string()))?;
     let result = match args.command {
         Command::Migrate(command) => migrate::run(&context, command).await,
         Command::Run(command) => run::run(&context, command).await,

@@ -92,6 +92,9 @@ pub enum WrongSettings {
         /// What is wanted.
         why: String,
     },
+    /// Values that can't be meant, though each fits where it stands.
+    #[error("{0}")]
+    Meaning(String),
     /// The file can't be read.
     #[error("the settings file {}: {why}", .path.display())]
     File {
@@ -104,7 +107,7 @@ pub enum WrongSettings {
 
 codes!(WrongSettings {
     Self::Unknown(_) => "setting-unknown",
-    Self::Value { .. } => "setting-wrong",
+    Self::Value { .. } | Self::Meaning(_) => "setting-wrong",
     Self::File { .. } => "settings-unreadable",
 });
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use strsim::damerau_levenshtein;
 
 use super::Settings;
 use crate::http::TokenConfig;
 use crate::plugin::{NewProjection, PluginLimits};
+use crate::relay::NatsConfig;
 use crate::sandbox::SqlLimits;
 
 /// Stands for any name: of a plugin, a tenant, an aggregate.
@@ -31,6 +32,13 @@ pub(super) fn known() -> Map<String, Value> {
     let known = serde_json::to_value(settings).expect("settings are objects, numbers and text");
     let Value::Object(mut known) = known else { unreachable!("the settings are an object") };
     known.insert("tenants".to_owned(), Value::Object(Map::from_iter([(any(), Value::Null)])));
+    // What has no default: these two are never left out.
+    let mut relay = json!({ "url": "nats://127.0.0.1", "stream": "" });
+    let defaults: NatsConfig = serde_json::from_value(relay).expect("it is a relay");
+    relay = serde_json::to_value(defaults).expect("settings are objects, numbers and text");
+    relay["url"] = "".into();
+    known.insert("relay".to_owned(), json!({ ANY: relay }));
+    known["telemetry"]["headers"] = json!({ ANY: "" });
     known
 }
 
@@ -93,6 +101,8 @@ mod tests {
             ("limits.plugin.owners.bacth", Some("limits.plugin.owners.batch")),
             ("runner.catchup", Some("runner.catch_up")),
             ("sandbox.bach", Some("limits.batch")),
+            ("relay.nats.strem", Some("relay.nats.stream")),
+            ("telemetry.sampel", Some("telemetry.sample")),
             ("runer", Some("runner")),
             ("nothing_like_it", None),
         ] {

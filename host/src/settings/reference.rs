@@ -149,6 +149,10 @@ impl Sources {
                 _ => {}
             }
         }
+        // A map of texts by another name.
+        if kind == "Headers" {
+            (kind, name) = ("String", format!("{name}.NAME"));
+        }
         if let Some(fields) = self.structs.get(kind) {
             for field in fields {
                 self.rows(field, &format!("{name}."), places, known, rows);
@@ -187,7 +191,7 @@ impl Sources {
             "PathBuf" => "path",
             "SocketAddr" => "address",
             "DatabaseUrl" => "address of a database",
-            "String" | "Seal" => "text",
+            "String" | "Seal" | "Secret" | "Subject" | "NatsUrl" => "text",
             number if number.len() < 6 && number != "Start" || number == "usize" => {
                 if name.contains("bytes") || name.ends_with("memory") { "bytes" } else { "number" }
             }

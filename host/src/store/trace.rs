@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 
 use super::{Append, Appended, StoreError};
 use crate::code::Coded as _;
 use crate::event::Event;
 use crate::trace::{self, Parent, Span, SpanKind, TraceContext};
+
+/// `undefined_table`.
+const NO_TABLE: &str = "42P01";
 
 /// A trace as it is stored.
 pub(super) fn stored(traceparent: &str, tracestate: Option<&str>) -> Option<TraceContext> {
@@ -30,19 +33,21 @@ pub async fn traces(
     Ok(found.collect())
 }
 
-/// Tells events of the log which traces they belong to.
+/// Tells events of the log which traces they belong to. A database that is not migrated yet has none.
 ///
 /// # Errors
 /// The database's.
-pub async fn add_traces(
-    executor: impl PgExecutor<'_>,
-    events: &mut [Event],
-) -> Result<(), StoreError> {
+pub async fn add_traces(pool: &PgPool, events: &mut [Event]) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
     let positions: Vec<i64> = events.iter().map(|event| event.position).collect();
-    let mut traces = traces(executor, &positions).await?;
+    let mut traces = match traces(pool, &positions).await {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(NO_TABLE) => {
+            return Ok(());
+        }
+        traces => traces?,
+    };
     for event in events {
         event.trace = traces.remove(&event.position);
     }

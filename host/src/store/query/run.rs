@@ -58,12 +58,11 @@ impl Query {
                 query.check()?;
                 let filter = Filter { after, until, ..query.filter };
                 let size = i64::try_from(left).unwrap_or(i64::MAX).min(PAGE);
-                let page = reading(&query.pool, query.timeout, async |conn| {
-                    let mut page = page(conn, &filter, query.direction, size).await?;
-                    add_traces(conn, &mut page.events).await?;
-                    Ok(page)
+                let mut page = reading(&query.pool, query.timeout, async |conn| {
+                    page(conn, &filter, query.direction, size).await
                 })
                 .await?;
+                add_traces(&query.pool, &mut page.events).await?;
                 let left = left - page.events.len();
                 let last = page.events.last().map(|event| event.position);
                 let next =

@@ -29,6 +29,15 @@ api_key = "hunter2"
 name = "ada"
 token = "hunter2-hunter2-hunter2"
 scopes = ["read"]
+
+[telemetry]
+otlp = "http://me:hunter2@127.0.0.1:4318"
+headers = { authorization = "Bearer hunter2" }
+
+[relay.nats]
+url = "nats://me:hunter2@n1:4222,nats://me:hunter2@n2:4222"
+stream = "EVENTS"
+token = "hunter2"
 "#;
 
 async fn with(file: &str, env: &[(&str, &str)], args: &[&str]) -> Said {
@@ -54,6 +63,8 @@ async fn every_setting_is_shown_with_its_place_and_without_secrets() {
     let env = [
         ("EVENTFABRIC_RUNNER__STALL", "9s"),
         ("EVENTFABRIC_SANDBOX__STRICT", "true"),
+        ("EVENTFABRIC_TELEMETRY__HEADERS__TENANT", "hunter2"),
+        ("EVENTFABRIC_RELAY__NATS__BATCH", "7"),
         ("EVENTFABRIC_LOG", "error"),
     ];
     let url = "--database-url=postgres://me:hunter2@localhost/shop?sslrootcert=hunter2";
@@ -71,6 +82,16 @@ async fn every_setting_is_shown_with_its_place_and_without_secrets() {
         ("plugin.owners.api_key", json!("(not shown)"), "eventfabric.toml:16"),
         ("http.tokens.0.name", json!("ada"), "eventfabric.toml:19"),
         ("http.tokens.0.token", json!("(not shown)"), "eventfabric.toml:20"),
+        ("telemetry.headers.authorization", json!("(not shown)"), "eventfabric.toml:25"),
+        (
+            "telemetry.headers.tenant",
+            json!("(not shown)"),
+            "EVENTFABRIC_TELEMETRY__HEADERS__TENANT",
+        ),
+        ("relay.nats.stream", json!("EVENTS"), "eventfabric.toml:29"),
+        ("relay.nats.token", json!("(not shown)"), "eventfabric.toml:30"),
+        ("relay.nats.batch", json!(7), "EVENTFABRIC_RELAY__NATS__BATCH"),
+        ("relay.nats.replicas", json!(1), "default"),
         ("database_url", json!("postgres://me@localhost:5432/shop"), "--database-url"),
         ("limits.batch", json!("10s"), "default"),
         ("runner.async.backoff.cap", json!("5m"), "default"),
@@ -121,6 +142,13 @@ async fn a_wrong_value_is_told_with_its_name_its_place_and_what_is_wanted() {
         ("[plugin.owners]\nkey = [\"hunter2\"]", None, "eventfabric.toml:2: plugin.owners.key: "),
         ("database_url = { a = \"hunter2\" }", None, "eventfabric.toml:1: "),
         ("seal_key = \"hunter2\"", None, "eventfabric.toml:1: seal_key: "),
+        ("telemetry.otlp = \"nowhere\"", None, "telemetry.otlp is not the address of a collector"),
+        ("telemetry.sample = 2.0", None, "telemetry.sample is from 0 to 1"),
+        (
+            "relay.nats = { url = \"nats://hunter2@n1\", stream = \"a.b\" }",
+            None,
+            "relay.nats.stream is",
+        ),
     ] {
         let said = with(file, env.as_slice(), &["stats"]).await;
         said.failed(2, &[words, "code: setting-wrong"]);
