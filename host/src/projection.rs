@@ -220,6 +220,14 @@ impl Failure {
         }
     }
 
+    /// What it says outside of this host and its database: what the database says can hold values of rows.
+    pub fn for_others(&self) -> String {
+        match &self.sqlstate {
+            Some(state) => format!("SQLSTATE {state}"),
+            None => self.message.clone(),
+        }
+    }
+
     /// The class of a dead letter that it makes.
     pub fn class(&self) -> ErrorClass {
         match self.kind {

@@ -123,7 +123,7 @@ impl Settings {
     pub fn of(given: &Given) -> anyhow::Result<Self> {
         let mut settings = given.settings()?;
         settings.read_seal_keys()?;
-        let relays = settings.relay.iter().try_for_each(|(name, relay)| relay.check(name));
+        let relays = NatsConfig::check_all(&settings.relay);
         relays.map_err(|error| WrongSettings::Meaning(format!("{error:#}")))?;
         Ok(settings)
     }

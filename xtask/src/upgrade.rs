@@ -216,9 +216,10 @@ impl Upgrade {
     /// What a host has warned of.
     fn warnings(&self, name: &str) -> anyhow::Result<Vec<String>> {
         let text = fs::read_to_string(self.log(name))?;
-        let lines = text.lines().filter(|line| {
+        // What is no line of the log is a panic's.
+        let lines = text.lines().filter(|line| !line.is_empty()).filter(|line| {
             let line: Value = serde_json::from_str(line).unwrap_or_default();
-            matches!(line["level"].as_str(), Some("ERROR" | "WARN"))
+            line["level"].as_str().is_none_or(|level| matches!(level, "ERROR" | "WARN"))
         });
         Ok(lines.map(|line| format!("{name}: {line}")).collect())
     }

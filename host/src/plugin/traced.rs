@@ -40,7 +40,7 @@ pub(super) fn handled(span: &Span, result: &Result<HandleStats, Failure>) {
             span.number("eventfabric.statements", stats.statements as i64);
             span.number("eventfabric.host_calls", stats.host_calls as i64);
         }
-        Err(failure) => span.fail(failure.class().as_str(), || failure.message.clone()),
+        Err(failure) => span.fail(failure.class().as_str(), || failure.for_others()),
     }
 }
 

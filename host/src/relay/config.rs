@@ -48,13 +48,16 @@ pub struct NatsConfig {
     /// Of a stream that is made: for so long it knows messages that come again.
     #[serde(default = "default_window", with = "humantime_serde")]
     pub duplicate_window: Duration,
-    /// Events that are on their way at a time, at most.
+    /// Events that are on their way at a time, at most; 1 to 5,000.
     #[serde(default = "default_batch")]
     pub batch: i64,
     /// How long connecting may take, and how long a batch.
     #[serde(default = "default_timeout", with = "humantime_serde")]
     pub timeout: Duration,
 }
+
+/// Confirmations that can be waited for at a time.
+const MOST: i64 = 5000;
 
 fn default_subject() -> Subject {
     "events.{tenant}.{aggregate}.{type}".parse().expect("it is a subject")
@@ -82,7 +85,7 @@ impl NatsConfig {
         Arc::new(Relay {
             name: Relay::projection(name),
             text: format!("relays events to the stream {} of NATS", self.stream),
-            form: format!("{} {}", self.stream, self.subject),
+            form: self.form(topics),
             types: self.types.clone(),
             aggregates: self.aggregates.clone(),
             batch: self.batch,
@@ -90,6 +93,32 @@ impl NatsConfig {
             time: self.timeout * 2 + Duration::from_secs(1),
             sink: Box::new(Nats::new(self.clone(), topics.clone())),
         })
+    }
+
+    /// What decides where an event goes: hosts that disagree in it do not take turns.
+    fn form(&self, topics: &BTreeMap<String, String>) -> String {
+        let form = format!("{} {}", self.stream, self.subject);
+        if self.subject.has_topic() { format!("{form} {topics:?}") } else { form }
+    }
+
+    /// Refuses relays of which one would have JetStream drop what the other has published: it knows the events
+    /// of a stream by their ids.
+    ///
+    /// # Errors
+    /// Names both.
+    pub fn check_all(relays: &BTreeMap<String, Self>) -> anyhow::Result<()> {
+        let mut streams = BTreeMap::new();
+        for (name, relay) in relays {
+            relay.check(name)?;
+            if let Some(other) = streams.insert((&relay.url.0, &relay.stream), name) {
+                anyhow::bail!(
+                    "relay.{name} and relay.{other} publish to the same stream {}, which would keep each event \
+                     of one of them alone: give each a stream of its own, or make one relay of them",
+                    relay.stream
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Refuses what could not work.
@@ -111,8 +140,8 @@ impl NatsConfig {
             self.stream
         );
         anyhow::ensure!(
-            self.batch >= 1,
-            "relay.{name}.batch is {}, and must be at least 1",
+            (1..=MOST).contains(&self.batch),
+            "relay.{name}.batch is {}, and must be from 1 to {MOST}",
             self.batch
         );
         anyhow::ensure!(

@@ -52,7 +52,8 @@ impl Nats {
                     .map_err(|why| self.retry(&why))?
             }
         };
-        let messages = self.messages(events, &connection)?;
+        // The other connections may know an older limit still than who raises it then.
+        let messages = self.messages(events, &connection).inspect_err(|_| self.forget())?;
         let sent = tokio::time::timeout(self.config.timeout, connection.publish(messages)).await;
         match sent {
             Ok(Ok(())) => {
@@ -72,6 +73,10 @@ impl Nats {
                 ),
             })),
         }
+    }
+
+    fn forget(&self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn spare(&self) -> Option<Connection> {

@@ -128,6 +128,13 @@ impl TryFrom<String> for Subject {
     }
 }
 
+impl Subject {
+    /// Whether the topic of an event is a part of it.
+    pub(super) fn has_topic(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Part::Field(Field::Topic)))
+    }
+}
+
 impl serde::Serialize for Subject {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

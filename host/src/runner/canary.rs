@@ -1,7 +1,7 @@
 //! The trial of a new version beside the active one: both handle the same events, a few at a time, in
 //! transactions that are rolled back, and thresholds decide how much worse the new one may be.
 
-use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,8 @@ const STATEMENTS: f64 = 10.0;
 const ENOUGH: usize = 10;
 const MANY: usize = 100;
 
-/// Events that are measured together, each with its share. One by one, the making of an instance for each would
-/// be most of what is measured, and of what a deploy takes.
+/// Events that are measured together, each with its share, at most. One by one, the making of an instance for each
+/// would be most of what is measured, and of what a deploy takes.
 const TOGETHER: usize = 20;
 
 const SAVEPOINT: &str = "eventfabric_canary";
@@ -117,12 +117,19 @@ pub(super) async fn run(
     if let Some(active) = &active {
         events.retain(|event| active.takes(event));
     }
+    let mut parts = parts(events.len());
     // Its statements are known to the server then, as those of the other one are.
     for _ in 0..2 {
-        let mut after = measure(registry, &new, &events).await?;
+        let mut after = measure(registry, &new, &events, &mut parts, canary.floor).await?;
         let before = match &active {
             Some(active) => {
-                let mut before = measure(registry, active, &events).await?;
+                let count = parts.len();
+                let mut before =
+                    measure(registry, active, &events, &mut parts, canary.floor).await?;
+                if parts.len() > count {
+                    // What is compared is measured in the same way.
+                    after = measure(registry, &new, &events, &mut parts, canary.floor).await?;
+                }
                 // The same events, where the time was over for one of them.
                 let both = after.len().min(before.len());
                 before.truncate(both);
@@ -146,43 +153,64 @@ pub(super) async fn run(
 /// How an event went: how long it took, and its statements.
 type Went = (Duration, Result<f64, Failure>);
 
-/// Lets a version handle events a few at a time, in a transaction that is rolled back; those one by one, of which
-/// one is refused.
+/// So many events in parts: one, two, four, and so on, so that those of a plugin that takes long are few.
+fn parts(events: usize) -> Vec<Range<usize>> {
+    let (mut parts, mut begin, mut size) = (Vec::new(), 0, 1);
+    while begin < events {
+        let end = events.min(begin + size);
+        parts.push(begin..end);
+        (begin, size) = (end, TOGETHER.min(size * 2));
+    }
+    parts
+}
+
+/// Lets a version handle events, part by part, in a transaction that is rolled back. A part of which something is
+/// refused, or that takes longer than what can't be slow, is parted into single events.
 async fn measure(
     registry: &Registry,
     active: &Active,
     events: &[Event],
+    parts: &mut Vec<Range<usize>>,
+    floor: Duration,
 ) -> Result<Vec<Went>, StoreError> {
-    let (begun, mut all) = (Instant::now(), Vec::new());
+    let (begun, mut all, mut at) = (Instant::now(), Vec::new(), 0);
     if events.is_empty() {
         return Ok(all);
     }
     let mut tx = Tx::begin(registry.pool(), active.plugin.limits().batch).await?;
     let log = Answers::on_trial(registry);
-    let mut todo: VecDeque<&[Event]> = events.chunks(TOGETHER).collect();
-    while let Some(together) = todo.pop_front() {
+    while let Some(part) = parts.get(at).cloned() {
         if begun.elapsed() > TIME {
             break;
         }
         tx.savepoint(SAVEPOINT).await?;
         let start = Instant::now();
         let Active { plugin, sql, config, .. } = active;
+        let together = &events[part.clone()];
         let (back, done) = plugin.handle_with(tx, sql, together, config, Beyond::log(&log)).await;
-        let took = start.elapsed();
+        let (took, count) = (start.elapsed(), together.len());
         // That says nothing of the version.
         let Some(back) = back else { return Err(sqlx::Error::WorkerCrashed.into()) };
         tx = back;
-        if done.is_err() {
+        let apart = count > 1 && (done.is_err() || took > floor) && begun.elapsed() <= TIME;
+        if done.is_err() || apart {
             tx.rollback_to(SAVEPOINT).await?;
         }
         tx.release(SAVEPOINT).await?;
-        if done.is_err() && together.len() > 1 {
-            together.chunks(1).rev().for_each(|alone| todo.push_front(alone));
+        if apart {
+            parts.splice(at..=at, part.map(|event| event..event + 1));
             continue;
         }
-        let count = together.len();
-        let share = done.map(|stats| stats.statements as f64 / count as f64);
-        all.extend(std::iter::repeat_n((took / count as u32, share), count));
+        at += 1;
+        match done {
+            Ok(stats) => {
+                let share = stats.statements as f64 / count as f64;
+                let went = || (took / count as u32, Ok(share));
+                all.extend(std::iter::repeat_with(went).take(count));
+            }
+            // Of several, where there is no time to find which one it was.
+            Err(failure) => all.push((took, Err(failure))),
+        }
     }
     tx.rollback().await?;
     Ok(all)
@@ -308,6 +336,14 @@ mod tests {
         let stopped = Measured { limits: 1, ..measured(1.0, 1.0) };
         assert!(against(stopped.clone(), measured(1.0, 1.0)).unwrap().contains("limit"));
         assert_eq!(against(stopped.clone(), stopped), None);
+    }
+
+    #[test]
+    fn parts_grow_and_hold_each_event_once() {
+        let all = parts(100);
+        assert_eq!(all.iter().map(Range::len).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 20, 20, 20, 9]);
+        assert!(all.iter().cloned().flatten().eq(0..100));
+        assert!(parts(0).is_empty());
     }
 
     #[test]

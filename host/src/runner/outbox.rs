@@ -368,5 +368,5 @@ pub(super) fn log_failure(active: &Active, event: &Event, attempts: i32, failure
     tracing::warn!(projection = active.plugin.description.name, version = %active.plugin.version,
         position = event.position, stream = %event.stream, event_type = event.event_type, attempts,
         error = failure.message, "an event failed");
-    trace::failed(failure.class().as_str(), &failure.message);
+    trace::failed(failure.class().as_str(), || failure.for_others());
 }

@@ -8,7 +8,7 @@ use super::execute::PluginSql;
 use super::grant;
 use super::roles::{self, CALLS};
 use super::statement::{self, Place, Prepared};
-use super::{policy, rights};
+use super::{policy, rights, single};
 use crate::db;
 
 impl PluginSql {
@@ -124,6 +124,21 @@ impl PluginSql {
             // What the names of grants mean can have changed.
             let granted = grant::granted(conn, &self.names.plugin).await?;
             rights::mend(conn, &self.names, &granted).await.map_err(in_sql)?;
+        }
+        // Its functions of before the names ended with the version are named otherwise, and nobody else drops them.
+        let before: Option<String> = sqlx::query_scalar(
+            "SELECT function_name FROM eventfabric.plugin_statements
+             WHERE schema_name = $1 AND sha256 = $2 AND function_name <> $3",
+        )
+        .bind(&self.names.schema)
+        .bind(sha256)
+        .bind(&prepared.function)
+        .fetch_optional(&mut *conn)
+        .await?;
+        if let Some(before) = before
+            && single::stem(&before) != single::stem(&prepared.function)
+        {
+            single::drop_all(conn, &before).await?;
         }
         sqlx::query(
             "INSERT INTO eventfabric.plugin_statements

@@ -48,10 +48,15 @@ pub(super) async fn make(conn: &mut PgConnection, prepared: &Prepared) -> sqlx::
 /// were made.
 pub(super) const STEM: usize = 42;
 
+/// That beginning of the name of a function.
+pub(super) fn stem(function: &str) -> &str {
+    let name = function.rsplit('"').nth(1).unwrap_or_default();
+    name.get(..STEM).unwrap_or(name)
+}
+
 /// Drops what hosts of all versions have made of a statement: `function`, which need not be there, and those
 /// that are named like it.
 pub(super) async fn drop_all(conn: &mut PgConnection, function: &str) -> sqlx::Result<()> {
-    let name = function.rsplit('"').nth(1).unwrap_or_default();
     let drops: Vec<String> = sqlx::query_scalar(
         "SELECT pg_catalog.format('DROP FUNCTION %I.%I', n.nspname, p.proname)
          FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
@@ -60,7 +65,7 @@ pub(super) async fn drop_all(conn: &mut PgConnection, function: &str) -> sqlx::R
          ORDER BY pg_catalog.length(p.proname) DESC",
     )
     .bind(CALLS)
-    .bind(name.get(..STEM).unwrap_or(name))
+    .bind(stem(function))
     .fetch_all(&mut *conn)
     .await?;
     for drop in drops {

@@ -61,8 +61,10 @@ fn shown(path: &[String], value: Value) -> Value {
 fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let shown = rest.split(['?', '#']).next().unwrap_or_default();
+    let hidden = if shown.len() < rest.len() { HIDDEN } else { "" };
     match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
-        None => text.to_owned(),
+        Some(at) => format!("{scheme}://{HIDDEN}{}{hidden}", &shown[at..]),
+        None => format!("{scheme}://{shown}{hidden}"),
     }
 }

@@ -60,8 +60,13 @@ pub(super) fn begin(appends: &mut [Append]) -> Span {
         return Span::default();
     }
     let around = trace::current();
-    let given =
-        appends.iter().flat_map(|append| &append.events).find_map(|event| event.trace.as_ref());
+    let mut traces =
+        appends.iter().flat_map(|append| &append.events).map(|event| event.trace.as_ref());
+    // Where they are of several traces, or some of none, none of these is the append's.
+    let given = traces
+        .next()
+        .flatten()
+        .filter(|first| traces.all(|other| other.is_some_and(|other| other.is_of_trace_of(first))));
     let elsewhere =
         given.filter(|given| !around.as_ref().is_some_and(|own| own.is_of_trace_of(given)));
     let (parent, link) = match elsewhere {
@@ -105,6 +110,7 @@ pub(super) fn end(span: &Span, result: &Result<Appended, StoreError>) {
                 span.number("eventfabric.position", last.position);
             }
         }
-        Err(error) => span.fail(error.code(), || error.to_string()),
+        // What it says can hold values.
+        Err(error) => span.fail(error.code(), || error.code().to_owned()),
     }
 }

@@ -102,7 +102,9 @@ impl TelemetryConfig {
         let base = "OTEL_EXPORTER_OTLP_ENDPOINT";
         let (name, address) = if let Some(own) = &self.otlp {
             ("telemetry.otlp", own.trim().to_owned())
-        } else if set("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
+        } else if set("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true"))
+            || set("OTEL_TRACES_EXPORTER").is_some_and(|it| it.trim() != "otlp")
+        {
             return Ok(None);
         } else if let Some(address) = set(whole) {
             (whole, address)
@@ -118,17 +120,33 @@ impl TelemetryConfig {
             true => address,
             false => format!("{}/v1/traces", address.trim_end_matches('/')),
         };
-        let uri: Uri = address.parse().map_err(|_| InvalidTelemetry::Endpoint(name))?;
-        if uri.host().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err(InvalidTelemetry::Endpoint(name));
+        let is_collector =
+            |uri: &Uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https"));
+        let uri: Option<Uri> = address.parse().ok().filter(is_collector);
+        if self.otlp.is_none() {
+            // The variables are meant for many programs, some of which speak otherwise.
+            let protocol = set("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+                .or_else(|| set("OTEL_EXPORTER_OTLP_PROTOCOL"))
+                .filter(|protocol| protocol.trim() != "http/protobuf");
+            if uri.is_none() || protocol.is_some() {
+                tracing::warn!(
+                    "no traces are sent: {name} and OTEL_EXPORTER_OTLP_PROTOCOL do not lead to a collector that \
+                     takes http/protobuf, such as http://127.0.0.1:4318; the setting telemetry.otlp does without \
+                     them"
+                );
+                return Ok(None);
+            }
         }
+        let uri = uri.ok_or(InvalidTelemetry::Endpoint(name))?;
         let mut headers = HeaderMap::new();
         let of_environment =
             set("OTEL_EXPORTER_OTLP_TRACES_HEADERS").or_else(|| set("OTEL_EXPORTER_OTLP_HEADERS"));
         for pair in of_environment.iter().flat_map(|all| all.split(',')) {
             let Some((name, value)) = pair.split_once('=') else { continue };
             let value = percent_decode_str(value.trim()).decode_utf8_lossy();
-            add(&mut headers, name.trim(), &value)?;
+            if let Err(error) = add(&mut headers, name.trim(), &value) {
+                tracing::warn!(%error, "it is left out");
+            }
         }
         for (name, value) in &self.headers.0 {
             add(&mut headers, name, value)?;

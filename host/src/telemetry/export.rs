@@ -142,7 +142,8 @@ impl Exporter {
             Err(why) => {
                 dropped("collector", count);
                 if !std::mem::replace(&mut self.failing, true) {
-                    let collector = self.target.uri.authority().map_or("", |at| at.as_str());
+                    // Not what stands before it, which can be a password.
+                    let collector = self.target.uri.host().unwrap_or_default();
                     tracing::warn!(
                         collector,
                         error = why,

@@ -30,6 +30,9 @@ const SERVICE: &str = "eventfabric";
 #[must_use = "`finish` sends what is left"]
 pub struct Telemetry(Option<(CancellationToken, JoinHandle<()>)>);
 
+/// Lines of a plugin's log in its span, at most.
+const LINES: u32 = 16;
+
 /// Has spans made and sent from now on, where settings or environment say where to, on the runtime that this
 /// is called on. A program that has a tracer provider of its own sets that globally and calls [`trace::enable`]
 /// instead.
@@ -39,16 +42,13 @@ pub struct Telemetry(Option<(CancellationToken, JoinHandle<()>)>);
 pub fn start(config: &TelemetryConfig) -> Result<Telemetry, InvalidTelemetry> {
     let Some(target) = config.target()? else { return Ok(Telemetry(None)) };
     let resource = resource(config);
-    tracing::debug!(
-        collector = target.uri.authority().map(|at| at.as_str()),
-        sample = config.sample,
-        "traces are sent"
-    );
+    tracing::debug!(collector = target.uri.host(), sample = config.sample, "traces are sent");
     let exporter = Exporter::new(target, &resource)?;
     let (queue, spans) = Queue::new();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(queue)
         .with_sampler(Ratio::new(config.sample))
+        .with_max_events_per_span(LINES)
         .with_max_links_per_span(trace::LINKS as u32)
         .with_resource(resource)
         .build();

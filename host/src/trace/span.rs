@@ -70,14 +70,14 @@ pub fn say(level: &'static str, message: &str) {
 }
 
 /// What is being done has failed.
-pub fn failed(kind: &'static str, message: &str) {
+pub fn failed(kind: &'static str, message: impl FnOnce() -> String) {
     if !is_on() {
         return;
     }
     Context::map_current(|now| {
         let span = now.span();
         if span.is_recording() {
-            mark(&span, kind.into(), message.to_owned());
+            mark(&span, kind.into(), message());
         }
     });
 }

@@ -121,6 +121,13 @@ impl Cache {
     }
 }
 
+/// The code in a file of the cache.
+pub fn code(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut code = std::fs::read(file)?;
+    code.truncate(code.len().saturating_sub(SUM as usize));
+    Ok(code)
+}
+
 /// Whether a file ends with the sum of what comes before.
 fn is_whole(file: &File) -> std::io::Result<bool> {
     let Some(code) = file.metadata()?.len().checked_sub(SUM) else { return Ok(false) };
@@ -160,10 +167,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::open(dir.path(), &Engine::default()).unwrap();
         let version = Version::of(b"a component");
-        let code = || {
-            let code = std::fs::read(cache.get(version)?).unwrap();
-            Some(code[..code.len() - SUM as usize].to_vec())
-        };
+        let code = || Some(super::code(&cache.get(version)?).unwrap());
         assert_eq!(cache.get(version), None);
         cache.put(version, b"its code");
         assert_eq!(code().as_deref(), Some(&b"its code"[..]));

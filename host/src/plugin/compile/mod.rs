@@ -84,7 +84,11 @@ fn load(engine: &Engine, file: &Path) -> Option<Component> {
     // name, which says which build made it; its folder is the host's user's alone; its sum was right a
     // moment ago; and the host never writes to a file that has its name (`cache.rs`): another one takes
     // its place, and its pages stay.
-    unsafe { Component::deserialize_file(engine, file) }
+    let mapped = unsafe { Component::deserialize_file(engine, file) }.map_err(plain);
+    // A file system can forbid that its files are run (`noexec`).
+    let copied = |_| native(engine, &cache::code(file)?);
+    mapped
+        .or_else(copied)
         .inspect_err(|error| tracing::warn!("the cache of compiled plugins: {error:#}"))
         .ok()
 }

@@ -28,7 +28,7 @@ const ROUNDS: usize = 4;
 const FLOOR: f64 = 1e-9;
 
 /// What is known of the costs, as sums over batches.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Model {
     kinds: Vec<Kind>,
     /// Σ y²/n
@@ -36,7 +36,7 @@ pub struct Model {
     batches: f64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kind {
     name: Box<str>,
     /// All that there were.
@@ -218,7 +218,11 @@ impl<F: Fn(usize, usize) -> f64> Sums<'_, F> {
                 self.spent[a] - on_average
             })
             .collect();
-        let costs = matrix.chunks(count).map(|row| {
+        let costs = matrix.chunks(count).enumerate().map(|(at, row)| {
+            let own = (self.pairs)(at, at);
+            if self.exact[at] && own > 0.0 {
+                return self.spent[at] / own;
+            }
             mean + row.iter().zip(&beside).map(|(part, beside)| part * beside).sum::<f64>()
         });
         (costs.collect(), (0..count).map(|at| matrix[at * count + at].max(0.0)).collect())
@@ -323,6 +327,21 @@ mod tests {
             assert_eq!((one.events, one.exact, one.margin[0]), (events, true, 0.0));
             near(one.each[0], each, 1e-6);
         }
+    }
+
+    #[test]
+    fn the_average_of_a_type_that_has_not_come_for_long_stays_its_own() {
+        let (cheap, dear) = (events(&[("Cheap", 500)]), events(&[("Dear", 1)]));
+        let mut model = Model::default();
+        for _ in 0..100 {
+            model.note(&cheap, cost(5000.0));
+        }
+        for _ in 0..150_000 {
+            model.note(&dear, cost(1000.0));
+        }
+        let all = model.estimates();
+        near(of(&all, "Cheap").each[0], 10.0, 0.1);
+        near(of(&all, "Dear").each[0], 1000.0, 0.1);
     }
 
     #[test]

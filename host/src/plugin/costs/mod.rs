@@ -153,7 +153,9 @@ impl Meter {
 
     /// What events cost, by type.
     pub fn types(&self) -> Vec<TypeCost> {
-        let estimates = self.lock().model.estimates();
+        // Batches wait for this lock; the estimate takes a while.
+        let model = self.lock().model.clone();
+        let estimates = model.estimates();
         let types = estimates.into_iter().map(|estimate| {
             let [wasm_us, sql_us, statements, rows_read, rows_written, bytes] = estimate.each;
             let [wasm_margin_us, sql_margin_us, ..] = estimate.margin;

@@ -176,7 +176,7 @@ impl CatchUp {
                 if let Some(tx) = tx {
                     tx.rollback().await?;
                 }
-                trace::failed(failure.class().as_str(), &failure.message);
+                trace::failed(failure.class().as_str(), || failure.for_others());
                 self.failed(work, place, state, position, &batch.events, failure).await?;
                 Ok(Handled::Failed)
             }
@@ -207,6 +207,7 @@ impl CatchUp {
             // Stopped for all hosts.
             Watch::Stands if failed => Ok(false),
             Watch::Stands => {
+                state.took_over = true;
                 tracing::info!(
                     projection = self.name,
                     tenant,

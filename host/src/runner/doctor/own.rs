@@ -92,7 +92,8 @@ pub(super) async fn versions(patient: &Patient) -> Found {
     if !patient.components {
         return Ok(found);
     }
-    for active in plugin::registered(&patient.pool).await? {
+    let registered = plugin::registered(&patient.pool).await?;
+    for active in registered.iter().filter(|active| !active.is_relay()) {
         let name = &active.name;
         if let Err(error) = plugin::runnable(&patient.pool, name, &active.version).await? {
             found.push(Finding::problem(

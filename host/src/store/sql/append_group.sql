@@ -89,6 +89,9 @@ traced AS (
     FROM unnest($11::uuid[], $20::text[], $21::text[]) AS t (event_id, traceparent, tracestate)
     JOIN inserted i USING (event_id)
     WHERE t.traceparent IS NOT NULL
+    -- Of a log that has begun anew.
+    ON CONFLICT (global_position)
+    DO UPDATE SET traceparent = excluded.traceparent, tracestate = excluded.tracestate
 )
 SELECT global_position AS "position!", event_id AS "id!", aggregate_version AS "version!",
        occurred_at AS "occurred_at!"

@@ -31,7 +31,7 @@ token = "hunter2-hunter2-hunter2"
 scopes = ["read"]
 
 [telemetry]
-otlp = "http://me:hunter2@127.0.0.1:4318"
+otlp = "http://me:hunter2@127.0.0.1:4318/?key=hunter2"
 headers = { authorization = "Bearer hunter2" }
 
 [relay.nats]
@@ -144,6 +144,12 @@ async fn a_wrong_value_is_told_with_its_name_its_place_and_what_is_wanted() {
         ("seal_key = \"hunter2\"", None, "eventfabric.toml:1: seal_key: "),
         ("telemetry.otlp = \"nowhere\"", None, "telemetry.otlp is not the address of a collector"),
         ("telemetry.sample = 2.0", None, "telemetry.sample is from 0 to 1"),
+        (
+            "relay.a = { url = \"nats://n1\", stream = \"E\" }\n\
+             relay.b = { url = \"nats://n1\", stream = \"E\" }",
+            None,
+            "relay.b and relay.a publish to the same stream E",
+        ),
         (
             "relay.nats = { url = \"nats://hunter2@n1\", stream = \"a.b\" }",
             None,
