@@ -192,6 +192,9 @@ mod tests {
         assert_eq!(uri(None, &[base]).unwrap(), "http://of-all:4318/v1/traces");
         assert_eq!(uri(None, &[base, traces]).unwrap(), "http://of-traces/path");
         assert_eq!(uri(None, &[base, off]), None);
+        assert_eq!(uri(None, &[base, ("OTEL_TRACES_EXPORTER", "none")]), None);
+        assert_eq!(uri(None, &[base, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]), None);
+        assert_eq!(uri(None, &[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317")]), None);
         assert_eq!(
             uri(Some("http://own:1"), &[base, traces, off]).unwrap(),
             "http://own:1/v1/traces"

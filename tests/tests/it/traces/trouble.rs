@@ -127,11 +127,23 @@ async fn what_the_settings_have_wrong_is_said_at_the_start() {
     let world = World::new().await;
     for (name, value, why) in [
         ("EVENTFABRIC_TELEMETRY__OTLP", "collector", "telemetry.otlp is not the address"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector", "OTEL_EXPORTER_OTLP_ENDPOINT is not"),
         ("EVENTFABRIC_TELEMETRY__SAMPLE", "2.0", "from 0 to 1"),
     ] {
         let mut host = Process::start(&world, &["run"], &[(name, value)]);
         assert!(!host.ended().await.success());
         assert!(host.log().contains(why), "{}", host.log());
+    }
+}
+
+#[tokio::test]
+async fn variables_that_are_meant_for_other_programs_stop_nothing() {
+    let world = World::new().await;
+    for (name, value) in
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]
+    {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317");
+        let command = Process::start(&world, &["stats"], &[endpoint, (name, value)]);
+        command.until_log("no traces are sent: OTEL_EXPORTER_OTLP_ENDPOINT").await;
+        command.succeeded().await;
     }
 }
