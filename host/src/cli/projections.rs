@@ -117,5 +117,5 @@ pub(super) async fn tell(pool: &sqlx::PgPool) -> anyhow::Result<()> {
 }
 
 pub(super) fn short(version: &str) -> String {
-    version.chars().take(12).collect()
+    plugin::short(version).to_owned()
 }

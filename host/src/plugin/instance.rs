@@ -125,7 +125,7 @@ impl Plugin {
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.run(tx, sql, events, config, Duration::MAX, Beyond::default()).await
+        self.handle_with(tx, sql, events, config, Beyond::default()).await
     }
 
     /// The same, with what lies beyond its tables.
@@ -137,7 +137,7 @@ impl Plugin {
         config: &Arc<BTreeMap<String, String>>,
         beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.run(tx, sql, events, config, Duration::MAX, beyond).await
+        self.handle_within(tx, sql, events, config, Duration::MAX, beyond).await
     }
 
     /// Whether it answers events with events.
@@ -155,25 +155,13 @@ impl Plugin {
         most: Duration,
         beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        self.run(tx, sql, events, config, most, beyond).await
-    }
-
-    async fn run(
-        &self,
-        tx: Tx,
-        sql: &Arc<PluginSql>,
-        events: &[Event],
-        config: &Arc<BTreeMap<String, String>>,
-        most: Duration,
-        beyond: Beyond<'_>,
-    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let span = traced::handling(self, events);
-        let (tx, result) = span.within(self.run_here(tx, sql, events, config, most, beyond)).await;
+        let (tx, result) = span.within(self.run(tx, sql, events, config, most, beyond)).await;
         traced::handled(&span, &result);
         (tx, result)
     }
 
-    async fn run_here(
+    async fn run(
         &self,
         tx: Tx,
         sql: &Arc<PluginSql>,

@@ -69,7 +69,7 @@ pub use settings::{
     MAX_SHARDS, NewProjection, OnPoison, Paused, ProjectionSettings, SettingsChange, SettingsError,
     Start, change, check_shards, pause, renew, resume,
 };
-pub use version::{InvalidVersion, Version, check_name};
+pub use version::{InvalidVersion, Version, check_name, short};
 pub use watch::{Found, FoundError, Item, Settle, watch};
 
 /// Why a file is not a plugin that this host can run.

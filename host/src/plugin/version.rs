@@ -50,6 +50,11 @@ impl std::fmt::Display for Version {
     }
 }
 
+/// The first digits of a version that is given in full, as it is shown.
+pub fn short(version: &str) -> &str {
+    version.get(..12).unwrap_or(version)
+}
+
 impl std::fmt::Debug for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.full())

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::canary::Canary;
 use super::deploy::{self, DeployError, Deployed};
 use super::rebuild::{self, RebuildError, RebuildOptions, RebuildProgress, Successor};
-use crate::plugin::{self, Action, Origin, Outcome, Plugin, Registry};
+use crate::plugin::{self, Action, Origin, Outcome, Plugin, Registry, short};
 use crate::store::{self, StoreError};
 
 /// How new tables are made, and who watches.
@@ -75,7 +75,7 @@ pub async fn roll_back_rebuilt(
         return deploy::roll_back(registry, name, Some(&target), by, *canary).await;
     }
     let (plugin, bytes) = registry.stored(name, &target).await?;
-    let source = format!("version {}", active.get(..12).unwrap_or(&active));
+    let source = format!("version {}", short(&active));
     let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
     let deployed = with_tables(registry, plugin, bytes, &origin, canary, tables).await?;
     Ok(Deployed { took: start.elapsed(), ..deployed })

@@ -10,6 +10,7 @@ use super::trial::Against;
 use crate::code::codes;
 use crate::plugin::{
     self, Action, Deployment, LoadError, OUTGOING, Origin, Outcome, Plugin, Registered, Registry,
+    short,
 };
 use crate::projection::Mode;
 use crate::sandbox::SandboxError;
@@ -214,7 +215,7 @@ pub async fn roll_back(
 ) -> Result<Deployed, DeployError> {
     let (active, target) = way_back(registry, name, version).await?;
     let (plugin, bytes) = registry.stored(name, &target).await?;
-    let source = format!("version {}", active.get(..12).unwrap_or(&active));
+    let source = format!("version {}", short(&active));
     let origin = Origin { action: Action::Rollback, by, source: &source, reason: None };
     deploy_loaded(registry, plugin, bytes, &origin, &canary.into()).await
 }

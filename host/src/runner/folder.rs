@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::canary::Canary;
 use super::deploy::{DeployError, Deployed, deploy_found};
 use super::head::RECONNECT;
-use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version};
+use crate::plugin::{self, Found, Item, Plugin, Registry, Settle, Version, short};
 use crate::sandbox::{SandboxError, SqlErrorKind};
 use crate::store::StoreError;
 
@@ -252,9 +252,4 @@ fn can_pass(error: &sqlx::Error) -> bool {
 
 fn file(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// The first digits of a version, as logs show it.
-fn short(version: &str) -> &str {
-    version.get(..12).unwrap_or(version)
 }

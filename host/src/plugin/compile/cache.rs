@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use wasmtime::Engine;
 
+use super::worker::program;
 use crate::plugin::version::Version;
 
 /// What was not used for the longest time goes when there is more.
@@ -150,9 +151,7 @@ fn is_whole(file: &File) -> std::io::Result<bool> {
 /// Two builds never read each other's code, whatever their versions say: the file of the program
 /// tells them apart.
 fn build(engine: &Engine) -> anyhow::Result<String> {
-    // The first also where another file has taken its place meanwhile.
-    let program = std::fs::metadata("/proc/self/exe")
-        .or_else(|_| std::env::current_exe().and_then(|file| file.metadata()))?;
+    let program = program()?.metadata()?;
     let mut hash = std::hash::DefaultHasher::new();
     (program.len(), program.mtime(), program.mtime_nsec()).hash(&mut hash);
     env!("CARGO_PKG_VERSION").hash(&mut hash);

@@ -99,7 +99,7 @@ fn command(limits: &Limits) -> std::io::Result<Command> {
 }
 
 /// The file that this process runs: on Linux also after another one has taken its place.
-fn program() -> std::io::Result<PathBuf> {
+pub fn program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
 }
 

@@ -230,9 +230,9 @@ impl CatchUp {
     /// Says beside the state of the projection what is in its way, or nothing any more. Only for relays: what
     /// is in a plugin's way is in this database, and found there by whoever asks.
     async fn note_trouble(&self, work: &Work, trouble: Option<&str>) {
+        let Work::Relay { generation, .. } = work else { return };
         let snapshot = self.registry.snapshot();
-        let row = snapshot.registered.get(&self.name);
-        let (Work::Relay { generation, .. }, Some(row)) = (work, row) else { return };
+        let Some(row) = snapshot.registered.get(&self.name) else { return };
         if row.failed || row.last_error.as_deref() == trouble {
             return;
         }

@@ -5,7 +5,7 @@ use super::tenant::{Tenant, Verdict};
 use super::work::Work;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::OnPoison;
+use crate::plugin::{OnPoison, short};
 use crate::projection::{Failure, FailureKind};
 use crate::runner::breaker::broken;
 use crate::runner::deliver::cause;
@@ -37,7 +37,8 @@ impl CatchUp {
         events: &[Event],
         failure: Failure,
     ) -> Result<(), StoreError> {
-        let (version, tenant) = (short(work), &place.tenant);
+        let (version, tenant) = (work.version(), &place.tenant);
+        let version = short(&version);
         match state.failed(events.len(), &failure, &work.pace(&self.config)) {
             Verdict::Smaller => {
                 tracing::debug!(
@@ -122,7 +123,7 @@ impl CatchUp {
         tx.commit().await?;
         tracing::error!(
             projection = name,
-            version = short(work),
+            version = short(&version),
             tenant = place.tenant,
             position = event.position,
             attempts,
@@ -132,9 +133,4 @@ impl CatchUp {
         state.set_aside(event.position);
         Ok(())
     }
-}
-
-/// The version, as logs have it.
-fn short(work: &Work) -> String {
-    work.version().chars().take(12).collect()
 }
