@@ -3,7 +3,7 @@
 //! The system's notifications are the hint; a slow look at times and sizes is the truth, for a
 //! network folder notifies nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Finds that wait for whoever loads them.
 const QUEUE: usize = 16;
+
+/// Contents that are known to be whole, at most.
+const WHOLE: usize = 256;
 
 /// When a changed file is read.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +86,9 @@ pub enum Item {
 /// Watches a folder for `*.wasm`: first sends every file in the order of the names, then
 /// [`Item::Initial`], then what is new or changed. A file is read once it has settled, and sent
 /// when its content is other than the last one of that path. One still being written may be sent
-/// half; it is sent again when it is whole. Files that vanish are ignored.
+/// half; it is sent again when it is whole. A content that has settled before, as where versions are
+/// exchanged, is whole as soon as it is there, and is not waited for (more than once in
+/// [`Settle::quiet`]). Files that vanish are ignored.
 ///
 /// Ends with `cancel`, or when the receiver is dropped.
 pub fn watch(
@@ -110,7 +115,7 @@ pub fn watch(
     })
     .ok();
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let folder = Folder { dir, settle, files: BTreeMap::new() };
+    let folder = Folder { dir, settle, files: BTreeMap::new(), whole: HashMap::new() };
     tokio::spawn(async move {
         // The watcher lives as long as the task: dropping it ends the notifications.
         let _watcher = watcher;
@@ -126,6 +131,8 @@ struct Folder {
     dir: PathBuf,
     settle: Settle,
     files: BTreeMap<PathBuf, File>,
+    /// Contents that have settled, and when they were met last.
+    whole: HashMap<Version, Instant>,
 }
 
 /// What is known of one path.
@@ -136,6 +143,8 @@ struct File {
     /// It was read early since it has changed last.
     early: bool,
     sent: Option<Version>,
+    /// When it was last sent without having settled.
+    hurried: Option<Instant>,
 }
 
 impl Folder {
@@ -174,7 +183,9 @@ impl Folder {
             };
             let settled = paths(&|file| is_due(self.due(file)));
             for path in paths(&|file| !is_due(self.due(file)) && is_due(early(file))) {
-                self.send_early(&path, &sender).await;
+                if !self.send_early(&path, &sender).await {
+                    return;
+                }
             }
             for path in settled {
                 if !self.send(&path, &sender).await {
@@ -214,35 +225,38 @@ impl Folder {
                 }
                 None => {
                     let changing = Some((now, now));
-                    let file = File { seen: stamp, changing, early: false, sent: None };
-                    self.files.insert(path, file);
+                    let (early, sent, hurried) = (false, None, None);
+                    self.files.insert(path, File { seen: stamp, changing, early, sent, hurried });
                 }
             }
         }
     }
 
-    /// Reads a file that may still change. Nobody waits for this one: without room it is left out.
-    async fn send_early(&mut self, path: &Path, sender: &mpsc::Sender<Item>) {
-        let place = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || read(&place)).await;
-        let Some(file) = self.files.get_mut(path) else { return };
+    /// Reads a file that may still change, and sends it as settled where its content is known to be whole.
+    /// Otherwise nobody waits for it: without room it is left out. False: nobody listens.
+    async fn send_early(&mut self, path: &Path, sender: &mpsc::Sender<Item>) -> bool {
+        let read = read_apart(path).await;
+        let now = Instant::now();
+        let Some(file) = self.files.get_mut(path) else { return true };
         file.early = true;
-        let Ok(Ok(bytes)) = read else { return };
-        let sha = Version::of(&bytes);
-        if file.sent != Some(sha) {
-            let (path, settled_at) = (path.to_owned(), Instant::now());
-            let found = Found { path, bytes: bytes.into(), sha, settled_at };
-            let _ = sender.try_send(Item::Early(found));
+        let Ok(Ok((sha, bytes))) = read else { return true };
+        if file.sent == Some(sha) {
+            return true;
         }
+        let found = Found { path: path.to_owned(), bytes: bytes.into(), sha, settled_at: now };
+        let may_hurry = file.hurried.is_none_or(|last| now - last >= self.settle.quiet);
+        if !may_hurry || !self.whole.contains_key(&sha) {
+            let _ = sender.try_send(Item::Early(found));
+            return true;
+        }
+        (file.changing, file.sent, file.hurried) = (None, Some(sha), Some(now));
+        self.is_whole(sha);
+        sender.send(Item::Found(found)).await.is_ok()
     }
 
     /// Reads a file that has settled, and sends it where it is new. False: nobody listens.
     async fn send(&mut self, path: &Path, sender: &mpsc::Sender<Item>) -> bool {
-        let place = path.to_owned();
-        let read = tokio::task::spawn_blocking(move || {
-            read(&place).map(|bytes| (Version::of(&bytes), bytes))
-        })
-        .await;
+        let read = read_apart(path).await;
         let due = self.files.get(path).and_then(|file| self.due(file));
         let Some(file) = self.files.get_mut(path) else { return true };
         file.changing = None;
@@ -253,6 +267,7 @@ impl Folder {
                 if file.sent.replace(sha) == Some(sha) {
                     return true;
                 }
+                self.is_whole(sha);
                 let path = path.to_owned();
                 Item::Found(Found { path, bytes: bytes.into(), sha, settled_at })
             }
@@ -264,6 +279,24 @@ impl Folder {
         };
         sender.send(item).await.is_ok()
     }
+
+    fn is_whole(&mut self, sha: Version) {
+        self.whole.insert(sha, Instant::now());
+        if self.whole.len() > WHOLE
+            && let Some(oldest) = self.whole.iter().min_by_key(|(_, met)| **met).map(|(sha, _)| *sha)
+        {
+            self.whole.remove(&oldest);
+        }
+    }
+}
+
+/// All of a file and its hash, on a thread that may wait.
+async fn read_apart(
+    path: &Path,
+) -> Result<Result<(Version, Vec<u8>), String>, tokio::task::JoinError> {
+    let path = path.to_owned();
+    let read = move || read(&path).map(|bytes| (Version::of(&bytes), bytes));
+    tokio::task::spawn_blocking(read).await
 }
 
 /// When a changing file is to be read early, unless that was done.
@@ -369,6 +402,25 @@ mod tests {
         let Item::Early(early) = watched.item().await else { panic!("not early") };
         let Item::Found(found) = watched.item().await else { panic!("not settled") };
         assert_eq!((&*early.bytes, early.sha), (&*found.bytes, found.sha));
+    }
+
+    #[tokio::test]
+    async fn a_content_that_has_settled_before_need_not_settle_again() {
+        // It never would within the time of the test.
+        let settle = Settle { quiet: Duration::from_secs(600), max: Duration::from_secs(600) };
+        let mut watched = watched_with(settle, &[("a.wasm", b"1"), ("b.wasm", b"2")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "b.wasm 2");
+        assert_eq!(watched.next().await, "initial");
+        watched.write("a.wasm", b"2");
+        assert_eq!(watched.next().await, "a.wasm 2");
+        // The next one so soon has to settle, and one that is not known, too.
+        watched.write("a.wasm", b"1");
+        let Item::Early(early) = watched.item().await else { panic!("it was hurried again") };
+        assert_eq!(&*early.bytes, b"1");
+        watched.write("b.wasm", b"3");
+        let Item::Early(early) = watched.item().await else { panic!("it is not known") };
+        assert_eq!(&*early.bytes, b"3");
     }
 
     #[tokio::test]

@@ -48,6 +48,7 @@ pub(super) fn count(prepared: &Prepared, args: &str) -> String {
     let rows = format!("(SELECT pg_catalog.count(*) FROM {function}({args}))");
     let tables = match &prepared.count {
         Count::Answered => return format!("{function}({args})"),
+        Count::One => return format!("COALESCE({function}({args}), 0)"),
         Count::Rows => return rows,
         Count::Written(tables) => tables,
     };

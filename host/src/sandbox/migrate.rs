@@ -55,6 +55,25 @@ pub(super) async fn rehearse(
     Ok(made)
 }
 
+/// Makes the schema of a plugin ready, unless a migration is missing: then it answers so, and has done
+/// nothing. Nothing of the plugin runs in the session.
+pub(super) async fn mend_only(
+    conn: &mut PgConnection,
+    names: &Names,
+    description: &Description,
+) -> Result<bool, SandboxError> {
+    let context = "looking whether the tables of a plugin are there";
+    let mut tx = conn.begin().await.map_err(while_doing(context))?;
+    roles::lock(&mut tx).await?;
+    if !missing(&mut tx, names, description).await?.is_empty() {
+        tx.rollback().await.map_err(while_doing(context))?;
+        return Ok(false);
+    }
+    migrate(&mut tx, names, description, None, 0).await?;
+    tx.commit().await.map_err(while_doing(context))?;
+    Ok(true)
+}
+
 async fn migrate(
     tx: &mut PgConnection,
     names: &Names,

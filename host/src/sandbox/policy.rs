@@ -3,7 +3,7 @@
 
 /// Counts changes of these lists, and of how functions are made. Statements judged by another version are
 /// judged again.
-pub(super) const VERSION: i32 = 6;
+pub(super) const VERSION: i32 = 7;
 
 /// The first object id that is not PostgreSQL's own (`FirstNormalObjectId`).
 pub(super) const FIRST_FOREIGN_OID: u32 = 16384;

@@ -6,6 +6,7 @@
 
 use sqlx::PgConnection;
 
+use super::batch;
 use super::convert::single_args;
 use super::roles::{self, CALLS, Host};
 use super::statement::Prepared;
@@ -36,9 +37,9 @@ pub(super) async fn make(conn: &mut PgConnection, prepared: &Prepared) -> sqlx::
         conn,
         format!(
             "CREATE FUNCTION {around}({types}) RETURNS bigint LANGUAGE plpgsql
-             AS $call$ BEGIN RETURN {function}({args}); END $call$;
+             AS $call$ BEGIN RETURN {count}; END $call$;
              REVOKE ALL ON FUNCTION {around}({types}) FROM PUBLIC",
-            function = prepared.function,
+            count = batch::count(prepared, &args),
         ),
     )
     .await

@@ -55,6 +55,8 @@ pub(super) enum Read {
 pub(super) enum Count {
     /// The function answers it.
     Answered,
+    /// The function answers something where it wrote its one row, and nothing where it wrote none.
+    One,
     /// The function returns a row for each.
     Rows,
     /// MERGE before PostgreSQL 17 cannot return rows: the difference of the server's own counters
@@ -199,6 +201,11 @@ pub(super) async fn make(
                 // What WITH writes must stand at the top.
                 facts =
                     create(conn, names, &granted, signature, "SETOF integer", &returning).await?;
+            } else if command == INSERT && facts.one_row() {
+                // Of no other statement is it known; this one is spared a third of its time (carriers: 8.8
+                // instead of 12 us a call).
+                count = Count::One;
+                facts = create(conn, names, &granted, signature, "bigint", &returning).await?;
             } else {
                 count = Count::Answered;
                 let counted = format!(
@@ -238,7 +245,7 @@ pub(super) async fn make(
                 },
             })
             .collect(),
-        around: matches!(count, Count::Answered) && single::needed(host),
+        around: matches!(count, Count::Answered | Count::One) && single::needed(host),
         count,
         reads: relation_names(conn, names, facts.reads()).await?,
         writes: relation_names(conn, names, facts.writes()).await?,

@@ -29,6 +29,8 @@ pub(super) struct Facts {
     pub first_command: Option<u32>,
     /// Some query has FOR UPDATE or the like.
     pub locks_rows: bool,
+    /// Some query returns rows that a function in its list of columns makes.
+    pub makes_rows: bool,
     /// How each relation is used: its object id, and what the query locks it for (`rellockmode`: 1 to
     /// read, 2 to lock rows, 3 to write).
     pub locks: BTreeSet<(u32, u32)>,
@@ -57,6 +59,12 @@ impl Facts {
     /// Tables that are written.
     pub fn writes(&self) -> impl Iterator<Item = u32> {
         self.locks.iter().filter(|(_, lock)| *lock == WRITES).map(|(id, _)| *id)
+    }
+
+    /// Whether the first query takes its rows from nowhere, so that it has one: `INSERT … VALUES (…)`.
+    pub fn one_row(&self) -> bool {
+        let takes_rows = |node: &String| matches!(node.as_str(), "RANGETBLREF" | "JOINEXPR");
+        !self.makes_rows && !self.nodes.iter().any(takes_rows)
     }
 
     /// Whether all that is done with a relation is to read it.
@@ -201,6 +209,10 @@ pub(super) fn read(text: &str) -> Result<Facts, Unreadable> {
         };
         if name == ":rowMarks" {
             facts.locks_rows |= tokens.peek() != Some(&Token::Word("<>"));
+            continue;
+        }
+        if name == ":hasTargetSRFs" {
+            facts.makes_rows |= tokens.peek() != Some(&Token::Word("false"));
             continue;
         }
         if name == ":varattno" {

@@ -294,6 +294,39 @@ async fn a_batch_keeps_the_order_and_tells_exact_counts() {
 }
 
 #[tokio::test]
+async fn what_an_insert_wrote_is_counted_alone_and_in_a_batch() {
+    let f = fixture().await;
+    for (statement, expected) in [
+        ("INSERT INTO accounts (id) VALUES (1)", 1),
+        ("INSERT INTO accounts (id) VALUES (0) ON CONFLICT DO NOTHING", 0),
+        ("INSERT INTO accounts (id) VALUES (0) ON CONFLICT (id) DO UPDATE SET balance = 2", 1),
+        (
+            "INSERT INTO accounts AS a (id) VALUES (0)
+             ON CONFLICT (id) DO UPDATE SET balance = 2 WHERE a.balance > 1000",
+            0,
+        ),
+        ("INSERT INTO lines DEFAULT VALUES", 1),
+        ("INSERT INTO accounts (id) VALUES (1), (2)", 2),
+        ("INSERT INTO accounts (id) VALUES (generate_series(1, 3))", 3),
+        ("INSERT INTO accounts (id) VALUES ((SELECT max(id) + 1 FROM accounts))", 1),
+        ("INSERT INTO accounts (id) SELECT 1 WHERE false", 0),
+        ("INSERT INTO accounts (id) SELECT unnest(ARRAY[1, 2])", 2),
+        ("INSERT INTO accounts (id) SELECT id + 1 FROM accounts", 1),
+    ] {
+        let mut tx = f.begin().await;
+        f.sql.execute(&mut tx, "INSERT INTO accounts (id) VALUES (0)", vec![]).await.unwrap();
+        tx.savepoint("before").await.unwrap();
+        let alone = f.sql.execute(&mut tx, statement, vec![]).await;
+        assert_eq!(alone, Ok(expected), "{statement}");
+        tx.rollback_to("before").await.unwrap();
+        let batch = [statement.to_owned()];
+        let together = f.sql.execute_batch(&mut tx, &batch, vec![call(0, vec![])]).await;
+        assert_eq!(together, Ok(vec![expected]), "{statement}");
+        tx.rollback().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_failing_batch_names_the_call_and_keeps_nothing() {
     let f = fixture().await;
     let mut tx = f.begin().await;
