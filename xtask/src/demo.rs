@@ -262,7 +262,7 @@ fn build_changed_carriers() -> anyhow::Result<PathBuf> {
         "[package]\nname = \"carriers\"\nversion = \"0.1.1\"\nedition = \"2024\"\n\n[workspace]\n\n\
          [lib]\ncrate-type = [\"cdylib\"]\n\n[dependencies]\neventfabric-sdk = {{ path = {:?} }}\n\
          serde = {{ version = \"1\", features = [\"derive\"] }}\n\n\
-         [profile.release]\nopt-level = \"s\"\nlto = true\npanic = \"abort\"\nstrip = true\n",
+         [profile.release]\nlto = true\npanic = \"abort\"\nstrip = true\n",
         root().join("sdk/rust")
     );
     fs::write(to.join("Cargo.toml"), manifest)?;
