@@ -87,8 +87,7 @@ pub enum Item {
 /// [`Item::Initial`], then what is new or changed. A file is read once it has settled, and sent
 /// when its content is other than the last one of that path. One still being written may be sent
 /// half; it is sent again when it is whole. A content that has settled before, as where versions are
-/// exchanged, is whole as soon as it is there, and is not waited for (more than once in
-/// [`Settle::quiet`]). Files that vanish are ignored.
+/// exchanged, is whole as soon as it is there, and is not waited for. Files that vanish are ignored.
 ///
 /// Ends with `cancel`, or when the receiver is dropped.
 pub fn watch(
@@ -143,8 +142,6 @@ struct File {
     /// It was read early since it has changed last.
     early: bool,
     sent: Option<Version>,
-    /// When it was last sent without having settled.
-    hurried: Option<Instant>,
 }
 
 impl Folder {
@@ -225,8 +222,8 @@ impl Folder {
                 }
                 None => {
                     let changing = Some((now, now));
-                    let (early, sent, hurried) = (false, None, None);
-                    self.files.insert(path, File { seen: stamp, changing, early, sent, hurried });
+                    let file = File { seen: stamp, changing, early: false, sent: None };
+                    self.files.insert(path, file);
                 }
             }
         }
@@ -244,12 +241,11 @@ impl Folder {
             return true;
         }
         let found = Found { path: path.to_owned(), bytes: bytes.into(), sha, settled_at: now };
-        let may_hurry = file.hurried.is_none_or(|last| now - last >= self.settle.quiet);
-        if !may_hurry || !self.whole.contains_key(&sha) {
+        if !self.whole.contains_key(&sha) {
             let _ = sender.try_send(Item::Early(found));
             return true;
         }
-        (file.changing, file.sent, file.hurried) = (None, Some(sha), Some(now));
+        (file.changing, file.sent) = (None, Some(sha));
         self.is_whole(sha);
         sender.send(Item::Found(found)).await.is_ok()
     }
@@ -414,10 +410,9 @@ mod tests {
         assert_eq!(watched.next().await, "initial");
         watched.write("a.wasm", b"2");
         assert_eq!(watched.next().await, "a.wasm 2");
-        // The next one so soon has to settle, and one that is not known, too.
         watched.write("a.wasm", b"1");
-        let Item::Early(early) = watched.item().await else { panic!("it was hurried again") };
-        assert_eq!(&*early.bytes, b"1");
+        assert_eq!(watched.next().await, "a.wasm 1");
+        // One that is not known has to settle.
         watched.write("b.wasm", b"3");
         let Item::Early(early) = watched.item().await else { panic!("it is not known") };
         assert_eq!(&*early.bytes, b"3");
