@@ -141,7 +141,7 @@ async fn reloads(
     }
     let mut turns = versions.iter().cycle();
     let next = || turns.next().cloned().context("there is a next one");
-    plugin::reloads(bench, db, config(), NAME, &language.name, next).await
+    plugin::reloads(bench, db, config(), NAME, &language.name, versions.len(), next).await
 }
 
 /// A batch of 500 events, rolled back each time.

@@ -23,7 +23,7 @@ pub(super) struct New {
     /// The projection: [a-z][a-z0-9_]*, at most 48 characters; the schema of its tables is called so, too
     name: String,
     /// The language
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_enum, default_value_t, alias = "language")]
     lang: Language,
     /// Where to make it: a folder that is empty or not there yet [default: ./NAME]
     #[arg(long, value_name = "DIR")]
