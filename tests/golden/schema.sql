@@ -99,6 +99,7 @@ CREATE TABLE eventfabric.event_traces (
     global_position bigint NOT NULL,
     traceparent text NOT NULL,
     tracestate text,
+    stored_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT event_traces_pkey PRIMARY KEY (global_position)
 );
 

@@ -61,6 +61,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "035_event_schemas",
     "036_event_traces",
     "037_projection_costs",
+    "038_trace_age",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.
