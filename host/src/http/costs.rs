@@ -182,7 +182,7 @@ pub(super) fn count(costs: &Costs) {
     }
 }
 
-/// Pairs of projection and type that have gauges; further ones are left out.
+/// Pairs of projection and type of events that have gauges of costs; further ones are left out.
 const TYPES: usize = 1000;
 
 /// The gauges of what events cost, by type. Remembers which are shown, so that what is gone goes to 0.
