@@ -139,6 +139,7 @@ CREATE TABLE eventfabric.hosts (
     version text NOT NULL,
     started_at timestamp with time zone NOT NULL DEFAULT now(),
     seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    relays text[] NOT NULL DEFAULT '{}'::text[],
     CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
 );
 

@@ -62,6 +62,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "036_event_traces",
     "037_projection_costs",
     "038_trace_age",
+    "039_relays_of_hosts",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.
