@@ -18,6 +18,9 @@ pub const MAX_NAME: usize = 512;
 /// The greatest version of a stream: PostgreSQL's `int`.
 pub const MAX_VERSION: i32 = i32::MAX;
 
+/// The greatest position of an event in the log: PostgreSQL's `bigint`.
+pub const MAX_POSITION: i64 = i64::MAX;
+
 /// Names one stream: the events of one aggregate of one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StreamId {

@@ -1,6 +1,8 @@
 //! Settings: flags over `EVENTFABRIC_*` over `eventfabric.toml`.
 
 mod given;
+#[cfg(test)]
+mod limits;
 mod names;
 #[cfg(test)]
 mod reference;

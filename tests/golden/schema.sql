@@ -99,6 +99,7 @@ CREATE TABLE eventfabric.event_traces (
     global_position bigint NOT NULL,
     traceparent text NOT NULL,
     tracestate text,
+    stored_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT event_traces_pkey PRIMARY KEY (global_position)
 );
 
@@ -138,6 +139,7 @@ CREATE TABLE eventfabric.hosts (
     version text NOT NULL,
     started_at timestamp with time zone NOT NULL DEFAULT now(),
     seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    relays text[] NOT NULL DEFAULT '{}'::text[],
     CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
 );
 

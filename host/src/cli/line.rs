@@ -9,7 +9,7 @@ use crate::event::{ExpectedVersion, NewEvent, StreamId};
 use crate::store::Append;
 use crate::trace::TraceContext;
 
-/// A longer line is refused, so that a file without line ends does not fill the memory.
+/// Bytes of a line of `import`: a longer one is refused, so that a file without line ends does not fill the memory.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// The namespace of the ids that lines without one get (UUID version 5, RFC 9562).

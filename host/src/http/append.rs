@@ -24,7 +24,7 @@ use crate::trace::TraceContext;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that the events were in the log already.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-/// Characters of a key.
+/// Characters of an `Idempotency-Key`.
 const KEY_LENGTH: usize = 255;
 
 /// What to append.

@@ -47,7 +47,7 @@ impl HttpConfig {
     ///
     /// # Errors
     /// Says which settings do not go together, and what to do.
-    pub(super) fn check(&self, listen: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, listen: SocketAddr) -> anyhow::Result<()> {
         self.limits.check()?;
         if self.allow_anonymous {
             anyhow::ensure!(

@@ -10,12 +10,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::extract::{Name, Operator};
+use super::metrics::GONE;
 use super::params::Params;
 use super::problem::Problem;
 use super::projections::one;
 use super::responses::{ReadProblems, json};
 use super::state::Api;
-use crate::plugin::{self, Cost, Costs, TypeCost};
+use crate::plugin::{self, Cost, Costs, Registry, TypeCost};
 
 /// What calls of a plugin have cost.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -182,18 +183,20 @@ pub(super) fn count(costs: &Costs) {
     }
 }
 
-/// Pairs of projection and type that have gauges; further ones are left out.
+/// Pairs of projection and type of events that have gauges of costs; further ones are left out.
 const TYPES: usize = 1000;
 
-/// The gauges of what events cost, by type. Remembers which are shown, so that what is gone goes to 0.
+/// The gauges of what events cost, by type. Remembers which are shown, so that what is gone vanishes.
 #[derive(Debug, Default)]
 pub(super) struct ByType(BTreeSet<(String, String)>);
 
 impl ByType {
-    /// What events cost this host.
-    pub(super) fn show(&mut self, costs: &Costs) {
+    /// What events cost this host, of those projections that the database knows.
+    pub(super) fn show(&mut self, registry: &Registry) {
         let mut gone = self.0.clone();
-        for (name, meter) in costs.all() {
+        let snapshot = registry.snapshot();
+        let all = registry.costs().all().into_iter();
+        for (name, meter) in all.filter(|(name, _)| snapshot.registered.contains_key(name)) {
             for cost in meter.types() {
                 let pair = (name.clone(), cost.event_type);
                 gone.remove(&pair);
@@ -204,7 +207,7 @@ impl ByType {
             }
         }
         for pair in gone {
-            set(&pair, 0.0, 0.0);
+            set(&pair, GONE, GONE);
             self.0.remove(&pair);
         }
     }

@@ -15,6 +15,7 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{BodyProblems, ReadProblems, json};
 use super::state::Api;
+use crate::event::MAX_POSITION;
 use crate::projection::ErrorClass;
 use crate::store::{self, DeadLetter, LetterFilter};
 
@@ -177,10 +178,10 @@ pub(super) async fn list(
         ids: None,
         projection: params.one("projection")?,
         tenant: Some(&tenant.0.tenant),
-        before: params.number("before", 0, i64::MAX)?,
+        before: params.number("before", 0, MAX_POSITION)?,
         error_class: params.parsed::<ErrorClass>("error_class")?.map(ErrorClass::as_str),
-        from_position: params.number("from_position", 1, i64::MAX)?,
-        to_position: params.number("to_position", 1, i64::MAX)?,
+        from_position: params.number("from_position", 1, MAX_POSITION)?,
+        to_position: params.number("to_position", 1, MAX_POSITION)?,
         since: params.time("since")?,
         until: params.time("until")?,
     };

@@ -18,11 +18,12 @@ use super::params::Params;
 use super::problem::{Code, Problem};
 use super::responses::{ReadProblems, StreamProblems, json};
 use super::state::Api;
+use crate::event::MAX_POSITION;
 use crate::store::{self, Dismissed, StoreError, StreamInfo};
 
-/// Kinds of aggregates that are named, at most.
+/// Kinds of aggregates that are listed, at most.
 const KINDS: i64 = 1000;
-/// How long the database may look for a page.
+/// How long the database may look for a page of streams.
 const SEARCH: Duration = Duration::from_secs(5);
 
 /// Streams, or the kinds of them.
@@ -229,7 +230,7 @@ pub(super) async fn events(
     if let Some(id) = id {
         query = query.event_id(id);
     }
-    if let Some(after) = params.number("after", 0, i64::MAX - 1)? {
+    if let Some(after) = params.number("after", 0, MAX_POSITION - 1)? {
         query = query.positions(after + 1..);
     }
     let found = query.timeout(SEARCH).limit(limit as usize).load().await;

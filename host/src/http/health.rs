@@ -145,7 +145,7 @@ pub(super) async fn watch(api: Api) {
             Err(error) => tracing::debug!(%error, "it is not known how the delivery stands"),
         }
         metrics::host(&api);
-        by_type.show(api.host.registry().costs());
+        by_type.show(api.host.registry());
         metrics::keep_up();
         // Counting what a projection has to do takes long when it is much.
         let pause = LOOK.max(begun.elapsed() * 10);

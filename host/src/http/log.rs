@@ -18,7 +18,7 @@ use super::responses::{ReadProblems, json};
 use super::state::Api;
 use crate::event::DEFAULT_TENANT;
 
-/// A page that finds little of what it looks for ends after this time, and says where to go on.
+/// A page of the log that finds little of what it looks for ends after this time, and says where to go on.
 const SEARCH: Duration = Duration::from_secs(2);
 
 /// A page of the log.

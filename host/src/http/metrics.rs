@@ -129,7 +129,14 @@ pub(super) async fn scrape(State(api): State<Api>, _: Operator) -> Result<Respon
     host(&api);
     keep_up();
     let text = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, text)], handle.render()).into_response())
+    Ok(([(header::CONTENT_TYPE, text)], without_gone(&handle.render())).into_response())
+}
+
+/// The value of a gauge of something that is gone: the recorder can forget none, so it is left out of what it says.
+pub(super) const GONE: f64 = f64::NAN;
+
+fn without_gone(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.ends_with(" NaN\n")).collect()
 }
 
 /// Sums up what was timed: between two calls, every single time is kept. (Not everybody scrapes.)
@@ -213,7 +220,8 @@ const TOPICS: usize = 50;
 const OTHER: &str = "(other)";
 const NONE: &str = "(none)";
 
-/// The gauges of the delivery. Remembers which are shown, so that what is gone goes to 0.
+/// The gauges of the delivery. Remembers which are shown, so that those of projections that are gone vanish, and
+/// topics without rows go to 0.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     topics: BTreeSet<String>,
@@ -247,31 +255,37 @@ impl Delivery {
             .cloned()
             .collect();
         for name in gone {
-            show(&ProjectionHealth { name: name.clone(), ..ProjectionHealth::default() });
+            show(&name, |_| Some(GONE));
             self.projections.remove(&name);
         }
         for projection in &health.projections {
-            show(projection);
+            show(&projection.name, |gauge| gauge(projection));
             self.projections.insert(projection.name.clone());
         }
     }
 }
 
-fn show(projection: &ProjectionHealth) {
-    let set = |metric: &'static str, value: f64| {
-        gauge!(metric, "projection" => projection.name.clone()).set(value);
-    };
-    let is = |state: &str| if projection.state == state { 1.0 } else { 0.0 };
-    set("eventfabric_projection_behind", projection.behind as f64);
-    set("eventfabric_projection_lag_seconds", projection.lag_seconds.unwrap_or_default());
-    set("eventfabric_projection_rate", projection.rate.unwrap_or_default());
-    set("eventfabric_projection_retries", projection.retries as f64);
-    set("eventfabric_projection_retries_due", projection.due as f64);
-    set("eventfabric_projection_dead_letters", projection.dead_letters as f64);
-    set("eventfabric_projection_failed", is("failed"));
-    set("eventfabric_projection_paused", is("paused"));
-    if let Some(position) = projection.position {
-        set("eventfabric_projection_position", position as f64);
+/// What a gauge shows of a projection, where it has it.
+type Shown = fn(&ProjectionHealth) -> Option<f64>;
+
+/// The gauges of a projection.
+const PROJECTION: [(&str, Shown); 9] = [
+    ("eventfabric_projection_behind", |it| Some(it.behind as f64)),
+    ("eventfabric_projection_lag_seconds", |it| Some(it.lag_seconds.unwrap_or_default())),
+    ("eventfabric_projection_rate", |it| Some(it.rate.unwrap_or_default())),
+    ("eventfabric_projection_retries", |it| Some(it.retries as f64)),
+    ("eventfabric_projection_retries_due", |it| Some(it.due as f64)),
+    ("eventfabric_projection_dead_letters", |it| Some(it.dead_letters as f64)),
+    ("eventfabric_projection_failed", |it| Some(f64::from(it.state == "failed"))),
+    ("eventfabric_projection_paused", |it| Some(f64::from(it.state == "paused"))),
+    ("eventfabric_projection_position", |it| it.position.map(|position| position as f64)),
+];
+
+fn show(projection: &str, value: impl Fn(Shown) -> Option<f64>) {
+    for (metric, shown) in PROJECTION {
+        if let Some(value) = value(shown) {
+            gauge!(metric, "projection" => projection.to_owned()).set(value);
+        }
     }
 }
 
@@ -287,4 +301,22 @@ pub(super) fn host(api: &Api) {
     gauge!("eventfabric_database_connections", "state" => "idle").set(idle);
     gauge!("eventfabric_database_connections", "state" => "busy")
         .set(f64::from(pool.size()) - idle);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_left_out_whatever_its_labels_say() {
+        let builder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&builder, || {
+            gauge!("g", "projection" => "gone").set(GONE);
+            gauge!("g", "projection" => "a NaN").set(1.0);
+        });
+        let text = builder.handle().render();
+        assert!(text.contains("gone"), "{text}");
+        let left = without_gone(&text);
+        assert!(left.contains("g{projection=\"a NaN\"} 1\n") && !left.contains("gone"), "{left}");
+    }
 }

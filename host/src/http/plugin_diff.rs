@@ -12,7 +12,7 @@ use super::responses::{ChangeProblems, json};
 use super::state::Api;
 use crate::runner::{self, Diff, Difference, OnlyIn};
 
-/// Events that both are given at most.
+/// Events that both versions are given where two are compared, at most.
 const MOST: i64 = 10_000;
 
 /// What to compare.

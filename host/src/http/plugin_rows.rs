@@ -16,13 +16,13 @@ use crate::sandbox::{Sandbox, SandboxError, SqlErrorKind, TextRow};
 
 /// Rows where the request does not say.
 const ROWS: usize = 100;
-/// Rows, at most.
+/// Rows of a query of an operator, at most.
 const MOST: usize = 1000;
 /// Rows that are taken from the server at a time.
 const STEP: usize = 50;
-/// An answer ends after so many bytes.
+/// The answer to a query of an operator ends after so many bytes.
 const BYTES: usize = 4 << 20;
-/// How long a query may take. Its connection is closed then, which ends it on the server, too.
+/// How long a query of an operator may take. Its connection is closed then, which ends it on the server, too.
 const TIME: Duration = Duration::from_secs(8);
 
 /// A query.

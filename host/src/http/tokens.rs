@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
-/// A shorter token could be guessed.
+/// Characters of a token, at least: a shorter one could be guessed.
 const LEAST_LENGTH: usize = 16;
 
 /// What a token allows. None includes another.

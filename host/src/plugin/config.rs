@@ -11,11 +11,11 @@ use super::settings::renew;
 use super::version::check_name;
 use crate::code::codes;
 
-/// Of a key, in bytes.
+/// Bytes of the key of a plugin's setting in the database.
 const KEY: usize = 128;
-/// Of a value, in bytes.
+/// Bytes of the value of a plugin's setting in the database.
 const VALUE: usize = 64 * 1024;
-/// Settings of one plugin.
+/// Settings of one plugin in the database.
 const SETTINGS: i64 = 256;
 
 /// A setting that the database has.

@@ -4,10 +4,15 @@ use super::LoadError;
 use super::version::check_name;
 use crate::projection::Description;
 
+/// Characters of what a plugin says of itself.
 const TEXT_LENGTH: usize = 1000;
+/// Characters of a topic, an event type or the name of a migration that a plugin names.
 const LABEL_LENGTH: usize = 200;
+/// Topics that a plugin names, and event types.
 const LABELS: usize = 1000;
+/// Migrations of a plugin.
 const MIGRATIONS: usize = 1000;
+/// Bytes of one migration of a plugin.
 const MIGRATION_BYTES: usize = 1024 * 1024;
 
 /// Checks what PostgreSQL or an operator would stumble over later.
@@ -52,7 +57,9 @@ fn invalid(description: &Description) -> Option<String> {
         }
         if step.sql.trim().is_empty() || step.sql.len() > MIGRATION_BYTES || step.sql.contains('\0')
         {
-            return Some(format!("migration {number} is empty, above 1 MiB, or has a NUL"));
+            return Some(format!(
+                "migration {number} is empty, above {MIGRATION_BYTES} bytes, or has a NUL"
+            ));
         }
     }
     None

@@ -29,9 +29,11 @@ const TICK: Duration = Duration::from_millis(10);
 /// What the host's own functions, sqlx among them, need of the stack of an instance.
 const HOST_STACK: usize = 2 * 1024 * 1024;
 
-/// Core instances, tables and memories of one component. Python is made of some dozens.
+/// Core instances of one component. Python is made of some dozens.
 const CORE_INSTANCES: u32 = 100;
+/// Tables of one component.
 const TABLES: u32 = 60;
+/// Memories of one component.
 const MEMORIES: u32 = 4;
 
 /// Loads plugins, and holds what all of them share. A clone is the same runtime.

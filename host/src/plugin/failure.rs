@@ -8,7 +8,7 @@ use super::session::{Session, Trouble};
 use crate::projection::{Failure, FailureKind};
 use crate::sandbox::SqlErrorKind;
 
-/// The longest message, for it goes into logs and dead letters.
+/// Bytes of the message of a failure, for it goes into logs and dead letters; what is longer is cut.
 const MESSAGE_BYTES: usize = 8 * 1024;
 
 /// As much of a statement as a message quotes.

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Nothing larger is read at all; what a plugin may have is decided when it is loaded.
+/// Bytes of a file that is read at all; what a plugin may have is decided when it is loaded.
 const FILE_BYTES: usize = 256 * 1024 * 1024;
 
 /// Tells one state of a file from another, as well as its metadata can.

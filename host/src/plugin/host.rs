@@ -19,7 +19,7 @@ use crate::sandbox::{
     BatchCall, BatchError, Call, Full, RowSet, SqlError, SqlErrorKind, Step, Value,
 };
 
-/// Entries of the table of WASI's streams and timers.
+/// Streams and timers of WASI that an instance may hold.
 const HANDLES: usize = 10_000;
 
 /// Why the host stops a plugin. Travels as an error through the engine.

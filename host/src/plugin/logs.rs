@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lines::Level;
 
-/// Lines on their way to the database. What finds no place there is only in the log of the host.
+/// Lines of plugins on their way to the database. What finds no place there is only in the log of the host.
 const WAITING: usize = 1024;
 /// Lines that come within this time are written together.
 const GATHER: Duration = Duration::from_millis(200);

@@ -48,7 +48,7 @@ pub const VERSION: &str = "0.1.0";
 /// The import in full.
 pub const IMPORT: &str = "eventfabric:process-manager/event-store@0.1.0";
 
-/// Events that one `load` answers, at most.
+/// Events that one `load` of a process manager answers, at most.
 const PAGE: u32 = 1000;
 
 /// Gives plugins the import.

@@ -43,8 +43,11 @@ mod generated {
 use generated::QueriesPre;
 use generated::exports::eventfabric::query::queries as wit;
 
+/// Queries that a plugin answers.
 const QUERIES: usize = 200;
+/// Parameters of one query.
 const PARAMETERS: usize = 50;
+/// Characters of what a plugin says of a query.
 const TEXT_LENGTH: usize = 1000;
 
 /// The queries of a plugin, and the way to ask them.

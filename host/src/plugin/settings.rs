@@ -11,7 +11,7 @@ use sqlx::{PgExecutor, PgPool};
 use crate::code::codes;
 use crate::projection::{Mode, TopicFilter};
 
-/// The greatest number of shards.
+/// Shards of a projection.
 pub const MAX_SHARDS: i32 = 256;
 
 /// What becomes of an event that a catch-up projection can't handle.

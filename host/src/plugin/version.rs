@@ -61,7 +61,7 @@ impl std::fmt::Debug for Version {
     }
 }
 
-/// The longest name. PostgreSQL cuts at 63, and the host puts a prefix or a suffix to it.
+/// Characters of the name of a plugin. PostgreSQL cuts at 63, and the host puts a prefix or a suffix to it.
 const NAME_LENGTH: usize = 48;
 
 /// Whether a plugin may have this name: `[a-z][a-z0-9_]{0,47}`, and not one that PostgreSQL or the

@@ -31,10 +31,10 @@ use super::lines::{Lines, Stream};
 /// What the monotonic clock moves on each time that it is looked at.
 const STEP_NANOSECONDS: u64 = 1000;
 
-/// The most random bytes in one call. Seeds take 32.
+/// Bytes of chance that a plugin gets in one call. Seeds take 32.
 const RANDOM_BYTES: u64 = 64 * 1024;
 
-/// How much may be written to stdout or stderr at once.
+/// Bytes that a plugin may write to stdout or stderr at once.
 const WRITE_BYTES: usize = 4096;
 
 /// Time and chance of one batch.

@@ -56,6 +56,9 @@ pub struct NatsConfig {
     pub timeout: Duration,
 }
 
+/// Characters of the name of a relay.
+const NAME_LENGTH: usize = 48;
+
 /// Confirmations that can be waited for at a time.
 const MOST: i64 = 5000;
 
@@ -129,8 +132,8 @@ impl NatsConfig {
         let is_name =
             |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
         anyhow::ensure!(
-            (1..=48).contains(&name.len()) && name.chars().all(is_name),
-            "[relay.{name}]: the name of a relay is made of 1 to 48 lower case letters, digits, `_` and `-`"
+            (1..=NAME_LENGTH).contains(&name.len()) && name.chars().all(is_name),
+            "[relay.{name}]: the name of a relay is made of 1 to {NAME_LENGTH} lower case letters, digits, `_` and `-`"
         );
         anyhow::ensure!(
             !self.stream.is_empty()

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::escape::token;
 use crate::event::Event;
 
-/// Bytes of a subject, at most. A server ends the connection of a client that sends it a line of more than
+/// Bytes of the subject of an event, at most. A server ends the connection of a client that sends it a line of more than
 /// 4,096 bytes, in which the subject is one of several.
 pub(super) const LONGEST: usize = 1024;
 

@@ -40,6 +40,8 @@ pub struct RunnerConfig {
     pub logs: LogConfig,
     /// The partitions of the log, where it has any.
     pub partitions: PartitionsConfig,
+    /// The traces that are stored with events.
+    pub traces: TracesConfig,
 }
 
 impl Default for RunnerConfig {
@@ -56,6 +58,7 @@ impl Default for RunnerConfig {
             canary_statements: 10.0,
             logs: LogConfig::default(),
             partitions: PartitionsConfig::default(),
+            traces: TracesConfig::default(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl RunnerConfig {
             ("runner.poll", self.poll),
             ("runner.stall", self.stall),
             ("runner.partitions.every", self.partitions.every),
+            ("runner.traces.every", self.traces.every),
             ("runner.catch_up.batch_time", catch_up.batch_time),
         ] {
             anyhow::ensure!(!time.is_zero(), "{name} must be longer than nothing");
@@ -127,6 +131,24 @@ pub struct PartitionsConfig {
 impl Default for PartitionsConfig {
     fn default() -> Self {
         Self { ahead: DEFAULT_AHEAD, every: Duration::from_secs(30) }
+    }
+}
+
+/// How long an event is known to belong to a trace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TracesConfig {
+    /// So long after an append the traces of its events are forgotten; `0s`: never.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+    /// How often to look.
+    #[serde(with = "humantime_serde")]
+    pub every: Duration,
+}
+
+impl Default for TracesConfig {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(30 * 24 * 3600), every: Duration::from_secs(60) }
     }
 }
 

@@ -92,6 +92,30 @@ impl Default for HostConfig {
 }
 
 impl HostConfig {
+    /// Refuses what no host could work with.
+    ///
+    /// # Errors
+    /// Names the setting.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        self.runner.check()?;
+        self.limits.check()?;
+        for (name, new) in &self.projections {
+            new.check().with_context(|| format!("projection.{name}"))?;
+        }
+        anyhow::ensure!(
+            self.max_connections >= LEAST_CONNECTIONS,
+            "max_connections is {}, and must be at least {LEAST_CONNECTIONS}: listening and following \
+             the log take some of their own",
+            self.max_connections
+        );
+        anyhow::ensure!(self.query_connections > 0, "query_connections must be at least 1");
+        anyhow::ensure!(
+            !self.append_timeout.is_zero(),
+            "append_timeout must be longer than nothing"
+        );
+        Ok(())
+    }
+
     /// Connections that a host opens, at most.
     pub fn connections(&self) -> u32 {
         self.max_connections + CONTROL_CONNECTIONS + self.query_connections
@@ -116,7 +140,7 @@ const CONTROL_CONNECTIONS: u32 = 4;
 /// After the time of a batch, how long a transaction in which nothing happens is left alone.
 pub(super) const LEASE_GRACE: Duration = Duration::from_secs(5);
 
-/// A host with fewer would wait for itself.
+/// Connections of a host, at least: with fewer it would wait for itself.
 pub(super) const LEAST_CONNECTIONS: u32 = 5;
 
 /// The event store of one database with its plugins.
@@ -156,17 +180,7 @@ impl Host {
         config: HostConfig,
         only: Option<Mode>,
     ) -> anyhow::Result<Self> {
-        config.runner.check()?;
-        for (name, new) in &config.projections {
-            new.check().with_context(|| format!("projection.{name}"))?;
-        }
-        anyhow::ensure!(
-            config.max_connections >= LEAST_CONNECTIONS,
-            "max_connections is {}, and must be at least {LEAST_CONNECTIONS}: listening and following \
-             the log take some of their own",
-            config.max_connections
-        );
-        anyhow::ensure!(config.query_connections > 0, "query_connections must be at least 1");
+        config.check()?;
         // A host that stands still in the middle of a batch keeps its locks until the server ends its
         // session: no later than it would have ended the batch itself.
         let longest = config.limits.plugin.values().filter_map(|own| own.batch);
@@ -189,10 +203,6 @@ impl Host {
             .with_new(config.projections.clone());
         let registry = Arc::new(registry);
         registry.sync().await?;
-        anyhow::ensure!(
-            !config.append_timeout.is_zero(),
-            "append_timeout must be longer than nothing"
-        );
         let mut store = EventStore::new(pool)
             .with_inline(Arc::new(InlinePlugins::new(registry.clone())))
             .with_append_timeout(config.append_timeout);
@@ -208,7 +218,7 @@ impl Host {
             retries: watch::Sender::new(0),
             tail: Arc::default(),
             idle: Arc::default(),
-            members: Arc::new(Membership::new()),
+            members: Arc::new(Membership::new(&config.relays)),
             stalls: watch::Sender::new(Vec::new()),
         };
         Ok(Self {

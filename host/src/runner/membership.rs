@@ -5,6 +5,7 @@
 //!
 //! A preference is no lease: what keeps two hosts from the same events is the lock on the checkpoint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -12,33 +13,45 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::relay::Relay;
+
 /// How often a host says that it is there.
 const BEAT: Duration = Duration::from_millis(500);
 /// A host that was not heard of for this long is taken to be gone, and its share moves when the
 /// others look the next time. That leaves half of the five seconds that are promised to a busy machine.
 const GONE: Duration = Duration::from_secs(2);
 
+/// A host of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Member {
+    id: Uuid,
+    /// The relays that it has the settings of, as [`Relay::key`] names them.
+    relays: Vec<String>,
+}
+
 /// The hosts of a database, as one of them sees it.
 #[derive(Debug)]
 pub(super) struct Membership {
-    id: Uuid,
+    own: Member,
     /// Machine and process, for people.
     name: String,
-    alive: watch::Sender<Vec<Uuid>>,
+    alive: watch::Sender<Vec<Member>>,
 }
 
 impl Membership {
-    /// One that knows of no other yet.
-    pub(super) fn new() -> Self {
-        let id = Uuid::new_v4();
+    /// One that knows of no other yet. `relays`: those that this host has the settings of.
+    pub(super) fn new(relays: &[Arc<Relay>]) -> Self {
+        let relays = relays.iter().map(|relay| relay.key()).collect();
+        let own = Member { id: Uuid::new_v4(), relays };
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = format!("{machine}:{}", std::process::id());
-        Self { id, name, alive: watch::Sender::new(vec![id]) }
+        let alive = watch::Sender::new(vec![own.clone()]);
+        Self { own, name, alive }
     }
 
     /// What this host is known by.
     pub(super) fn id(&self) -> Uuid {
-        self.id
+        self.own.id
     }
 
     /// The name of this host.
@@ -46,14 +59,19 @@ impl Membership {
         &self.name
     }
 
-    /// Whether this host is the one that prefers a piece of work.
-    pub(super) fn prefers(&self, work: &str) -> bool {
+    /// Whether this host is the one that prefers a piece of work: of all hosts, or of those that have the settings
+    /// of `relay`, to which it belongs.
+    pub(super) fn prefers(&self, work: &str, relay: Option<&Relay>) -> bool {
+        let relay = relay.map(Relay::key);
         let alive = self.alive.borrow();
-        alive.len() < 2 || first(&alive, work) == Some(self.id)
+        let can = alive
+            .iter()
+            .filter(|host| relay.as_ref().is_none_or(|relay| host.relays.contains(relay)));
+        first(can.map(|host| host.id), work) == Some(self.own.id)
     }
 
     /// Tells of hosts that come and go.
-    pub(super) fn changes(&self) -> watch::Receiver<Vec<Uuid>> {
+    pub(super) fn changes(&self) -> watch::Receiver<Vec<Member>> {
         self.alive.subscribe()
     }
 
@@ -63,10 +81,11 @@ impl Membership {
         loop {
             let beat = sqlx::query_file!(
                 "src/runner/sql/host_beat.sql",
-                self.id,
+                self.own.id,
                 self.name,
                 version,
-                GONE.as_secs_f64()
+                GONE.as_secs_f64(),
+                &self.own.relays
             );
             let seen = tokio::select! {
                 () = stop.cancelled() => break,
@@ -74,11 +93,11 @@ impl Membership {
             };
             match seen {
                 Ok(rows) => {
-                    let mut alive: Vec<Uuid> = rows.into_iter().map(|row| row.host_id).collect();
-                    if !alive.contains(&self.id) {
-                        alive.push(self.id);
-                    }
-                    alive.sort_unstable();
+                    let others = rows.into_iter().filter(|row| row.host_id != self.own.id);
+                    let others = others.map(|row| Member { id: row.host_id, relays: row.relays });
+                    let mut alive: Vec<Member> = others.collect();
+                    alive.push(self.own.clone());
+                    alive.sort_unstable_by_key(|host| host.id);
                     self.alive.send_if_modified(|known| {
                         let differs = *known != alive;
                         if differs {
@@ -95,7 +114,7 @@ impl Membership {
                 () = tokio::time::sleep(BEAT) => {}
             }
         }
-        let gone = sqlx::query_file!("src/runner/sql/host_gone.sql", self.id).execute(&pool);
+        let gone = sqlx::query_file!("src/runner/sql/host_gone.sql", self.own.id).execute(&pool);
         if let Ok(Err(error)) = tokio::time::timeout(BEAT, gone).await {
             tracing::debug!(%error, "the other hosts will miss this one in a moment");
         }
@@ -103,8 +122,8 @@ impl Membership {
 }
 
 /// The host with the greatest weight for a piece of work.
-fn first(hosts: &[Uuid], work: &str) -> Option<Uuid> {
-    hosts.iter().copied().max_by_key(|host| (weight(host, work), *host))
+fn first(hosts: impl Iterator<Item = Uuid>, work: &str) -> Option<Uuid> {
+    hosts.max_by_key(|host| (weight(host, work), *host))
 }
 
 /// FNV-1a with a final mix (`fmix64` of MurmurHash3), so that hosts of one version agree, and those of
@@ -121,7 +140,12 @@ fn weight(host: &Uuid, work: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use futures::future::BoxFuture;
+
     use super::*;
+    use crate::event::Event;
+    use crate::projection::Failure;
+    use crate::runner::Sink;
 
     fn works() -> impl Iterator<Item = String> {
         (0..1000).map(|n| format!("projection_{n}/default/0"))
@@ -131,7 +155,8 @@ mod tests {
     fn work_is_shared_evenly() {
         let hosts: Vec<Uuid> = (1..=4).map(Uuid::from_u128).collect();
         for host in &hosts {
-            let share = works().filter(|work| first(&hosts, work) == Some(*host)).count();
+            let share =
+                works().filter(|work| first(hosts.iter().copied(), work) == Some(*host)).count();
             assert!((200..300).contains(&share), "{share}");
         }
     }
@@ -142,8 +167,44 @@ mod tests {
         let gone = all[1];
         let left: Vec<Uuid> = all.iter().copied().filter(|host| *host != gone).collect();
         for work in works() {
-            let before = first(&all, &work);
-            assert!(before == Some(gone) || first(&left, &work) == before, "{work}");
+            let before = first(all.iter().copied(), &work);
+            assert!(before == Some(gone) || first(left.iter().copied(), &work) == before, "{work}");
+        }
+    }
+
+    #[test]
+    fn the_work_of_a_relay_is_for_hosts_with_its_settings_alone() {
+        let relay = |form: &str| {
+            Arc::new(Relay {
+                name: Relay::projection("r"),
+                text: String::new(),
+                form: form.to_owned(),
+                types: Vec::new(),
+                aggregates: Vec::new(),
+                batch: 1,
+                time: Duration::ZERO,
+                sink: Box::new(Nowhere),
+            })
+        };
+        let (settings, older) = (relay("new"), relay("old"));
+        let own = Membership::new(std::slice::from_ref(&settings));
+        let others = [vec![], vec![older.key()], vec![Relay::projection("r")]];
+        own.alive.send_modify(|alive| {
+            let others = others.into_iter().enumerate();
+            alive.extend(
+                others.map(|(n, relays)| Member { id: Uuid::from_u128(n as u128), relays }),
+            );
+        });
+        assert!(works().all(|work| own.prefers(&work, Some(&settings))));
+        let all = works().filter(|work| own.prefers(work, None)).count();
+        assert!((200..300).contains(&all), "{all}");
+    }
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn put<'a>(&'a self, _: &'a [Event]) -> BoxFuture<'a, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
         }
     }
 }

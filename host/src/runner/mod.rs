@@ -47,6 +47,7 @@ mod workbench;
 
 pub use capsule::{Capsule, Ended, Verdict, replay, rerun};
 mod traced;
+mod traces;
 mod trial;
 
 pub use blue_green::{Tables, deploy_rebuilt, has_tables, retire, roll_back_rebuilt};

@@ -55,6 +55,11 @@ impl Relay {
         hex::encode(Sha256::digest(serde_json::json!(of).to_string()))
     }
 
+    /// What hosts with the same settings of it call it.
+    pub(super) fn key(&self) -> String {
+        format!("{} {}", self.name, self.version())
+    }
+
     /// Whether an event is for it.
     pub(super) fn wants(&self, event: &Event) -> bool {
         let among = |wanted: &[String], it| wanted.is_empty() || wanted.iter().any(|one| one == it);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 use crate::store::PAGE_BYTES;
 
-/// Events that are kept, at most.
+/// Events at the end of the log that a host keeps in memory, at most.
 const EVENTS: usize = 20_000;
-/// Bytes of payload that are kept, at most.
+/// Bytes of payload of these events, at most.
 const BYTES: usize = 32 * 1024 * 1024;
 /// What was read longer ago is read again by who wants it: it may have been dismissed meanwhile.
 const FRESH: Duration = Duration::from_secs(10);

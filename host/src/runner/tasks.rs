@@ -24,6 +24,7 @@ use super::scheduled;
 use super::stall::{Stall, StallWatch};
 use super::supervisor::Supervisor;
 use super::tail::Tail;
+use super::traces;
 use crate::plugin::Registry;
 use crate::projection::Mode;
 use crate::store::EventStore;
@@ -98,6 +99,12 @@ impl Host {
         let (config, token) = (self.config.runner.partitions.clone(), stop.clone());
         supervisor.start("partitions", move || {
             partitions::keep_ahead(pool.clone(), config.clone(), token.clone())
+        });
+
+        let pool = self.store.pool().clone();
+        let (config, token) = (self.config.runner.traces.clone(), stop.clone());
+        supervisor.start("traces of events", move || {
+            traces::forget_old(pool.clone(), config.clone(), token.clone())
         });
 
         let (host, told, token) = (self.parts(), shared.clone(), stop.clone());

@@ -34,22 +34,22 @@ struct Field {
 
 /// The structs and enums of the host, by their names.
 #[derive(Default)]
-struct Sources {
+pub(super) struct Sources {
     structs: BTreeMap<String, Vec<Field>>,
     /// What each variant is in a settings file.
     enums: BTreeMap<String, Vec<String>>,
 }
 
 /// A line of a table.
-struct Row {
-    name: String,
-    kind: String,
-    default: String,
-    doc: String,
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) default: String,
+    pub(super) doc: String,
 }
 
 impl Sources {
-    fn read() -> Self {
+    pub(super) fn read() -> Self {
         let mut sources = Self::default();
         let mut left = vec![eventfabric_testdb::workspace().join("host/src")];
         while let Some(path) = left.pop() {
@@ -95,11 +95,19 @@ impl Sources {
         }
     }
 
+    /// All settings, in the order in which the code has them.
+    pub(super) fn settings(&self) -> Vec<Row> {
+        let (known, places) = (known(), self.places());
+        let mut rows = Vec::new();
+        for field in &self.structs["Settings"] {
+            self.rows(field, "", &places, &known, &mut rows);
+        }
+        rows
+    }
+
     fn page(&self) -> String {
-        let known = known();
+        let (known, places) = (known(), self.places());
         let mut page = String::new();
-        let mut places = BTreeMap::from([("Settings".to_owned(), String::new())]);
-        self.place("Settings", "", &mut places);
         let (mut single, mut sections) = (Vec::new(), Vec::new());
         for field in &self.structs["Settings"] {
             let mut rows = Vec::new();
@@ -120,7 +128,13 @@ impl Sources {
         page
     }
 
-    /// Where a struct stands in the settings: the first of its places.
+    /// Where each struct stands in the settings: the first of its places.
+    fn places(&self) -> BTreeMap<String, String> {
+        let mut places = BTreeMap::from([("Settings".to_owned(), String::new())]);
+        self.place("Settings", "", &mut places);
+        places
+    }
+
     fn place(&self, of: &str, path: &str, places: &mut BTreeMap<String, String>) {
         for field in self.structs.get(of).into_iter().flatten() {
             let inner = inner(&field.kind);

@@ -17,9 +17,9 @@ use crate::db::Tx;
 
 /// How long a dismissal waits for the workers that deliver its events at that moment.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest reason, in bytes.
+/// Bytes of the reason of a dismissal.
 const MAX_REASON: usize = 10_000;
-/// The longest name of who dismisses, in bytes.
+/// Bytes of the name of who dismisses.
 const MAX_NAME: usize = 512;
 
 /// Names one event of the log.

@@ -61,6 +61,8 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "035_event_schemas",
     "036_event_traces",
     "037_projection_costs",
+    "038_trace_age",
+    "039_relays_of_hosts",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

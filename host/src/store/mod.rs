@@ -87,7 +87,7 @@ pub use statistics::{
 };
 pub use streams::{StreamInfo, appends_so_far, stream_kinds, streams_of};
 pub use tenant::{tenant_exists, tenants};
-pub use trace::{add_traces, traces};
+pub use trace::{add_traces, forget_traces, traces};
 pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 
 /// A handle on the event store of one database. Cheap to clone.

@@ -84,7 +84,7 @@ pub(super) fn check_escapes(json: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Digits by which an exponent may move the point: more than any double has.
+/// Digits by which the exponent of a number in a payload may move the point: more than any double has.
 const EXPONENT: u32 = 400;
 
 /// Refuses numbers that are short to write and long to read: jsonb keeps them exactly and prints

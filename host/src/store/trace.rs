@@ -1,6 +1,7 @@
 //! The traces of events: what an append begins, and what is stored of it.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use sqlx::{PgExecutor, PgPool};
 
@@ -31,6 +32,22 @@ pub async fn traces(
         Some((row.position, stored(&row.traceparent, row.tracestate.as_deref())?))
     });
     Ok(found.collect())
+}
+
+/// Forgets the traces that were stored longer than `keep` ago, of the first `most` after a position, and answers
+/// where to go on: none when none was old enough.
+///
+/// # Errors
+/// The database's.
+pub async fn forget_traces(
+    executor: impl PgExecutor<'_>,
+    after: i64,
+    keep: Duration,
+    most: i64,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_file_scalar!("src/store/sql/forget_traces.sql", after, keep.as_secs_f64(), most)
+        .fetch_one(executor)
+        .await
 }
 
 /// Tells events of the log which traces they belong to. A database that is not migrated yet has none.

@@ -30,7 +30,7 @@ use crate::plugin::client_tls;
 
 /// Spans that wait to be sent, at most; later ones are dropped.
 const WAITING: usize = 4096;
-/// Spans in a request, at most.
+/// Spans in a request to the collector, at most.
 const BATCH: usize = 512;
 /// A request that is not full waits so long for more spans.
 const EVERY: Duration = Duration::from_secs(1);

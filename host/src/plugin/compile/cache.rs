@@ -18,7 +18,7 @@ use wasmtime::Engine;
 use super::worker::program;
 use crate::plugin::version::Version;
 
-/// What was not used for the longest time goes when there is more.
+/// Bytes of compiled plugins in the cache: what was not used for the longest time goes when there is more.
 const BYTES: u64 = 1 << 30;
 
 /// Files of this kind are the cache's; others in the folder are left alone.

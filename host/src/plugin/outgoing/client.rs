@@ -27,8 +27,9 @@ use crate::sandbox::{Endpoint, Host};
 const IDLE: Duration = Duration::from_secs(30);
 /// Connections to one server that are kept for the next request.
 const KEPT: usize = 4;
-/// The longest head of an answer, and the most headers.
+/// Bytes of the head of an answer to a reactor.
 const HEAD_BYTES: usize = 64 * 1024;
+/// Headers of an answer to a reactor.
 const HEADERS: usize = 100;
 
 /// Sends requests.

@@ -10,7 +10,7 @@ use super::{SendError, wit};
 use crate::plugin::limits::Limits;
 use crate::sandbox::Endpoint;
 
-/// As many headers as a request may have.
+/// Headers of a request that a reactor sends.
 const HEADERS: usize = 100;
 
 /// Headers of the connection, which are the host's; `proxy-…` is, too.

@@ -211,7 +211,8 @@ impl CatchUp {
 
     /// Whether this host is the one that is to do the work for a tenant.
     fn prefers(&self, tenant: &str) -> bool {
-        self.members.prefers(&format!("{}/{}/{tenant}", self.name, self.shard))
+        let work = format!("{}/{}/{tenant}", self.name, self.shard);
+        self.members.prefers(&work, self.relay.as_deref())
     }
 
     /// What a checkpoint is to say of who moved it.

@@ -8,10 +8,12 @@ use super::work::Work;
 use super::{CatchUp, LATER, Step};
 use crate::db::Tx;
 use crate::event::{Event, Shard};
-use crate::projection::Mode;
+use crate::plugin::{Active, Beyond, HandleStats};
+use crate::projection::{Failure, Mode};
+use crate::runner::answers::Answers;
 use crate::runner::supervisor::unless_stopped;
 use crate::runner::traced::Traces;
-use crate::store::{self, IdleMove, LogFilter, Place, StoreError};
+use crate::store::{self, EventStore, IdleMove, LogFilter, Place, StoreError};
 use crate::trace;
 
 /// Positions that one batch looks through, so that a projection of rare events, or of a quiet
@@ -47,6 +49,8 @@ pub(super) enum Handled {
     },
     /// It was rolled back, and it is decided how to go on.
     Failed,
+    /// Meanwhile somebody else has moved the checkpoint past it, or nobody may any more.
+    Elsewhere,
 }
 
 impl CatchUp {
@@ -77,11 +81,10 @@ impl CatchUp {
         if layout != work.settings().shards {
             return self.reshard(work, tenant, state, head).await;
         }
-        let prefers = self.prefers(tenant);
-        if !prefers && !self.takes_over(tenant, state, layout, head).await? {
+        if !self.prefers(tenant) && !self.takes_over(tenant, state, layout, head).await? {
             return Ok(Step::Idle);
         }
-        if self.concerns_nothing(work, tenant, state, layout, head, prefers) {
+        if self.concerns_nothing(work, tenant, state, layout, head) {
             return Ok(Step::Idle);
         }
         let place = self.place(tenant, layout);
@@ -113,6 +116,7 @@ impl CatchUp {
         }
         Ok(match self.handle(tx, work, &place, state, position, &batch).await? {
             Handled::Failed => Step::Again,
+            Handled::Elsewhere => Step::Contended,
             Handled::Well { overcome: true } => Step::Overcome,
             Handled::Well { .. } if upto < head => Step::Again,
             Handled::Well { .. } => Step::Idle,
@@ -153,7 +157,23 @@ impl CatchUp {
     ) -> Result<Handled, StoreError> {
         let (upto, version) = (batch.upto(), work.version());
         let started = Instant::now();
-        match work.handle(tx, &batch.events, &self.store).await {
+        let (tx, handled) = match work {
+            Work::Plugin(active) => handle(tx, active, &batch.events, &self.store).await,
+            Work::Relay { relay, .. } => {
+                tx.rollback().await?;
+                match relay.put(&batch.events).await {
+                    Ok(()) => match self.lock_again(work, place, position, upto).await? {
+                        Some(tx) => (Some(tx), Ok(HandleStats::default())),
+                        None => {
+                            state.contended();
+                            return Ok(Handled::Elsewhere);
+                        }
+                    },
+                    Err(failure) => (None, Err(failure)),
+                }
+            }
+        };
+        match (tx, handled) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
                 tx.commit().await?;
@@ -182,6 +202,25 @@ impl CatchUp {
             }
             (None, Ok(_)) => Err(sqlx::Error::WorkerCrashed.into()),
         }
+    }
+
+    /// The checkpoint once more, when a relay has handed over what is after `position` up to `upto`. Nothing was
+    /// locked meanwhile: another system that does not answer keeps neither a connection nor a transaction. So
+    /// somebody else may have handed over the same, each event of which that system takes once.
+    async fn lock_again(
+        &self,
+        work: &Work,
+        place: &Place,
+        position: i64,
+        upto: i64,
+    ) -> Result<Option<Tx>, StoreError> {
+        let mut tx = Tx::begin(self.store.pool(), work.time().saturating_add(LATER)).await?;
+        let locked = store::lock_checkpoint(tx.conn(), place, work.generation()).await?;
+        if locked.is_some_and(|now| (position..upto).contains(&now)) {
+            return Ok(Some(tx));
+        }
+        tx.rollback().await?;
+        Ok(None)
     }
 
     /// Whether this host does work that another one prefers: when that one does not do it.
@@ -230,7 +269,6 @@ impl CatchUp {
         state: &mut Tenant,
         layout: i32,
         head: i64,
-        prefers: bool,
     ) -> bool {
         if !state.is_warm() {
             return false;
@@ -242,15 +280,14 @@ impl CatchUp {
             return false;
         }
         state.seen = head;
-        if prefers {
-            self.idle.add(IdleMove {
-                place: self.place(tenant, layout),
-                generation: work.generation(),
-                base: state.base,
-                upto: head,
-                version: work.version(),
-            });
-        }
+        // Also by who has taken over: the host that should move it does not.
+        self.idle.add(IdleMove {
+            place: self.place(tenant, layout),
+            generation: work.generation(),
+            base: state.base,
+            upto: head,
+            version: work.version(),
+        });
         true
     }
 
@@ -320,6 +357,18 @@ impl CatchUp {
         }
         Ok(())
     }
+}
+
+/// Has a plugin handle events, and gives the transaction back where it can be gone on with.
+async fn handle(
+    tx: Tx,
+    active: &Active,
+    events: &[Event],
+    store: &EventStore,
+) -> (Option<Tx>, Result<HandleStats, Failure>) {
+    let log = Answers::live(store);
+    let beyond = Beyond::log(&log).counted(&active.meter);
+    active.plugin.handle_with(tx, &active.sql, events, &active.config, beyond).await
 }
 
 fn wants(work: &Work, tenant: &str, shard: Shard, event: &Event) -> bool {

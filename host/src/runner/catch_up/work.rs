@@ -4,14 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::answers::{ANSWERED, Answers};
+use super::super::answers::ANSWERED;
 use super::super::config::CatchUpConfig;
 use super::super::relay::Relay;
-use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Beyond, HandleStats, ProjectionSettings, Snapshot};
-use crate::projection::Failure;
-use crate::store::EventStore;
+use crate::plugin::{Active, ProjectionSettings, Snapshot};
 
 /// How long a batch may take, about, that can append events.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
@@ -120,24 +117,5 @@ impl Work {
             Self::Relay { relay, .. } => config.batch = config.batch.min(relay.batch),
         }
         config
-    }
-
-    /// Handles events, and gives the transaction back where it can be gone on with.
-    pub(super) async fn handle(
-        &self,
-        tx: Tx,
-        events: &[Event],
-        store: &EventStore,
-    ) -> (Option<Tx>, Result<HandleStats, Failure>) {
-        match self {
-            Self::Plugin(active) => {
-                let (Active { plugin, sql, config, .. }, log) = (&**active, Answers::live(store));
-                let beyond = Beyond::log(&log).counted(&active.meter);
-                plugin.handle_with(tx, sql, events, config, beyond).await
-            }
-            Self::Relay { relay, .. } => {
-                (Some(tx), relay.put(events).await.map(|()| HandleStats::default()))
-            }
-        }
     }
 }

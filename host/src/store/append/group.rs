@@ -38,11 +38,11 @@ const CROWD: usize = 16;
 /// This part of what the last commit took is waited for those whom it answered, and no longer than that.
 const RETURN: u32 = 8;
 const LONGEST_RETURN: Duration = Duration::from_micros(500);
-/// Appends in a group, at most.
+/// Appends that share a transaction, at most.
 const APPENDS: usize = 256;
 /// The same where inline projections run for each, one after the other.
 const APPENDS_WITH_INLINE: usize = 32;
-/// Bytes of payload in a group, at most.
+/// Bytes of payload in a group of appends, at most.
 const BYTES: usize = 4 * 1024 * 1024;
 /// Larger appends go alone: their commit is a small part of their cost.
 const EVENTS_OF_ONE: usize = 100;

@@ -14,7 +14,7 @@ use crate::code::codes;
 pub(super) use check::Enforced;
 pub use check::EventChecker;
 
-/// Bytes of a schema, at most.
+/// Bytes of a schema of events, at most.
 pub const MAX_SCHEMA_BYTES: usize = 1024 * 1024;
 
 /// A registered schema.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::chain::Mac;
 
-/// Bytes of a key, at least: as many as a seal has.
+/// Bytes of a key that seals, at least: as many as a seal has.
 const LEAST: usize = 32;
 
 /// The operator's keys: the first one seals, all of them verify. A key is a name that is stored with

@@ -1,6 +1,6 @@
-//! The blocks ```` ```console ```` of a page are run, all in one shell, on a database of their own; what a comment
-//! `<!-- given … -->` says is run before. Lines below a command are what it prints: `[..]` stands for any
-//! text, and a line `...` for any lines.
+//! The blocks ```` ```console ```` and ```` ```sh ```` of a page are run, all in one shell, on a database of their own; what a
+//! comment `<!-- given … -->` says is run before. Every command has to end well. Lines below one of `console` are what it
+//! prints: `[..]` stands for any text, and a line `...` for any lines.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -9,29 +9,33 @@ use std::time::Duration;
 use eventfabric_tests::{database, eventfabric_bin, target_dir, wasm, workspace};
 use futures::StreamExt as _;
 
+use super::blocks::is_list;
 use super::{pages, text};
 
 /// How long a page may take, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A command, and what it prints where the page says so.
+/// A command, or several.
 struct Step {
     command: String,
+    /// What it prints, where the page says so.
     prints: Option<Vec<String>>,
+    /// The reader does not see it.
+    given: bool,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_book_do_what_they_say() {
     let with_steps = pages().into_iter().filter_map(|page| {
-        let steps = steps(&text(&page));
-        steps.iter().any(|step| step.prints.is_some()).then_some((page, steps))
+        let steps = steps(&text(&page), !is_list(&page));
+        steps.iter().any(|step| !step.given).then_some((page, steps))
     });
     let said: Vec<Result<(), String>> = futures::stream::iter(with_steps)
         .map(|(page, steps)| async move { run(&page, &steps).await })
         .buffer_unordered(3)
         .collect()
         .await;
-    assert!(said.len() > 5, "where have the commands gone?");
+    assert!(said.len() > 15, "where have the commands gone?");
     let wrong: Vec<String> = said.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
@@ -109,19 +113,26 @@ fn line_fits(expected: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
-fn steps(page: &str) -> Vec<Step> {
+/// The steps of a page, with those of its blocks `sh` or without.
+fn steps(page: &str, with_sh: bool) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let indent = line.len() - line.trim_start().len();
         if line == "<!-- given" {
             let given: Vec<&str> = lines.by_ref().take_while(|line| *line != "-->").collect();
-            steps.push(Step { command: given.join("\n"), prints: None });
+            steps.push(Step { command: given.join("\n"), prints: None, given: true });
+        } else if with_sh && line.trim_start() == "```sh" {
+            let block = lines.by_ref().take_while(|line| line.trim_start() != "```");
+            let block: Vec<&str> =
+                block.map(|line| line.get(indent..).unwrap_or_default()).collect();
+            steps.push(Step { command: block.join("\n"), prints: None, given: false });
         } else if line.trim_start() == "```console" {
             for line in lines.by_ref().take_while(|line| line.trim_start() != "```") {
                 let line = line.get(indent..).unwrap_or_default();
                 if let Some(command) = line.strip_prefix("$ ") {
-                    steps.push(Step { command: command.to_owned(), prints: Some(Vec::new()) });
+                    let command = command.to_owned();
+                    steps.push(Step { command, prints: Some(Vec::new()), given: false });
                 } else if let Some(prints) = steps.last_mut().and_then(|step| step.prints.as_mut())
                 {
                     prints.push(line.to_owned());

@@ -1,8 +1,11 @@
-//! The book in `docs`: its links lead somewhere, its commands do what they say.
+//! The book in `docs`: its links lead somewhere, its commands do what they say, its code compiles.
 
+mod blocks;
 mod console;
 mod links;
 mod operations;
+mod rust;
+mod sql;
 mod tutorial;
 
 use std::path::{Path, PathBuf};

@@ -295,6 +295,18 @@ async fn a_projection_tells_what_it_costs_to_people_and_to_prometheus() {
         })
         .await;
     }
+    ask(api.post("/v1/plugins/hostile_catchup/remove", &json!({}))).await.is(204);
+    until("the gauges of what is gone vanish", async || {
+        let metrics = ask(api.get("/metrics")).await.is(200).body;
+        let metrics = metrics.as_str().unwrap();
+        let of =
+            |gauge: &str| metrics.contains(&format!("{gauge}{{projection=\"hostile_catchup\""));
+        assert!(of("eventfabric_projection_statements_total"), "a counter never goes back");
+        !of("eventfabric_projection_event_sql_seconds")
+            && !of("eventfabric_projection_event_wasm_seconds")
+            && !of("eventfabric_projection_position")
+    })
+    .await;
     ask(api.get("/v1/projections/nobody/costs")).await.problem(404, "projection-not-found");
     api.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Relaying the log to a real server of NATS.
 
+mod apart;
 mod delivery;
 mod trouble;
 

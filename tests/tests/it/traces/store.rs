@@ -1,6 +1,7 @@
 //! What is stored of traces, whether anybody records them or not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
 use eventfabric::runner::Host;
@@ -71,6 +72,40 @@ async fn a_group_of_appends_keeps_each_one_s_trace() {
                             THEN '00-' || lpad(to_hex(e.aggregate_id::int + 1), 32, '0') || '-00f067aa0ba902b7-00' END";
     assert_eq!(world.number(wrong).await, 0);
     assert_eq!(world.number("SELECT count(*) FROM eventfabric.event_traces").await, 25);
+}
+
+#[tokio::test]
+async fn old_traces_are_forgotten_in_steps_and_nothing_else() {
+    let world = World::new().await;
+    let store = world.store().await;
+    for n in 0..25 {
+        let traced = events(100).into_iter().map(|event| of_trace(TRACES[0], event)).collect();
+        let stream = StreamId::new("Account", format!("{n}"));
+        store.append(stream, ExpectedVersion::Any, traced).await.unwrap();
+    }
+    world
+        .execute(
+            "UPDATE eventfabric.event_traces SET stored_at = now() - interval '31 days'
+             WHERE global_position <= 2200",
+        )
+        .await;
+    let mut other = world.eyes.begin().await.unwrap();
+    sqlx::query("SELECT FROM eventfabric.event_traces WHERE global_position = 7 FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let mut config = quick();
+    config.runner.traces.every = Duration::from_millis(20);
+    let running = Running::start(&world, config).await;
+    // Who has one in hand is not waited for.
+    let left = "SELECT count(*) FROM eventfabric.event_traces";
+    world.until_number(left, 301).await;
+    other.rollback().await.unwrap();
+    world.until_number(left, 300).await;
+    running.stop().await;
+    let newest = "SELECT min(global_position) FROM eventfabric.event_traces";
+    assert_eq!(world.number(newest).await, 2201);
+    assert_eq!(world.number("SELECT count(*) FROM eventfabric.events").await, 2500);
 }
 
 #[tokio::test]
