@@ -17,9 +17,9 @@ async fn from_outside(world: &World, sql: &str) {
     conn.close().await.unwrap();
 }
 
-/// Ends every connection of the host's role to this database.
+/// Ends every connection of the host's role to this database, and waits until they are gone.
 async fn terminate(world: &World) {
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
                WHERE datname = 'DB' AND usename = 'eventfabric'";
     from_outside(world, sql).await;
 }
