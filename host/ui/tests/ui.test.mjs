@@ -14,7 +14,8 @@ async function open(hash, { token = TOKEN, quiet = false, size, ...more } = {}) 
     const context = await chrome.newContext({ viewport: size ?? { width: 1280, height: 860 }, ...more });
     if (token) await context.addInitScript((token) => sessionStorage.setItem("eventfabric.token", token), token);
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    // What comes about does so sooner or later; a busy machine only takes longer.
+    page.setDefaultTimeout(60_000);
     await prepare(page);
     page.wrong = [];
     page.on("pageerror", (error) => page.wrong.push(String(error)));
@@ -344,7 +345,7 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
     await page.getByRole("heading", { name: "<img src=x" }).waitFor();
     assert.equal(await page.locator("main img, main script").count(), 0);
     const tried = await page.evaluate(async () => {
-        const refused = [];
+        const refused = window.refused = [];
         addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
         try { document.body.innerHTML += "<img src=x onerror='window.pwned=3'>"; } catch { refused.push("innerHTML"); }
         const script = document.createElement("script");
@@ -357,12 +358,11 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
         style.append("body { display: none }");
         document.body.append(style);
         const sent = await fetch("http://localhost:1/").then(() => "sent", () => "refused");
-        await new Promise((resolve) => setTimeout(resolve, 500));
-        return { refused, sent, pwned: window.pwned ?? null, hidden: getComputedStyle(document.body).display };
+        return { sent, hidden: getComputedStyle(document.body).display };
     });
-    assert.equal(tried.pwned, null, JSON.stringify(tried));
-    assert.notEqual(tried.hidden, "none");
-    for (const kind of ["require-trusted-types-for", "style-src-elem", "connect-src", "innerHTML"]) assert.ok(tried.refused.includes(kind), `${kind} in ${tried.refused}`);
+    await page.waitForFunction((kinds) => kinds.every((kind) => window.refused.includes(kind)), ["require-trusted-types-for", "style-src-elem", "connect-src", "innerHTML", "onerror"]);
+    assert.deepEqual([tried.sent, tried.hidden], ["refused", "block"]);
+    assert.equal(await page.evaluate(() => window.pwned ?? null), null);
     // As if a page had it in it from the host on.
     await page.route("**/ui/", async (route) => {
         const answer = await route.fetch();
@@ -482,7 +482,7 @@ test("a host that goes away and returns is said so, and the page goes on by itse
     await page.getByRole("alert").getByText("The host does not answer").waitFor();
     assert.equal(await page.getByRole("heading", { name: "Hosts" }).count(), 1, "what was seen stays");
     await rig.run();
-    await page.getByText("The host answers again.").waitFor({ timeout: 30_000 });
+    await page.getByText("The host answers again.").waitFor();
     await page.getByRole("alert").waitFor({ state: "detached" });
     await page.getByText(/Looked at (just now|\d+ s ago)/).waitFor();
     assert.equal(await page.evaluate(() => window.same), true, "without loading the page anew");
