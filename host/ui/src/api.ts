@@ -107,9 +107,9 @@ export async function api<T = any>(path: string, ask: Ask = {}): Promise<T> {
     return (text ? parse(text, ask.exact) : undefined) as T;
 }
 
-/** Server-sent events, with the token, which an EventSource could not send. Ends with `signal`; comes back after it
- *  was cut, from where it was. */
-export async function follow(path: string, take: (data: any) => void, signal: AbortSignal, state: (live: boolean) => void) {
+/** Server-sent events, with the token, which an EventSource could not send. Their text is handed on as it is: who shows
+ *  the last few of many need not read the others. Ends with `signal`; comes back after it was cut, from where it was. */
+export async function follow(path: string, take: (data: string) => void, signal: AbortSignal, state: (live: boolean) => void) {
     let last = "";
     while (!signal.aborted) {
         try {
@@ -129,7 +129,7 @@ export async function follow(path: string, take: (data: any) => void, signal: Ab
                         if (row.startsWith("id:")) last = row.slice(3).trim();
                         if (row.startsWith("data:")) data += row.slice(5);
                     }
-                    if (data) take(parse(data, true));
+                    if (data) take(data);
                 }
             }
         } catch (error) {

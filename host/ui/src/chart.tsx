@@ -1,10 +1,13 @@
 // A chart of the last hour.
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { num } from "./parts";
 import "uplot/dist/uPlot.min.css";
 
 export type Series = { label: string; values: number[]; tone: 1 | 2 | 3 };
 const HEIGHT = 110;
+// There is no half an event.
+const WHOLE = [1, 2, 5].flatMap((n) => Array.from({ length: 13 }, (_, power) => n * 10 ** power)).sort((a, b) => a - b);
 const themed = new Set<() => void>();
 export const themeChanged = () => themed.forEach((draw) => draw());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
@@ -28,7 +31,7 @@ export function Chart({ title, at, series, show }: { title: string; at: number[]
             cursor: { y: false, points: { size: 5 } }, padding: [6, 6, 0, 0],
             scales: { y: { range: () => [0, Math.max(1, ...drawn.current.map((one) => one.values.reduce((a, b) => Math.max(a, b), 0))) * 1.08] } },
             axes: [{ ...axis, size: 22, space: 74, values: (_u, all, _axis, _space, step) => all.map((s) => { const d = new Date(s * 1000); return `${two(d.getHours())}:${two(d.getMinutes())}${step < 60 ? `:${two(d.getSeconds())}` : ""}`; }) },
-                { ...axis, size: 54, space: 28, values: (_u, all) => all.map((value) => show(value)) }],
+                { ...axis, size: 54, space: 28, ...(show === num ? { incrs: WHOLE } : {}), values: (_u, all) => all.map((value) => show(value)) }],
             series: [{}, ...series.map((one) => ({ label: one.label, stroke: color(`--line${one.tone}`), width: 1.5, points: { show: false } }))],
         }, [at, ...series.map((one) => one.values)], box.current!);
         plot.current = made;

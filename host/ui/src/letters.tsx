@@ -60,7 +60,7 @@ export function LettersPage({ given }: { given: URLSearchParams }) {
                 <tbody>{rows.map((one) => <tr key={one.id} class={open === one.id ? "open" : ""}><td><input type="checkbox" aria-label={`Choose dead letter ${one.id}`} checked={chosen.has(one.id)} onChange={() => { const next = new Set(chosen); next.has(one.id) ? next.delete(one.id) : next.add(one.id); choose(next); }} /></td>
                     <td><button type="button" class="link" aria-expanded={open === one.id} onClick={() => setOpen(open === one.id ? null : one.id)}><Ago at={one.dead_lettered_at} /></button></td><td>{one.projection ?? "–"}</td><td class="wide"><span class="state bad">{one.error_class ?? "unknown"}</span></td>
                     <td class="wide">{one.event_type ?? "–"}</td><td class="n wide">{num(one.position)}</td><td class="n wide">{one.attempts}</td><td><Clamp>{one.error ?? ""}</Clamp></td></tr>)}</tbody></table></div>}
-            {(before.length > 1 || list.data?.before) && <nav class="pages" aria-label="Pages"><button type="button" disabled={before.length < 2} onClick={() => setBefore(before.slice(0, -1))}>Newer</button><button type="button" disabled={!list.data?.before} onClick={() => setBefore([...before, list.data!.before!])}>Older</button></nav>}
+            {(before.length > 1 || list.data?.before) && <div class="pages" role="group" aria-label="Which rows"><button type="button" disabled={before.length < 2} onClick={() => setBefore(before.slice(0, -1))}>Newer</button><button type="button" disabled={!list.data?.before} onClick={() => setBefore([...before, list.data!.before!])}>Older</button></div>}
         </Panel>
         {open !== null && <Opened id={open} requeue={() => requeue([open])} purge={() => purge([open])} />}
     </>;

@@ -68,16 +68,19 @@ function Banner() {
         return () => clearInterval(timer);
     }, [asks]);
     const bad = overview.data && !overview.data.ready;
-    useEffect(() => { document.title = `${link.state === "away" ? "✕ " : bad ? "! " : ""}EventFabric`; }, [link.state, bad]);
+    const { parts: [page, ...rest] } = route();
+    const name = [rest.join("/"), PAGES.find(([path]) => path === page)?.[1], "EventFabric"].filter(Boolean).join(" · ");
+    useEffect(() => { document.title = `${link.state === "away" ? "✕ " : bad ? "! " : ""}${name}`; }, [link.state, bad, name]);
     if (link.state === "away") return <div class="banner bad" role="alert"><b>The host does not answer</b> since {clock(link.since)}. What is shown is as it was then. It is tried again every 2 s. If it stays away: is the process there, and what does its log say?</div>;
     if (back) return <div class="banner good" role="status">The host answers again.</div>;
     return null;
 }
 
-function Help({ close }: { close: () => void }) {
+let help = () => {};
+function Help() {
     const dialog = useRef<HTMLDialogElement>(null);
-    useEffect(() => dialog.current?.showModal(), []);
-    return <dialog ref={dialog} onClose={close} aria-label="Keys"><h2>Keys</h2><dl class="keys">{PAGES.map(([, name, key]) => <><dt><kbd>g</kbd> <kbd>{key}</kbd></dt><dd>{name}</dd></>)}<dt><kbd>/</kbd></dt><dd>Search</dd><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>Next and previous row; Enter opens it</dd><dt><kbd>t</kbd></dt><dd>Light or dark</dd><dt><kbd>?</kbd></dt><dd>This</dd></dl><menu><button type="button" class="main" onClick={() => dialog.current?.close()}>Close</button></menu></dialog>;
+    help = () => dialog.current?.showModal();
+    return <dialog ref={dialog} aria-label="Keys"><h2>Keys</h2><dl class="keys">{PAGES.map(([, name, key]) => <><dt><kbd>g</kbd> <kbd>{key}</kbd></dt><dd>{name}</dd></>)}<dt><kbd>/</kbd></dt><dd>Search</dd><dt><kbd>j</kbd> <kbd>k</kbd></dt><dd>Next and previous row; Enter opens it</dd><dt><kbd>t</kbd></dt><dd>Light or dark</dd><dt><kbd>?</kbd></dt><dd>This</dd></dl><menu><button type="button" class="main" onClick={() => dialog.current?.close()}>Close</button></menu></dialog>;
 }
 
 /** Moves among the first links or buttons of rows. */
@@ -89,7 +92,6 @@ function step(by: number) {
 
 function Shell() {
     const [, draw] = useState(0);
-    const [help, setHelp] = useState(false);
     const [theme, choose] = useState(document.documentElement.dataset.theme ?? "auto");
     const [tenant, setTenant] = useState(session.tenant);
     const main = useRef<HTMLElement>(null);
@@ -112,7 +114,7 @@ function Shell() {
             }
             if (event.key === "g") waiting = Date.now();
             else if (event.key === "/") { const search = document.querySelector<HTMLElement>("[data-search]") ?? document.querySelector<HTMLElement>("main input[type=search]"); if (search) { search.focus(); event.preventDefault(); } }
-            else if (event.key === "?") setHelp(true);
+            else if (event.key === "?") help();
             else if (event.key === "t") setTimeout(() => document.querySelector<HTMLButtonElement>("#theme")?.click());
             else if (event.key === "j") step(1);
             else if (event.key === "k") step(-1);
@@ -124,19 +126,23 @@ function Shell() {
     useEffect(() => document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [now]);
     const link = getLink();
     if (link.state === "locked") return <Login why={link.why} />;
-    const { parts: [page] } = route();
+    const { parts: [page, inside] } = route();
+    // The pages of one thing say what it is themselves.
+    const titled = (!inside || page === "models") && PAGES.find(([path]) => path === page);
     const dark = theme === "dark" || (theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
     return <WithOverview>
         <a class="skip" href="#main" onClick={(event) => { event.preventDefault(); main.current?.focus(); }}>To the page</a>
         <header class="top"><a class="brand" href="#/overview">EventFabric</a>
             <nav aria-label="Pages">{PAGES.map(([path, name, key]) => <a key={path} href={`#/${path}`} title={`g ${key}`} aria-current={page === path || (page === "graph" && path === "streams") ? "page" : undefined}>{name}</a>)}</nav>
             <div class="tools"><label title="Whose streams and dead letters">Tenant <input value={tenant} size={9} onInput={(event) => setTenant(event.currentTarget.value)} onChange={() => { session.tenant = tenant.trim() || "default"; location.reload(); }} /></label>
-                <button id="theme" type="button" onClick={() => change(dark ? "light" : "dark")} aria-label={dark ? "Light colours" : "Dark colours"} title="t">{dark ? "Light" : "Dark"}</button><button type="button" onClick={() => setHelp(true)} aria-label="Keys" title="?">?</button>
+                <button id="theme" type="button" onClick={() => change(dark ? "light" : "dark")} aria-label={dark ? "Light colours" : "Dark colours"} title="t">{dark ? "Light" : "Dark"}</button><button type="button" onClick={() => help()} aria-label="Keys" title="?">?</button>
                 {session.token && <button type="button" onClick={() => lock("")}>Leave</button>}</div></header>
         <Banner />
-        <main ref={main} id="main" tabIndex={-1}><Page /></main>
-        <Sayings /><Asking />{help && <Help close={() => setHelp(false)} />}
+        <main ref={main} id="main" tabIndex={-1}>{titled && <h1 class="unseen">{titled[1]}</h1>}<Page /></main>
     </WithOverview>;
 }
 
+// What is open over the page is no part of what is drawn again and again: a dialog that is put back into its place is no
+// longer modal.
+render(<><Sayings /><Asking /><Help /></>, document.getElementById("over")!);
 render(<Shell />, document.getElementById("app")!);

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, seg } from "./api";
-import { bytes, Clamp, Empty, num, Panel, Trouble, useLoad, usePage } from "./parts";
+import { bytes, Clamp, Empty, Kinds, num, Panel, Trouble, useLoad, usePage } from "./parts";
 
 type Table = { name: string; is_view: boolean; about_rows: number | null; bytes: number; columns: string[] };
 type Rows = { columns: string[]; rows: (string | null)[][]; more: boolean };
@@ -10,7 +10,7 @@ const quoted = (name: string) => /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${na
 export function ModelsPage({ name }: { name: string | null }) {
     const plugins = useLoad<{ plugins: { name: string }[] }>("plugins", (signal) => api("/v1/plugins", { signal }));
     const plugin = name ?? plugins.data?.plugins[0]?.name ?? null;
-    return <><div class="side"><Panel title="Plugins"><Trouble error={plugins.error} /><ul class="kinds">{(plugins.data?.plugins ?? []).map((one) => <li key={one.name}><a href={`#/models/${one.name}`} aria-current={one.name === plugin ? "true" : undefined}>{one.name}</a></li>)}</ul></Panel>
+    return <><div class="side"><Panel title="Plugins"><Trouble error={plugins.error} /><Kinds all={(plugins.data?.plugins ?? []).map((one) => one.name)} chosen={plugin} to={(one) => `#/models/${one}`} what="plugins" /></Panel>
         <div>{plugin ? <Model key={plugin} plugin={plugin} /> : plugins.data && <Empty>No plugin is deployed, so there are no read models.</Empty>}</div></div></>;
 }
 
@@ -38,7 +38,7 @@ function Model({ plugin }: { plugin: string }) {
         <Trouble error={rows.error} />
         {rows.loading && <Empty>Reading…</Empty>}
         {rows.data && <Answer of={rows.data} />}
-        {table && rows.data && (offset > 0 || rows.data.more) && <nav class="pages" aria-label="Pages"><button type="button" disabled={offset === 0} onClick={() => open(table, Math.max(0, offset - PAGE))}>Previous</button><span>from row {num(offset + 1)}</span><button type="button" disabled={!rows.data.more} onClick={() => open(table, offset + PAGE)}>Next</button></nav>}
+        {table && rows.data && (offset > 0 || rows.data.more) && <div class="pages" role="group" aria-label="Which rows"><button type="button" disabled={offset === 0} onClick={() => open(table, Math.max(0, offset - PAGE))}>Previous</button><span>from row {num(offset + 1)}</span><button type="button" disabled={!rows.data.more} onClick={() => open(table, offset + PAGE)}>Next</button></div>}
         {!table && rows.data?.more && <p class="faint">There are more rows than are shown.</p>}
     </>;
 }
@@ -46,5 +46,5 @@ function Model({ plugin }: { plugin: string }) {
 function Answer({ of }: { of: Rows }) {
     const page = usePage(of.rows, PAGE);
     const numeric = of.columns.map((_one, at) => of.rows.some((row) => row[at] !== null) && of.rows.every((row) => row[at] === null || /^-?\d+(\.\d+)?$/.test(row[at]!)));
-    return <Panel title={<>{num(of.rows.length)} {of.rows.length === 1 ? "row" : "rows"}{of.more && " of more"}</>}><div class="scroll"><table class="cells"><thead><tr>{of.columns.map((one, at) => <th key={at} class={numeric[at] ? "n" : ""}>{one}</th>)}</tr></thead><tbody>{page.rows.map((row, at) => <tr key={at}>{row.map((cell, column) => <td key={column} class={numeric[column] ? "n" : ""}>{cell === null ? <span class="faint">∅</span> : cell.length > 300 ? <span title={cell.slice(0, 4000)}>{cell.slice(0, 300)}…</span> : cell}</td>)}</tr>)}</tbody></table></div>{page.controls}</Panel>;
+    return <Panel title={<>{num(of.rows.length)} {of.rows.length === 1 ? "row" : "rows"}{of.more && " of more"}</>}><div class="scroll" tabIndex={0} role="group" aria-label="Rows"><table class="cells"><thead><tr>{of.columns.map((one, at) => <th key={at} class={numeric[at] ? "n" : ""}>{one}</th>)}</tr></thead><tbody>{page.rows.map((row, at) => <tr key={at}>{row.map((cell, column) => <td key={column} class={numeric[column] ? "n" : ""}>{cell === null ? <span class="faint">∅</span> : cell.length > 300 ? <span title={cell.slice(0, 4000)}>{cell.slice(0, 300)}…</span> : cell}</td>)}</tr>)}</tbody></table></div>{page.controls}</Panel>;
 }

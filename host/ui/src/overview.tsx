@@ -1,5 +1,5 @@
 import { type ComponentChildren, createContext } from "preact";
-import { useContext, useState } from "preact/hooks";
+import { useContext, useEffect, useRef, useState } from "preact/hooks";
 import { api, Problem } from "./api";
 import { Chart } from "./chart";
 import { Ago, Empty, Fact, Loaded, num, Panel, rate, span, Spark, State, Trouble, useLoad, usePage, Words } from "./parts";
@@ -83,6 +83,10 @@ export function OverviewPage() {
     const overview = useOverview();
     const history = useLoad<History>("history", (signal) => api("/v1/overview/history", { signal }), 10000);
     const doctor = useLoad<Examination>("doctor", (signal) => api("/v1/doctor", { signal }), 15000);
+    // Once something stops, or goes on, what the doctor said before is no longer so.
+    const standing = overview.data && [overview.data.ready, ...overview.data.projections.filter((one) => one.state !== "running").map((one) => `${one.name} ${one.state}`)].join();
+    const stood = useRef(standing);
+    useEffect(() => { if (stood.current !== undefined && standing !== stood.current) doctor.reload(); stood.current = standing; }, [standing]);
     if (!overview.data) return <><Trouble error={overview.error} />{overview.error instanceof Problem && overview.error.status === 403 && <p>What concerns all tenants needs a token with the scope <code>admin</code> that is for all of them. <a href="#/streams">Streams</a> need <code>read</code> alone.</p>}{overview.loading && <Empty>Looking…</Empty>}</>;
     const { data } = overview;
     const lines = history.data;

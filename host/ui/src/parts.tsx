@@ -54,6 +54,18 @@ export function Sql({ of }: { of: string }) {
 
 // ---- asking
 
+/** Questions that were not answered yet, apart from those that are asked again and again: until then the page is busy,
+ *  which screen readers are told. An answer often leads to the next question, so that it is over a moment later. */
+let unanswered = 0;
+let over = 0;
+function waits(more: 1 | -1) {
+    unanswered += more;
+    clearTimeout(over);
+    const busy = (is: boolean) => document.getElementById("main")?.setAttribute("aria-busy", String(is));
+    if (unanswered) busy(true);
+    else over = window.setTimeout(() => busy(false), 100);
+}
+
 export type Loaded<T> = { data?: T; error?: Error; loading: boolean; reload: () => void };
 
 /** Asks again when `key` changes, when the host is back, and every so many milliseconds while the page is seen. */
@@ -67,6 +79,9 @@ export function useLoad<T>(key: string | null, ask: (signal: AbortSignal) => Pro
         if (key === null) return;
         const stop = new AbortController();
         let timer = 0;
+        let waiting = true;
+        waits(1);
+        const answered = () => { if (waiting) waits(-1); waiting = false; };
         const once = async () => {
             let pause = every;
             try {
@@ -78,11 +93,12 @@ export function useLoad<T>(key: string | null, ask: (signal: AbortSignal) => Pro
                 if (error instanceof Away || (error instanceof Problem && error.status === 403)) pause = 0;
                 set((old) => ({ key, data: old.key === key ? old.data : undefined, error: error as Error }));
             }
+            answered();
             if (pause) timer = window.setTimeout(next, pause);
         };
         const next = () => { document.hidden ? (timer = window.setTimeout(next, 1000)) : void once(); };
         void once();
-        return () => { stop.abort(); clearTimeout(timer); };
+        return () => { stop.abort(); clearTimeout(timer); answered(); };
     }, [key, every, turn]);
     useEffect(() => {
         let before = getLink().state;
@@ -130,11 +146,18 @@ export function usePage<T>(all: T[], size = 50) {
     const [at, go] = useState(0);
     const pages = Math.max(1, Math.ceil(all.length / size));
     const page = Math.min(at, pages - 1);
-    const controls = pages > 1 && <nav class="pages" aria-label="Pages">
+    const controls = pages > 1 && <div class="pages" role="group" aria-label="Which rows">
         <button type="button" disabled={page === 0} onClick={() => go(page - 1)}>Previous</button>
         <span>{num(page * size + 1)}–{num(Math.min(all.length, (page + 1) * size))} of {num(all.length)}</span>
-        <button type="button" disabled={page === pages - 1} onClick={() => go(page + 1)}>Next</button></nav>;
+        <button type="button" disabled={page === pages - 1} onClick={() => go(page + 1)}>Next</button></div>;
     return { rows: all.slice(page * size, (page + 1) * size), controls };
+}
+
+/** Names to choose one of; many of them can be narrowed down. */
+export function Kinds({ all, chosen, to, what }: { all: string[]; chosen: string | null; to: (one: string) => string; what: string }) {
+    const [filter, setFilter] = useState("");
+    return <>{all.length > 12 && <input type="search" aria-label={`Filter ${what}`} placeholder={`${num(all.length)} ${what}`} value={filter} onInput={(event) => setFilter(event.currentTarget.value)} />}
+        <ul class="kinds">{all.filter((one) => one.includes(filter)).map((one) => <li key={one}><a href={to(one)} aria-current={one === chosen ? "true" : undefined}>{one}</a></li>)}</ul></>;
 }
 
 // ---- asking back, and telling what came of it
@@ -170,7 +193,9 @@ export function Asking() {
     ask = (next) => { setError(undefined); set(next); };
     useEffect(() => { if (question && !dialog.current?.open) dialog.current?.showModal(); }, [question]);
     if (!question) return null;
-    const close = () => { dialog.current?.close(); set(null); };
+    // The browser gives the focus back to what was pressed; where that is gone, the page has it.
+    const left = () => { set(null); setTimeout(() => { if (document.activeElement === document.body) document.getElementById("main")?.focus({ preventScroll: true }); }); };
+    const close = () => { dialog.current?.close(); left(); };
     const submit = async (event: SubmitEvent) => {
         event.preventDefault();
         const form = new FormData(event.target as HTMLFormElement);
@@ -185,7 +210,7 @@ export function Asking() {
         } catch (error) { setError(error as Error); }
         setBusy(false);
     };
-    return <dialog ref={dialog} onClose={() => set(null)} aria-labelledby="asked">
+    return <dialog ref={dialog} onClose={left} aria-labelledby="asked">
         <form onSubmit={submit}>
             <h2 id="asked">{question.title}</h2>
             <div class="why">{question.text}</div>

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, follow, query, seg, session } from "./api";
+import { api, follow, parse, query, seg, session } from "./api";
 import { Compare } from "./diff";
 import { rollBack } from "./projection";
 import { Ago, bytes, Clamp, confirm, Empty, Fact, num, Panel, say, short, span, Sql, State, Time, Trouble, useLoad, usePage } from "./parts";
@@ -58,7 +58,7 @@ function Trial({ of }: { of: NonNullable<Deployment["trial"]> }) {
     const line = (name: string, show: (one: Measured) => string, worse?: (now: Measured, was: Measured) => boolean) => <tr><th scope="row">{name}</th>
         <td class={`n ${of.new && of.active && worse?.(of.new, of.active) ? "badish" : ""}`}>{of.new ? show(of.new) : "–"}</td><td class="n">{of.active ? show(of.active) : "–"}</td></tr>;
     return <table class="trial"><caption>Canary: {num(of.tried)} of the last {num(of.events)} events went well at once{of.new ? "; one by one:" : ""}</caption>
-        {of.new && <><thead><tr><th></th><th class="n">this version</th><th class="n">the active one</th></tr></thead><tbody>
+        {of.new && <><thead><tr><td></td><th class="n">this version</th><th class="n">the active one</th></tr></thead><tbody>
             {line("handled", (one) => num(one.handled), (now, was) => now.handled < was.handled)}{line("refused", (one) => num(one.refused), (now, was) => now.refused > was.refused)}
             {line("errors", (one) => num(one.errors), (now, was) => now.errors > was.errors)}{line("traps and limits", (one) => num(one.limits), (now, was) => now.limits > was.limits)}
             {line("statements an event", (one) => one.statements.toFixed(2), (now, was) => now.statements > was.statements * 1.5)}
@@ -88,7 +88,7 @@ export function PluginPage({ name }: { name: string }) {
         {data?.description && <p>{data.description}</p>}
         <Trouble error={details.error} />
         <Upload done={done} />
-        <Panel title="Versions"><div class="scroll"><table><thead><tr><th>Version</th><th>State</th><th>First deployed</th><th class="wide">By</th><th class="n wide">Size</th><th class="n wide">Migrations</th><th></th></tr></thead>
+        <Panel title="Versions"><div class="scroll"><table><thead><tr><th>Version</th><th>State</th><th>First deployed</th><th class="wide">By</th><th class="n wide">Size</th><th class="n wide">Migrations</th><th><span class="unseen">Back to it</span></th></tr></thead>
             <tbody>{(versions.data?.versions ?? []).map((one) => <tr key={one.version}><td><code title={one.version}>{short(one.version)}</code></td><td><State of={one.state} />{one.error && <div class="error">{one.error}</div>}</td><td><Time at={one.deployed_at} /></td>
                 <td class="wide">{one.deployed_by ?? "–"}{one.source && <span class="faint"> {one.source}</span>}</td><td class="n wide">{bytes(one.bytes)}</td><td class="n wide">{one.migrations}</td>
                 <td>{one.state !== "active" && one.state !== "failing" && <button type="button" onClick={() => rollBack(name, one, [], done)}>Back to it</button>}</td></tr>)}</tbody></table></div></Panel>
@@ -118,7 +118,7 @@ export function Logs({ name }: { name: string }) {
     const [lines, setLines] = useState<Line[]>([]);
     const [level, setLevel] = useState("info");
     const [live, setLive] = useState(false);
-    const waiting = useRef<Line[]>([]);
+    const waiting = useRef<string[]>([]);
     useEffect(() => {
         const stop = new AbortController();
         setLines([]);
@@ -126,7 +126,7 @@ export function Logs({ name }: { name: string }) {
         // A plugin may say much: the page is drawn some times a second.
         const draw = setInterval(() => {
             if (!waiting.current.length) return;
-            const fresh = waiting.current.splice(0);
+            const fresh: Line[] = waiting.current.splice(0).slice(-KEPT).map((text) => parse(text));
             setLines((old) => [...new Map([...old, ...fresh].map((one) => [one.id, one])).values()].sort((a, b) => a.id - b.id).slice(-KEPT));
         }, 300);
         void follow(`/v1/plugins/${seg(name)}/logs${query({ follow: true, level })}`, (line) => waiting.current.push(line), stop.signal, setLive);

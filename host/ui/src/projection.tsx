@@ -70,9 +70,9 @@ export function ProjectionPage({ name }: { name: string }) {
     });
     const reset = () => confirm({
         title: `Reset ${name}`, verb: "Reset", danger: true, done,
-        text: <>It goes on from another place, for all tenants. Events that it handles again change its rows again, unless its tables are emptied; while it catches up, readers see rows that are not complete. A <b>rebuild</b> has neither drawback.</>,
+        text: <>It goes on from another place, for all tenants{data.state === "running" ? "" : <>, <b>once it is resumed</b></>}. Events that it handles again change its rows again, unless its tables are emptied; while it catches up, readers see rows that are not complete. A <b>rebuild</b> has neither drawback.</>,
         fields: [{ name: "to", label: "Go on with", value: "beginning", required: true, hint: "beginning, now, a position, or a time (RFC 3339)" }, { name: "truncate", label: "Empty its tables", kind: "check" }],
-        act: async (values) => { await api(`${path}/reset`, { body: { to: values.to, truncate: values.truncate === "true" } }); return `${name} goes on with: ${values.to}`; },
+        act: async (values) => { await api(`${path}/reset`, { body: { to: values.to, truncate: values.truncate === "true" } }); return `${name} goes on with: ${values.to}${data.state === "running" ? "" : ", once it is resumed"}`; },
     });
     const at = history.data?.at.map((text) => +new Date(text) / 1000) ?? [];
     const behind = history.data?.behind[name] ?? [];
@@ -83,6 +83,7 @@ export function ProjectionPage({ name }: { name: string }) {
                 <button type="button" onClick={rebuild} disabled={rebuilding}>Rebuild</button>
                 <button type="button" onClick={reset} disabled={data.mode !== "catch-up"} title={data.mode !== "catch-up" ? "only catch-up projections have a place in the log" : undefined}>Reset</button>
                 <button type="button" onClick={() => rollBack(name, undefined, versions.data?.versions ?? [], done)}>Roll back</button>
+                <a class="button" href={`#/models/${seg(name)}`}>Its tables</a>
             </div></div>
         {data.last_error && <p class="trouble" role={data.state === "failed" ? "alert" : undefined}><b>{data.state === "failed" ? "Stopped by an error." : "The last error."}</b> {data.last_error}</p>}
         {data.state === "failed" && <p class="cure"><span>What to do</span> Deploy a version that handles the event, or roll back; or mend what it met, and resume.</p>}
@@ -98,7 +99,6 @@ export function ProjectionPage({ name }: { name: string }) {
             {data.mode === "catch-up" && <Fact name="Run by">{data.owners.length ? data.owners.join(", ") : "nobody now"}</Fact>}
             <Fact name="Retries">{num(data.retries)}</Fact>
             <Fact name="Dead letters" tone={data.dead_letters ? "bad" : ""}><a href={`#/letters?projection=${seg(name)}`}>{num(data.dead_letters)}</a></Fact>
-            <Fact name="Read model"><a href={`#/models/${seg(name)}`}>its tables</a></Fact>
         </dl>
         {at.length > 1 && data.mode !== "inline" && <div class="charts">
             <Chart title="Behind" at={at} show={num} series={[{ label: "events", values: behind, tone: 1 }]} />

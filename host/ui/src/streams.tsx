@@ -1,6 +1,7 @@
+import { Fragment } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, follow, query, seg } from "./api";
-import { Ago, Empty, Fact, Json, num, Panel, Time, Trouble, useLoad } from "./parts";
+import { api, follow, parse, query, seg } from "./api";
+import { Ago, Empty, Fact, Json, Kinds, num, Panel, Time, Trouble, useLoad } from "./parts";
 
 export type Event = {
     position: number; event_id: string; tenant: string; aggregate: string; id: string; version: number; type: string; schema_version: number; payload: unknown;
@@ -23,12 +24,12 @@ export function StreamsPage({ given }: { given: URLSearchParams }) {
         </form>
         <Trouble error={kinds.error} />
         <div class="side">
-            <Panel title="Aggregates"><ul class="kinds">{(kinds.data?.aggregates ?? []).map((one) => <li key={one}><a href={`#/streams?aggregate=${seg(one)}`} aria-current={one === aggregate ? "true" : undefined}>{one}</a></li>)}</ul>{kinds.data?.aggregates.length === 0 && <Empty>The tenant has no events.</Empty>}</Panel>
+            <Panel title="Aggregates"><Kinds all={kinds.data?.aggregates ?? []} chosen={aggregate} to={(one) => `#/streams?aggregate=${seg(one)}`} what="aggregates" />{kinds.data?.aggregates.length === 0 && <Empty>The tenant has no events.</Empty>}</Panel>
             <Panel title={aggregate || "Streams"} aside={aggregate && <input type="search" aria-label="How the id begins" placeholder="how the id begins" value={begins} onChange={(event) => { setBegins(event.currentTarget.value.trim()); setAfter([]); }} />}>
                 <Trouble error={found.error} />
                 {found.data?.streams.length === 0 && <Empty>None.</Empty>}
                 <div class="scroll"><table><thead><tr><th>Stream</th><th class="n">Version</th><th>Appended to</th></tr></thead><tbody>{(found.data?.streams ?? []).map((one) => <tr key={one.id}><td><a href={`#/streams/${seg(one.aggregate)}/${seg(one.id)}`}>{one.id}</a></td><td class="n">{num(one.version)}</td><td><Ago at={one.updated_at} /></td></tr>)}</tbody></table></div>
-                {(after.length > 0 || found.data?.after) && <nav class="pages" aria-label="Pages"><button type="button" disabled={!after.length} onClick={() => setAfter(after.slice(0, -1))}>Previous</button><button type="button" disabled={!found.data?.after} onClick={() => setAfter([...after, found.data!.after!])}>Next</button></nav>}
+                {(after.length > 0 || found.data?.after) && <div class="pages" role="group" aria-label="Which rows"><button type="button" disabled={!after.length} onClick={() => setAfter(after.slice(0, -1))}>Previous</button><button type="button" disabled={!found.data?.after} onClick={() => setAfter([...after, found.data!.after!])}>Next</button></div>}
             </Panel>
         </div>
         <Tail />
@@ -41,19 +42,22 @@ function Tail() {
     const [live, setLive] = useState(false);
     const [events, setEvents] = useState<Event[]>([]);
     const [passed, setPassed] = useState(0);
-    const waiting = useRef<Event[]>([]);
+    const waiting = useRef<string[]>([]);
     useEffect(() => {
         if (!on) return;
         const stop = new AbortController();
+        let come = 0;
+        // A log may grow fast: the page is drawn some times a second, and only what it shows is read.
         const draw = setInterval(() => {
-            const fresh = waiting.current.splice(0);
-            if (fresh.length) { setPassed((n) => n + fresh.length); setEvents((old) => [...fresh.reverse(), ...old].slice(0, PAGE)); }
+            const fresh: Event[] = waiting.current.splice(0).map((text) => parse(text, true)).reverse();
+            if (fresh.length) { setPassed((n) => n + come); come = 0; setEvents((old) => [...fresh, ...old].slice(0, PAGE)); }
         }, 300);
+        const take = (text: string) => { come++; waiting.current.push(text); if (waiting.current.length > PAGE) waiting.current.shift(); };
         void (async () => {
             try {
                 // A position beyond the end: the page answers where the log ends, and reads nothing.
                 const { head } = await api<{ head: number }>("/v1/events?after=9007199254740991&limit=1", { signal: stop.signal });
-                await follow(`/v1/events/subscribe${query({ after: head })}`, (event) => { waiting.current.push(event); if (waiting.current.length > 5000) waiting.current.splice(0, 4000); }, stop.signal, setLive);
+                await follow(`/v1/events/subscribe${query({ after: head })}`, take, stop.signal, setLive);
             } catch { setLive(false); }
         })();
         return () => { stop.abort(); clearInterval(draw); };
@@ -64,17 +68,17 @@ function Tail() {
 
 function Events({ all, stream, open }: { all: Event[]; stream?: boolean; open?: number }) {
     const [shown, show] = useState<number | null>(open ?? null);
-    return <div class="scroll"><table><thead><tr>{!stream && <th class="n">Version</th>}<th class="n">Position</th><th>Type</th>{stream && <th>Stream</th>}<th>Happened</th><th class="wide">Causes</th></tr></thead>
-        <tbody>{all.map((one) => <>
-            <tr key={one.position} class={shown === one.position ? "open" : ""}>{!stream && <td class="n">{one.version}</td>}<td class="n">{num(one.position)}</td>
+    return <div class="scroll"><table><thead><tr>{!stream && <th class="n">Version</th>}<th class="n wide">Position</th><th>Type</th>{stream && <th>Stream</th>}<th>Happened</th><th class="wide">Causes</th></tr></thead>
+        <tbody>{all.map((one) => <Fragment key={one.position}>
+            <tr class={shown === one.position ? "open" : ""}>{!stream && <td class="n">{one.version}</td>}<td class="n wide">{num(one.position)}</td>
                 <td><button type="button" class="link" aria-expanded={shown === one.position} onClick={() => show(shown === one.position ? null : one.position)}>{one.type}</button>{one.dismissed_at && <> <span class="state quiet">dismissed</span></>}</td>
                 {stream && <td><a href={`#/streams/${seg(one.aggregate)}/${seg(one.id)}?v=${one.version}`}>{one.aggregate}/{one.id}</a></td>}<td><Time at={one.occurred_at} /></td>
                 <td class="wide"><a href={`#/graph/${one.event_id}`}>{one.causation_id || one.correlation_id ? "causes and effects" : "effects"}</a></td></tr>
-            {shown === one.position && <tr key={`${one.position} open`} class="inside"><td colSpan={6}><Whole of={one} /></td></tr>}</>)}</tbody></table></div>;
+            {shown === one.position && <tr class="inside"><td colSpan={6}><Whole of={one} /></td></tr>}</Fragment>)}</tbody></table></div>;
 }
 
 function Whole({ of }: { of: Event }) {
-    return <div class="two"><Json of={of.payload} /><dl class="facts plain"><Fact name="Event id"><code>{of.event_id}</code></Fact><Fact name="Schema">version {of.schema_version}</Fact>
+    return <div class="two"><Json of={of.payload} /><dl class="facts plain"><Fact name="Position">{num(of.position)}</Fact><Fact name="Event id"><code>{of.event_id}</code></Fact><Fact name="Schema">version {of.schema_version}</Fact>
         {of.correlation_id && <Fact name="Correlation"><a href={`#/graph?correlation=${seg(of.correlation_id)}`}>{of.correlation_id}</a></Fact>}{of.causation_id && <Fact name="Caused by"><code>{of.causation_id}</code></Fact>}<Fact name="Graph"><a href={`#/graph/${of.event_id}`}>causes and effects</a></Fact></dl></div>;
 }
 
@@ -95,7 +99,7 @@ export function StreamPage({ aggregate, id, given }: { aggregate: string; id: st
     return <>
         <div class="title"><h1>{aggregate}/{id}</h1>{version > 0 && <span class="faint">version {num(version)}</span>}</div>
         <Trouble error={head.error ?? page.error} />
-        {version > 0 && <Panel title="Events" aside={<nav class="pages" aria-label="Pages"><button type="button" disabled={first <= 1} onClick={() => setFrom(1)}>First</button><button type="button" disabled={first <= 1} onClick={() => setFrom(Math.max(1, first - PAGE))}>Earlier</button><span>{num(first)}–{num(Math.min(version, first + PAGE - 1))} of {num(version)}</span><button type="button" disabled={first + PAGE > version} onClick={() => setFrom(first + PAGE)}>Later</button><button type="button" disabled={first + PAGE > version} onClick={() => setFrom(Math.max(1, version - PAGE + 1))}>Last</button></nav>}>
+        {version > 0 && <Panel title="Events" aside={<div class="pages" role="group" aria-label="Which rows"><button type="button" disabled={first <= 1} onClick={() => setFrom(1)}>First</button><button type="button" disabled={first <= 1} onClick={() => setFrom(Math.max(1, first - PAGE))}>Earlier</button><span>{num(first)}–{num(Math.min(version, first + PAGE - 1))} of {num(version)}</span><button type="button" disabled={first + PAGE > version} onClick={() => setFrom(first + PAGE)}>Later</button><button type="button" disabled={first + PAGE > version} onClick={() => setFrom(Math.max(1, version - PAGE + 1))}>Last</button></div>}>
             <Events key={asked?.position ?? first} all={events} open={asked?.position} /></Panel>}
         {head.data && <Panel title="Snapshot" aside={snapshot && <>of version {num(snapshot.version)}{snapshot.version < version && `, ${num(version - snapshot.version)} events ago`} · written <Ago at={snapshot.created_at} />{snapshot.rebuild_requested && <> · <span class="state warn">to be made anew</span></>}</>}>{snapshot ? <Json of={snapshot.state} /> : <Empty>There is none: the aggregate is made from its events.</Empty>}</Panel>}
     </>;

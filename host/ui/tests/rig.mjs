@@ -138,5 +138,14 @@ export async function prepare(page) {
     });
 }
 
+/** Waits until all that a page asks for at first is answered and shown. */
+export const loaded = (page) => page.locator('main[aria-busy="false"]').waitFor();
+
+/** Every page, with something on it. */
+export const pages = (placed) => ({
+    overview: "#/overview", projections: "#/projections", projection: "#/projections/aircraft", failed: "#/projections/hostile_catchup", plugins: "#/plugins", plugin: "#/plugins/carriers",
+    letters: "#/letters", streams: "#/streams?aggregate=Aircraft", stream: "#/streams/Order/4711?v=1", graph: `#/graph/${placed}`, models: "#/models/carriers",
+});
+
 /** What an earlier run has left. */
 export const clean = () => rmSync(POSTGRES, { recursive: true, force: true });

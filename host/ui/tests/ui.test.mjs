@@ -1,18 +1,21 @@
 // The dashboard in a browser, on a host with data: each page, and each action with what it has done.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { browser, prepare, READER, Rig, SCRIPT, TOKEN, until } from "./rig.mjs";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { browser, loaded, pages, prepare, READER, Rig, SCRIPT, TOKEN, until } from "./rig.mjs";
 
 let rig, chrome;
 before(async () => { rig = await Rig.start(); await rig.fill(); chrome = await browser(); }, { timeout: 600_000 });
 after(async () => { await chrome?.close(); await rig?.halt(); });
 
 /** A page with a token, whose errors fail the test, unless they are wanted. */
-async function open(hash, { token = TOKEN, quiet = false, size } = {}) {
-    const context = await chrome.newContext({ viewport: size ?? { width: 1280, height: 860 } });
+async function open(hash, { token = TOKEN, quiet = false, size, ...more } = {}) {
+    const context = await chrome.newContext({ viewport: size ?? { width: 1280, height: 860 }, ...more });
     if (token) await context.addInitScript((token) => sessionStorage.setItem("eventfabric.token", token), token);
     const page = await context.newPage();
-    page.setDefaultTimeout(15_000);
+    // What comes about does so sooner or later; a busy machine only takes longer.
+    page.setDefaultTimeout(60_000);
     await prepare(page);
     page.wrong = [];
     page.on("pageerror", (error) => page.wrong.push(String(error)));
@@ -76,6 +79,88 @@ test("the overview begins with what is wrong, and what to do", async () => {
     await page.done();
 });
 
+test("no page has a barrier that a machine can find, light or dark, wide or narrow", async () => {
+    const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+    const looks = [["light", 1280], ["dark", 1280], ["light", 390]];
+    for (const [colorScheme, width] of looks) for (const [what, hash] of Object.entries(pages(rig.placed))) {
+        // The checker is no part of the page, and may do what the page may not.
+        const page = await open(hash, { colorScheme, size: { width, height: 860 }, bypassCSP: true });
+        await loaded(page);
+        if (what === "letters") { await page.locator("tbody button.link").first().click(); await page.locator("#opened").waitFor(); }
+        await page.evaluate(axe);
+        const check = async (where) => {
+            const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+            assert.deepEqual(violations.map((one) => [one.id, ...one.nodes.map((node) => `${node.html.slice(0, 200)} ${node.failureSummary}`)]), [], `${where}, ${colorScheme}, ${width} px`);
+        };
+        await check(what);
+        if (what === "projection") { await button(page, "Reset").click(); await page.getByRole("dialog").waitFor(); await check("its dialog"); }
+        await page.done();
+    }
+});
+
+test("everything is reached with the tab key, and a question gives the focus back", async () => {
+    for (const [what, hash] of Object.entries(pages(rig.placed))) {
+        const page = await open(hash);
+        await loaded(page);
+        const all = 'a[href], button:not(:disabled), input, select, textarea, summary, [tabindex="0"]';
+        const count = await page.evaluate((all) => {
+            window.passed = new Set();
+            addEventListener("focusin", (event) => window.passed.add(event.target));
+            return document.querySelectorAll(all).length;
+        }, all);
+        // A field for a time has some stops of its own.
+        for (let at = 0; at < count + 25; at++) await page.keyboard.press("Tab");
+        const missed = await page.evaluate((all) => [...document.querySelectorAll(all)].filter((one) => one.checkVisibility() && !window.passed.has(one)).map((one) => one.outerHTML), all);
+        assert.deepEqual(missed, [], what);
+        await page.done();
+    }
+    const page = await open("#/projections/aircraft");
+    const focused = () => page.evaluate(() => document.activeElement.textContent);
+    await button(page, "Rebuild").focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("dialog").waitFor();
+    for (let looks = 0; looks < 2; looks++) await page.waitForResponse("**/v1/overview");
+    const dialog = page.locator("dialog:modal");
+    assert.ok(await dialog.evaluate((dialog) => dialog.contains(document.activeElement)), "the question keeps it, whatever is drawn anew behind");
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(await focused(), "Rebuild");
+    await page.keyboard.press("?");
+    await page.getByRole("dialog", { name: "Keys" }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
+    assert.equal(await focused(), "Rebuild");
+    // Answered from a field, and what was pressed is another button then.
+    await button(page, "Pause").focus();
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Why").fill("to look");
+    await page.keyboard.press("Enter");
+    await says(page, "aircraft is paused");
+    await button(page, "Resume").waitFor();
+    assert.equal(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)), true, "it is not lost");
+    await button(page, "Resume").focus();
+    await page.keyboard.press("Enter");
+    await answer(page, "Resume");
+    await says(page, "aircraft runs again");
+    assert.match(await page.title(), /aircraft · Projections · EventFabric$/);
+    await page.done();
+    // Where what was pressed is gone, the page has it.
+    const letters = await open("#/letters?projection=hostile_async");
+    await letters.locator("tbody input").first().focus();
+    await letters.keyboard.press("Space");
+    await button(letters, "Purge").focus();
+    await letters.keyboard.press("Enter");
+    await answer(letters, "Leave it");
+    assert.equal(await letters.evaluate(() => document.activeElement.textContent), "Purge");
+    await button(letters, "Requeue").focus();
+    await letters.keyboard.press("Enter");
+    await answer(letters, "Requeue");
+    await button(letters, "Requeue all found").waitFor();
+    await until("the focus is in the page", () => letters.evaluate(() => document.querySelector("main").contains(document.activeElement)));
+    await until("it is given up again", async () => (await rig.letters("?projection=hostile_async")).length === 4);
+    await letters.done();
+});
+
 test("a projection is paused, resumed, rebuilt, reset and watched", async () => {
     const page = await open("#/projections/aircraft");
     await button(page, "Pause").click();
@@ -136,7 +221,6 @@ test("a plugin is dropped in, and rolled back", async () => {
     await page.getByRole("dialog").getByRole("alert").waitFor();
     await button(page, "Leave it").click();
     // The same code as another version: a custom section at its end.
-    const { readFileSync } = await import("node:fs");
     const bytes = [...readFileSync(rig.component("carriers")), 0, 6, 4, ...Buffer.from("test"), 2];
     const drop = await page.evaluateHandle((bytes) => { const all = new DataTransfer(); all.items.add(new File([new Uint8Array(bytes)], "carriers.wasm", { type: "application/wasm" })); return all; }, bytes);
     await page.dispatchEvent(".drop", "drop", { dataTransfer: drop });
@@ -261,7 +345,7 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
     await page.getByRole("heading", { name: "<img src=x" }).waitFor();
     assert.equal(await page.locator("main img, main script").count(), 0);
     const tried = await page.evaluate(async () => {
-        const refused = [];
+        const refused = window.refused = [];
         addEventListener("securitypolicyviolation", (event) => refused.push(event.effectiveDirective));
         try { document.body.innerHTML += "<img src=x onerror='window.pwned=3'>"; } catch { refused.push("innerHTML"); }
         const script = document.createElement("script");
@@ -274,12 +358,11 @@ test("what events hold is text, and a script that gets in anyhow does not run", 
         style.append("body { display: none }");
         document.body.append(style);
         const sent = await fetch("http://localhost:1/").then(() => "sent", () => "refused");
-        await new Promise((resolve) => setTimeout(resolve, 500));
-        return { refused, sent, pwned: window.pwned ?? null, hidden: getComputedStyle(document.body).display };
+        return { sent, hidden: getComputedStyle(document.body).display };
     });
-    assert.equal(tried.pwned, null, JSON.stringify(tried));
-    assert.notEqual(tried.hidden, "none");
-    for (const kind of ["require-trusted-types-for", "style-src-elem", "connect-src", "innerHTML"]) assert.ok(tried.refused.includes(kind), `${kind} in ${tried.refused}`);
+    await page.waitForFunction((kinds) => kinds.every((kind) => window.refused.includes(kind)), ["require-trusted-types-for", "style-src-elem", "connect-src", "innerHTML", "onerror"]);
+    assert.deepEqual([tried.sent, tried.hidden], ["refused", "block"]);
+    assert.equal(await page.evaluate(() => window.pwned ?? null), null);
     // As if a page had it in it from the host on.
     await page.route("**/ui/", async (route) => {
         const answer = await route.fetch();
@@ -324,7 +407,7 @@ test("keys, colours, a phone's width", async () => {
     for (const hash of ["overview", "projections/board", "plugins/carriers", "letters", "streams", "streams/Order/4711", "models/carriers", `graph/${rig.placed}`]) {
         const phone = await open(`#/${hash}`, { size: { width: 375, height: 700 } });
         await phone.locator("main .panel, main .title").first().waitFor();
-        await phone.waitForTimeout(300);
+        await loaded(phone);
         assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${hash} is too wide`);
         // Everything that can be pressed or filled in has a name.
         const nameless = await phone.evaluate(() => [...document.querySelectorAll("button, a, input, select, textarea")].filter((one) => !(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length)).map((one) => one.outerHTML));
@@ -333,20 +416,25 @@ test("keys, colours, a phone's width", async () => {
     }
 });
 
-test("a stopped projection runs again once it is resumed over its event", async () => {
+test("a stopped projection runs again once it is resumed over its event, and nothing says otherwise", async () => {
+    const night = await open("#/overview");
+    await night.locator("#wrong").getByRole("link", { name: "hostile_catchup" }).first().waitFor();
     const page = await open("#/projections/hostile_catchup");
     await page.getByText("Stopped by an error.").waitFor();
     await button(page, "Reset").click();
     await answer(page, "Reset", { "Go on with": "now" });
-    await says(page, "hostile_catchup goes on with: now");
-    if ((await rig.projection("hostile_catchup")).state === "failed") {
-        await button(page, "Resume").click();
-        await answer(page, "Resume");
-    }
-    await until("it runs", async () => (await rig.projection("hostile_catchup")).state === "running");
-    await page.goto(`${rig.url}/ui/#/overview`);
-    await page.locator("#wrong").getByText("Everything moves").or(page.locator("#wrong").getByText("warning")).first().waitFor();
+    await says(page, "hostile_catchup goes on with: now, once it is resumed");
+    assert.equal((await rig.projection("hostile_catchup")).state, "failed");
+    await button(page, "Resume").click();
+    await answer(page, "Resume");
+    await says(page, "hostile_catchup runs again");
+    assert.equal((await rig.projection("hostile_catchup")).state, "running");
+    await page.getByText("Stopped by an error.").waitFor({ state: "detached" });
     await page.done();
+    // What was found before is not repeated: the host and the page look again once something has changed.
+    await until("the overview no longer names it", async () => !(await night.locator("#wrong").innerText()).includes("hostile_catchup"));
+    assert.match(await night.locator("tr", { hasText: "hostile_catchup" }).innerText(), /running/);
+    await night.done();
 });
 
 test("a hundred projections and thousands of rows stay few elements", async () => {
@@ -364,6 +452,26 @@ test("a hundred projections and thousands of rows stay few elements", async () =
     await page.getByLabel("Filter projections").fill("projection_42");
     await page.getByRole("link", { name: "projection_420" }).waitFor();
     await page.done();
+
+    const names = Array.from({ length: 100 }, (_, n) => `plugin_${n}`);
+    const { plugins } = await rig.api("/v1/plugins");
+    const many = async (page) => page.route("**/v1/plugins", (route) => route.fulfill({ json: { plugins: [plugins[0], ...names.map((name) => ({ ...plugins[0], name }))] } }));
+    const list = await open("", { quiet: true });
+    await many(list);
+    await list.goto(`${rig.url}/ui/#/plugins`);
+    await list.getByRole("heading", { name: "Plugins 101" }).waitFor();
+    assert.equal(await list.locator("main tbody tr").count(), 50);
+    await list.done();
+    // On a phone, a hundred names leave room for what was chosen.
+    const models = await open("", { quiet: true, size: { width: 390, height: 844 } });
+    await many(models);
+    await models.goto(`${rig.url}/ui/#/models`);
+    await models.getByRole("link", { name: "plugin_99" }).waitFor();
+    await models.getByRole("heading", { name: "Tables of " }).waitFor();
+    assert.ok(await models.evaluate(() => document.querySelector(".kinds").getBoundingClientRect().height) < 200);
+    await models.getByLabel("Filter plugins").fill("_42");
+    assert.deepEqual(await models.locator(".kinds a").allInnerTexts(), ["plugin_42"]);
+    await models.done();
 });
 
 test("a host that goes away and returns is said so, and the page goes on by itself", async () => {
@@ -374,7 +482,7 @@ test("a host that goes away and returns is said so, and the page goes on by itse
     await page.getByRole("alert").getByText("The host does not answer").waitFor();
     assert.equal(await page.getByRole("heading", { name: "Hosts" }).count(), 1, "what was seen stays");
     await rig.run();
-    await page.getByText("The host answers again.").waitFor({ timeout: 30_000 });
+    await page.getByText("The host answers again.").waitFor();
     await page.getByRole("alert").waitFor({ state: "detached" });
     await page.getByText(/Looked at (just now|\d+ s ago)/).waitFor();
     assert.equal(await page.evaluate(() => window.same), true, "without loading the page anew");
