@@ -110,6 +110,8 @@ async fn a_database_that_is_read_only_for_a_time_stops_no_projection() {
 async fn a_connection_that_was_opened_while_the_database_was_read_only_is_not_used_after_it() {
     let world = World::new().await;
     let running = Running::start(&world, quick()).await;
+    // A host that is still starting ends with an error, as any command does.
+    until("the host runs", async || running.host.is_running()).await;
     let store = running.host.store();
     from_outside(&world, "ALTER DATABASE DB SET default_transaction_read_only = on").await;
     terminate(&world).await;
