@@ -246,7 +246,7 @@ impl Folder {
             return true;
         }
         (file.changing, file.sent) = (None, Some(sha));
-        self.is_whole(sha);
+        self.note_whole(sha);
         sender.send(Item::Found(found)).await.is_ok()
     }
 
@@ -265,7 +265,7 @@ impl Folder {
                 }
                 // Many a file begins empty.
                 if !bytes.is_empty() {
-                    self.is_whole(sha);
+                    self.note_whole(sha);
                 }
                 let path = path.to_owned();
                 Item::Found(Found { path, bytes: bytes.into(), sha, settled_at })
@@ -279,7 +279,8 @@ impl Folder {
         sender.send(item).await.is_ok()
     }
 
-    fn is_whole(&mut self, sha: Version) {
+    /// Remembers a content that has settled; of those that were met long ago some are forgotten.
+    fn note_whole(&mut self, sha: Version) {
         self.whole.insert(sha, Instant::now());
         if self.whole.len() > WHOLE
             && let Some(oldest) =

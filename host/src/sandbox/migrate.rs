@@ -64,12 +64,12 @@ pub(super) async fn mend_only(
 ) -> Result<bool, SandboxError> {
     let context = "looking whether the tables of a plugin are there";
     let mut tx = conn.begin().await.map_err(while_doing(context))?;
-    roles::lock(&mut tx).await?;
-    if !missing(&mut tx, names, description).await?.is_empty() {
+    let Ready { missing, granted, .. } = ready(&mut tx, names, description).await?;
+    if !missing.is_empty() {
         tx.rollback().await.map_err(while_doing(context))?;
         return Ok(false);
     }
-    migrate(&mut tx, names, description, None, 0).await?;
+    mend(&mut tx, names, &granted).await?;
     tx.commit().await.map_err(while_doing(context))?;
     Ok(true)
 }
@@ -82,16 +82,7 @@ async fn migrate(
     relations: usize,
 ) -> Result<MigrationReport, SandboxError> {
     let context = "applying the migrations of a plugin";
-    for (expected, migration) in (1..).zip(&description.migrations) {
-        if migration.number != expected {
-            let plugin = names.plugin.clone();
-            return Err(SandboxError::Numbers { plugin, expected, found: migration.number });
-        }
-    }
-    roles::lock(tx).await?;
-    let host = roles::ensure(tx, names).await?;
-    let missing = missing(tx, names, description).await?;
-    let granted = grant::granted(tx, &names.plugin).await.map_err(while_doing(context))?;
+    let Ready { host, missing, granted } = ready(tx, names, description).await?;
     if missing.is_empty() {
         mend(tx, names, &granted).await?;
     } else {
@@ -112,6 +103,35 @@ async fn migrate(
         borrowers::restore(tx, host, names, &borrowed).await?;
     }
     Ok(missing.iter().map(|m| (m.number, m.name.clone())).collect())
+}
+
+/// What is known of a plugin whose roles and schema are there.
+struct Ready<'a> {
+    host: Host,
+    /// The migrations that this database has not seen.
+    missing: &'a [Migration],
+    granted: Granted,
+}
+
+/// Makes sure that roles and schema of a plugin are there, under [`roles::lock`].
+async fn ready<'a>(
+    tx: &mut PgConnection,
+    names: &Names,
+    description: &'a Description,
+) -> Result<Ready<'a>, SandboxError> {
+    for (expected, migration) in (1..).zip(&description.migrations) {
+        if migration.number != expected {
+            let plugin = names.plugin.clone();
+            return Err(SandboxError::Numbers { plugin, expected, found: migration.number });
+        }
+    }
+    roles::lock(tx).await?;
+    let host = roles::ensure(tx, names).await?;
+    let missing = missing(tx, names, description).await?;
+    let granted = grant::granted(tx, &names.plugin)
+        .await
+        .map_err(while_doing("reading the grants of a plugin"))?;
+    Ok(Ready { host, missing, granted })
 }
 
 /// What somebody else has given the plugin's roles is no reason not to go on.

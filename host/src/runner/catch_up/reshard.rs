@@ -79,7 +79,11 @@ impl CatchUp {
         let batch = Batch { events: page.events, full: page.full, until };
         let known = state.layout;
         let handled = self.handle(tx, work, &place, state, from, &batch).await?;
-        let Handled::Well { overcome } = handled else { return Ok(Step::Again) };
+        let overcome = match handled {
+            Handled::Well { overcome } => overcome,
+            Handled::Failed => return Ok(Step::Again),
+            Handled::Elsewhere => return Ok(Step::Contended),
+        };
         // Not what is known of shard 0.
         (state.layout, state.seen) = (known, 0);
         Ok(if overcome { Step::Overcome } else { Step::Again })

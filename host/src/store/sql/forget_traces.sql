@@ -11,13 +11,14 @@ old AS MATERIALIZED (
     SELECT t.global_position
     FROM eventfabric.event_traces t
     JOIN oldest o ON o.global_position = t.global_position
-    WHERE o.stored_at < now() - make_interval(secs => $2::float8)
+    -- Said at each look, or one plan for all walks the index from its beginning.
+    WHERE t.global_position > $1 AND o.stored_at < now() - make_interval(secs => $2::float8)
     FOR UPDATE OF t SKIP LOCKED
 ),
 forgotten AS (
     DELETE FROM eventfabric.event_traces t
     USING old o
-    WHERE t.global_position = o.global_position
+    WHERE t.global_position > $1 AND t.global_position = o.global_position
     RETURNING t.global_position
 )
 SELECT max(f.global_position) AS last FROM forgotten f

@@ -82,7 +82,11 @@ pub(super) fn blocks() -> Vec<Block> {
 }
 
 fn of_page(page: &Path) -> Vec<Block> {
-    let text = std::fs::read_to_string(page).unwrap();
+    of_text(page, &std::fs::read_to_string(page).unwrap())
+}
+
+/// The blocks of a page, whose text is this.
+pub(super) fn of_text(page: &Path, text: &str) -> Vec<Block> {
     let page = page.strip_prefix(workspace()).unwrap();
     let mut blocks = Vec::new();
     let mut lines = text.lines().enumerate();

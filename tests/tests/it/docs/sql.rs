@@ -1,9 +1,11 @@
 //! The SQL of the book is run on a migrated database, a page in a transaction that is rolled back.
 
+use std::path::Path;
+
 use eventfabric_tests::database;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use super::blocks::blocks;
+use super::blocks::{blocks, of_text};
 use super::{pages, text};
 
 /// `active_sql_transaction`: what is never part of a transaction was understood, and is not done here.
@@ -14,7 +16,7 @@ async fn the_statements_of_the_book_are_run() {
     let db = database().await;
     let mut count = 0;
     for page in pages() {
-        let statements = statements(&text(&page));
+        let statements = statements(&page);
         count += statements.len();
         let mut conn = PgConnection::connect_with(&db.superuser()).await.unwrap();
         let mut tx = conn.begin().await.unwrap();
@@ -41,19 +43,10 @@ async fn the_statements_of_the_book_are_run() {
 }
 
 /// The statements of a page, without the transaction around them.
-fn statements(page: &str) -> Vec<String> {
-    let mut statements = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        if line.trim_start() == "```sql" {
-            let block: Vec<&str> =
-                lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
-            let block = block.join("\n");
-            let parts = block.split(';').map(str::trim).filter(|part| !part.is_empty());
-            statements.extend(
-                parts.filter(|part| !matches!(*part, "BEGIN" | "COMMIT")).map(str::to_owned),
-            );
-        }
-    }
-    statements
+fn statements(page: &Path) -> Vec<String> {
+    let blocks = of_text(page, &text(page));
+    let blocks = blocks.iter().filter(|block| block.kind == "sql");
+    let parts = blocks.flat_map(|block| block.text.split(';')).map(str::trim);
+    let statements = parts.filter(|part| !matches!(*part, "" | "BEGIN" | "COMMIT"));
+    statements.map(str::to_owned).collect()
 }

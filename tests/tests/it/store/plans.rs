@@ -8,6 +8,7 @@ use super::store;
 const FORWARD: &str = include_str!("../../../../host/src/store/sql/query_forward.sql");
 const BACKWARD: &str = include_str!("../../../../host/src/store/sql/query_backward.sql");
 const COUNT: &str = include_str!("../../../../host/src/store/sql/query_count.sql");
+const FORGET_TRACES: &str = include_str!("../../../../host/src/store/sql/forget_traces.sql");
 
 /// The parameters of a query that asks for nothing but these: (number, SQL).
 fn parameters(given: &[(usize, &str)]) -> String {
@@ -40,14 +41,18 @@ fn scans(plan: &Value, found: &mut Vec<(String, String)>) {
 }
 
 async fn plan(conn: &mut PgConnection, statement: &str, parameters: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    scans(&explain(conn, statement, parameters).await, &mut found);
+    found
+}
+
+async fn explain(conn: &mut PgConnection, statement: &str, parameters: &str) -> Value {
     conn.execute(AssertSqlSafe(format!("PREPARE asked AS {statement}"))).await.unwrap();
     let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE asked ({parameters})");
     let plan: Value =
         sqlx::query_scalar(AssertSqlSafe(explain)).fetch_one(&mut *conn).await.unwrap();
     conn.execute("DEALLOCATE asked").await.unwrap();
-    let mut found = Vec::new();
-    scans(&plan, &mut found);
-    found
+    plan
 }
 
 #[tokio::test]
@@ -138,4 +143,25 @@ async fn an_index_on_payloads_that_an_operator_adds_is_used_by_paths_and_parts()
         let found = plan(&mut conn, COUNT, &parameters(given)).await;
         assert!(found.iter().any(|(_, index)| index == "by_payload"), "{given:?}: {found:?}");
     }
+}
+
+#[tokio::test]
+async fn traces_are_forgotten_from_where_the_last_ones_were_and_not_from_the_beginning() {
+    let (db, _store) = store().await;
+    let mut conn = db.connect().await;
+    conn.execute(sqlx::raw_sql(
+        "INSERT INTO eventfabric.event_traces (global_position, traceparent, stored_at)
+         SELECT n, repeat('x', 55), now() - interval '90 days' FROM generate_series(1, 20000) n;
+         ANALYZE eventfabric.event_traces;
+         SET plan_cache_mode = force_generic_plan;
+         SET search_path = ''",
+    ))
+    .await
+    .unwrap();
+    let plan = explain(&mut conn, FORGET_TRACES, "19000, 3600, 1000").await;
+    let mut found = Vec::new();
+    scans(&plan, &mut found);
+    assert!(!found.iter().any(|(node, _)| node == "Seq Scan"), "{found:?}");
+    let by_key = found.iter().filter(|(_, index)| index == "event_traces_pkey").count();
+    assert_eq!((by_key, plan.to_string().matches("\"Index Cond\"").count()), (3, 3), "{plan}");
 }
