@@ -133,8 +133,7 @@ impl Cluster {
         // Half of them are never taken for a cluster.
         let (data, unfinished) = (self.data(), self.unfinished());
         remove(&unfinished)?;
-        std::fs::rename(&data, &unfinished)
-            .map_err(EmbeddedError::file("cannot rename", &data))?;
+        std::fs::rename(&data, &unfinished).map_err(EmbeddedError::file("cannot rename", &data))?;
         remove(&unfinished)
     }
 

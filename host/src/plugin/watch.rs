@@ -283,7 +283,8 @@ impl Folder {
     fn is_whole(&mut self, sha: Version) {
         self.whole.insert(sha, Instant::now());
         if self.whole.len() > WHOLE
-            && let Some(oldest) = self.whole.iter().min_by_key(|(_, met)| **met).map(|(sha, _)| *sha)
+            && let Some(oldest) =
+                self.whole.iter().min_by_key(|(_, met)| **met).map(|(sha, _)| *sha)
         {
             self.whole.remove(&oldest);
         }

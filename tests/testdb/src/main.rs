@@ -62,7 +62,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     if server.started {
         // What a measurement has made may be looked at; and the cluster may be large.
-        if verb == "durable" { server.stop().await? } else { server.discard().await? };
+        if verb == "durable" {
+            server.stop().await?
+        } else {
+            server.discard().await?
+        };
     }
     code
 }

@@ -50,7 +50,15 @@ struct Ready {
 pub fn sdks(languages: &[Language], update: bool) -> anyhow::Result<()> {
     let all = <Language as clap::ValueEnum>::value_variants();
     let languages = if languages.is_empty() { all } else { languages };
-    run(&mut cargo(&["build", "--quiet", "--workspace", "--bin", "eventfabric", "--bin", "xtask"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "eventfabric",
+        "--bin",
+        "xtask",
+    ]))?;
     match languages {
         // Those who write the table do so one after the other.
         [_, _, ..] if !update => beside::each_other(languages),
