@@ -37,8 +37,10 @@ async fn a_server_that_does_not_answer_ends_with_5_within_seconds() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let url = format!("postgres://someone:secret@127.0.0.1:{port}/nowhere");
-    run_at(&url, &["events"]).await.failed(5, &["does not answer", "--database-url"]);
-    run_at(&url, &["migrate"]).await.failed(5, &["does not answer", "--database-url"]);
+    let (events, migrate) = tokio::join!(run_at(&url, &["events"]), run_at(&url, &["migrate"]));
+    for said in [events, migrate] {
+        said.failed(5, &["does not answer", "--database-url"]);
+    }
 }
 
 #[tokio::test]
