@@ -23,11 +23,22 @@ use crate::store::{self, HostInfo};
 
 /// How long the database may take to name the hosts.
 const ANSWER: Duration = Duration::from_secs(2);
-/// The doctor looks at most that often, however many ask.
+/// The doctor looks at most that often, however many ask, unless a projection has changed.
 const EXAMINE: Duration = Duration::from_secs(15);
 
 /// What the doctor has found the last time.
-pub(super) type LastExamination = Mutex<Option<(Instant, DateTime<Utc>, Vec<Checked>)>>;
+pub(super) type LastExamination = Mutex<Option<Examined>>;
+
+/// What the doctor has found.
+#[derive(Debug)]
+pub(super) struct Examined {
+    begun: Instant,
+    looked_at: DateTime<Utc>,
+    /// How often the registry of plugins had changed by then: what was stopped, resumed or replaced since is
+    /// not told of as it was.
+    changes: u64,
+    checked: Vec<Checked>,
+}
 
 /// How everything stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -301,14 +312,19 @@ pub(super) async fn doctor(
 ) -> Result<Response, Problem> {
     params.only(&[])?;
     let mut last = api.examined.lock().await;
-    if last.as_ref().is_none_or(|(at, ..)| at.elapsed() >= EXAMINE) {
-        let checked = examine(&api.host.patient()).await;
-        *last = Some((Instant::now(), Utc::now(), checked));
-    }
-    let (looked_at, checked) = match &*last {
-        Some((_, at, checked)) => (*at, checked.as_slice()),
-        None => (Utc::now(), [].as_slice()),
+    let changes = *api.host.registry().changes().borrow();
+    let fresh = last.take().filter(|it| it.changes == changes && it.begun.elapsed() < EXAMINE);
+    let examined = match fresh {
+        Some(examined) => examined,
+        None => Examined {
+            begun: Instant::now(),
+            looked_at: Utc::now(),
+            changes,
+            checked: examine(&api.host.patient()).await,
+        },
     };
+    let Examined { looked_at, checked, .. } = last.insert(examined);
+    let looked_at = *looked_at;
     let findings = checked.iter().flat_map(|checked| {
         checked.findings.iter().map(|finding| FindingBody {
             check: checked.check,
