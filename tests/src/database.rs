@@ -135,7 +135,7 @@ impl Server {
     async fn find() -> Self {
         let url = match std::env::var(SERVER) {
             Ok(url) => url,
-            Err(_) => server().await.unwrap_or_else(|e| panic!("{e}")).administrator_url(),
+            Err(_) => server().await.unwrap_or_else(|e| panic!("{e:#}")).administrator_url(),
         };
         let administrator = url.parse().unwrap_or_else(|e| panic!("{SERVER}: {e}"));
         Self { administrator, url }

@@ -50,6 +50,11 @@ impl Cluster {
         self.dir.join("data")
     }
 
+    /// Data that are being made, or removed.
+    fn unfinished(&self) -> PathBuf {
+        self.dir.join("data.unfinished")
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
@@ -104,11 +109,8 @@ impl Cluster {
     /// `initdb`, in a directory that gets its name when it is complete.
     pub(crate) async fn init(&self, binaries: &Binaries, user: &str) -> Result<(), EmbeddedError> {
         self.password()?;
-        let unfinished = self.dir.join("data.unfinished");
-        if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished)
-                .map_err(EmbeddedError::file("cannot remove", &unfinished))?;
-        }
+        let unfinished = self.unfinished();
+        remove(&unfinished)?;
         let mut command = self.account.command(&binaries.program("initdb"), &self.dir);
         command.arg("--pgdata").arg(&unfinished).arg("--username").arg(user);
         command.arg("--pwfile").arg(self.dir.join("password"));
@@ -124,6 +126,15 @@ impl Cluster {
             .map_err(EmbeddedError::file("cannot write", &conf))?;
         let data = self.data();
         std::fs::rename(&unfinished, &data).map_err(EmbeddedError::file("cannot create", &data))
+    }
+
+    /// Removes the data of a server that does not run.
+    pub(crate) fn remove_data(&self) -> Result<(), EmbeddedError> {
+        // Half of them are never taken for a cluster.
+        let (data, unfinished) = (self.data(), self.unfinished());
+        remove(&unfinished)?;
+        std::fs::rename(&data, &unfinished).map_err(EmbeddedError::file("cannot rename", &data))?;
+        remove(&unfinished)
     }
 
     /// Starts the server on this port and waits until it takes connections.
@@ -227,6 +238,16 @@ fn is_ours(dir: &Path) -> std::io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// Removes a directory where it is there.
+fn remove(dir: &Path) -> Result<(), EmbeddedError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(EmbeddedError::file("cannot remove", dir)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn run(name: &str, command: &mut Command) -> Result<(), EmbeddedError> {

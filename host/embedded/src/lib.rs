@@ -18,4 +18,6 @@ mod error;
 mod server;
 
 pub use error::EmbeddedError;
-pub use server::{ADMINISTRATOR, DATABASE, Embedded, OWNER, reachable, start, start_with, stop};
+pub use server::{
+    ADMINISTRATOR, DATABASE, Embedded, OWNER, discard, reachable, start, start_with, stop,
+};

@@ -32,6 +32,13 @@ const STILL_DYING: [&str; 2] =
 /// How long a server that is starting or recovering is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What becomes of the data of a server that is stopped.
+#[derive(Clone, Copy)]
+enum Data {
+    Keep,
+    Discard,
+}
+
 /// A running private server.
 ///
 /// Whoever has one calls [`Embedded::stop`] at the end: the last one out stops the server. Dropping
@@ -89,6 +96,18 @@ pub async fn start_with(dir: &Path, settings: &[(&str, &str)]) -> Result<Embedde
 /// # Errors
 /// When the server can't be stopped.
 pub async fn stop(dir: &Path) -> Result<bool, EmbeddedError> {
+    end(dir, Data::Keep).await
+}
+
+/// [`stop`], and removes the data: for those that nobody wants to see again.
+///
+/// # Errors
+/// When the server can't be stopped, or the data can't be removed.
+pub async fn discard(dir: &Path) -> Result<bool, EmbeddedError> {
+    end(dir, Data::Discard).await
+}
+
+async fn end(dir: &Path, data: Data) -> Result<bool, EmbeddedError> {
     if !dir.join("data/postmaster.pid").exists() {
         return Ok(false);
     }
@@ -97,7 +116,7 @@ pub async fn stop(dir: &Path) -> Result<bool, EmbeddedError> {
     if running(&cluster, &cluster.password()?).await?.is_none() {
         return Ok(false);
     }
-    halt(&cluster).await?;
+    halt(&cluster, data).await?;
     Ok(true)
 }
 
@@ -179,12 +198,25 @@ impl Embedded {
     /// # Errors
     /// When the server does not stop within two minutes.
     pub async fn stop(self) -> Result<bool, EmbeddedError> {
+        self.leave(Data::Keep).await
+    }
+
+    /// [`Embedded::stop`]; and the one that stops the server removes the data, too: for those that
+    /// nobody wants to see again.
+    ///
+    /// # Errors
+    /// As [`Embedded::stop`], and when the data can't be removed.
+    pub async fn discard(self) -> Result<bool, EmbeddedError> {
+        self.leave(Data::Discard).await
+    }
+
+    async fn leave(self, data: Data) -> Result<bool, EmbeddedError> {
         // While this is held, nobody else comes or goes.
         let _start = lock(&self.cluster).await?;
         let failed = EmbeddedError::file("cannot lock", &self.cluster.dir.join(USERS));
         match self.users.unlock().map_err(TryLockError::Error).and_then(|()| self.users.try_lock())
         {
-            Ok(()) => halt(&self.cluster).await.map(|()| true),
+            Ok(()) => halt(&self.cluster, data).await.map(|()| true),
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
@@ -328,8 +360,13 @@ async fn exists(conn: &mut PgConnection, sql: &'static str, name: &str) -> sqlx:
     Ok(sqlx::query(sql).bind(name).fetch_optional(conn).await?.is_some())
 }
 
-async fn halt(cluster: &Cluster) -> Result<(), EmbeddedError> {
-    let data = cluster.data_version();
-    let binaries = binaries::find(&cluster.dir, data, &cluster.cache()).await?;
-    cluster.stop(&binaries).await
+/// Only for who holds `start.lock`: whoever waits for it finds the data, or none.
+async fn halt(cluster: &Cluster, data: Data) -> Result<(), EmbeddedError> {
+    let version = cluster.data_version();
+    let binaries = binaries::find(&cluster.dir, version, &cluster.cache()).await?;
+    cluster.stop(&binaries).await?;
+    match data {
+        Data::Keep => Ok(()),
+        Data::Discard => cluster.remove_data(),
+    }
 }

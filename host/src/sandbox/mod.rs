@@ -135,7 +135,10 @@ impl Sandbox {
         let run = migrate::mend_only(&mut conn, names, description);
         match self.in_time(names, pid, run).await? {
             // As a session is that knows an old list of its roles.
-            Err(error) if error.is_denied() => Ok(false),
+            Err(error) if error.is_denied() => {
+                conn.close_on_drop();
+                Ok(false)
+            }
             done => done,
         }
     }

@@ -1,10 +1,12 @@
-//! The PostgreSQL server of the tests: one for all of them, kept in the target directory between
-//! runs. It gives up durability for speed; nothing in it is worth keeping.
+//! The PostgreSQL server of the tests: one for all of them. It gives up durability for speed; nothing in it is worth keeping.
 
 #![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod logins;
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 use eventfabric_embedded::{Embedded, EmbeddedError};
 
 /// Names the server to be used, by the URL of its maintenance database as superuser.
@@ -30,6 +32,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log_line_prefix", "%m [%p] %d %a "),
 ];
 
+/// A file system in memory, and how much room the server asks for there: it uses a tenth.
+const MEMORY: &str = "/dev/shm";
+const MEMORY_BYTES: u64 = 2 << 30;
+
 /// Where cargo puts what it builds.
 pub fn target_dir() -> PathBuf {
     match std::env::var_os("CARGO_TARGET_DIR") {
@@ -45,10 +51,23 @@ pub fn workspace() -> PathBuf {
         .expect("the sources are where they were compiled")
 }
 
-/// Where the server's data are.
+/// Where the server's data are: in memory, where the system has a file system for that with room in
+/// it. Each test makes and removes the 500 files of a database, and ext4 searches long for the
+/// number of a new file where it has to pass over those of thousands that were just removed.
 pub fn server_dir() -> PathBuf {
     let dir = target_dir().join("test-postgres");
-    eventfabric_embedded::reachable(&dir).unwrap_or(dir)
+    in_memory(&dir).unwrap_or_else(|| eventfabric_embedded::reachable(&dir).unwrap_or(dir))
+}
+
+/// What stands for a directory in memory.
+fn in_memory(dir: &Path) -> Option<PathBuf> {
+    let memory = Path::new(MEMORY);
+    let stat = rustix::fs::statvfs(memory).ok()?;
+    let name = dir.to_string_lossy().replace('/', "-");
+    let stand_in = memory.join(format!("eventfabric{name}"));
+    let has_room = stat.f_bavail.saturating_mul(stat.f_frsize) >= MEMORY_BYTES;
+    // What is there stays the place, however full it has become.
+    (has_room || stand_in.exists()).then_some(stand_in)
 }
 
 /// Starts a server that is as durable as PostgreSQL is by default, for measurements.
@@ -63,7 +82,11 @@ pub async fn durable_server() -> Result<Embedded, EmbeddedError> {
 /// Finds or starts the server. It is left running when the answer is dropped.
 ///
 /// # Errors
-/// See [`EmbeddedError`].
-pub async fn server() -> Result<Embedded, EmbeddedError> {
-    eventfabric_embedded::start_with(&server_dir(), SETTINGS).await
+/// When there is none and none can be started.
+pub async fn server() -> anyhow::Result<Embedded> {
+    let server = eventfabric_embedded::start_with(&server_dir(), SETTINGS).await?;
+    if server.started {
+        logins::quicken(&server).await.context("the passwords of the tests' server")?;
+    }
+    Ok(server)
 }

@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut args = std::env::args_os().skip(1);
     let verb = args.next().and_then(|verb| verb.into_string().ok()).unwrap_or_default();
     if verb == "stop" {
-        let stopped = eventfabric_embedded::stop(&server_dir()).await?;
+        let stopped = eventfabric_embedded::discard(&server_dir()).await?;
         println!("{}", if stopped { "stopped" } else { "was not running" });
         return Ok(ExitCode::SUCCESS);
     }
@@ -61,7 +61,12 @@ async fn main() -> anyhow::Result<ExitCode> {
         other => bail!("testdb run|scratch|durable COMMAND… | stop, not {other}"),
     };
     if server.started {
-        server.stop().await?;
+        // What a measurement has made may be looked at; and the cluster may be large.
+        if verb == "durable" {
+            server.stop().await?
+        } else {
+            server.discard().await?
+        };
     }
     code
 }

@@ -1,5 +1,6 @@
 //! The SDKs: their own tests, and a plugin of each kind in each language, built and held against its scenarios.
 
+mod beside;
 mod table;
 mod tools;
 
@@ -49,7 +50,23 @@ struct Ready {
 pub fn sdks(languages: &[Language], update: bool) -> anyhow::Result<()> {
     let all = <Language as clap::ValueEnum>::value_variants();
     let languages = if languages.is_empty() { all } else { languages };
-    run(&mut cargo(&["build", "--quiet", "--workspace", "--bin", "eventfabric"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bin",
+        "eventfabric",
+        "--bin",
+        "xtask",
+    ]))?;
+    match languages {
+        // Those who write the table do so one after the other.
+        [_, _, ..] if !update => beside::each_other(languages),
+        _ => one_by_one(languages, update),
+    }
+}
+
+fn one_by_one(languages: &[Language], update: bool) -> anyhow::Result<()> {
     let (mut results, mut failed, mut skipped) = (Results::default(), Vec::new(), Vec::new());
     for language in languages {
         let (name, begun) = (language.folder(), Instant::now());

@@ -1,5 +1,6 @@
 //! The tools of each language: those of the machine, or else fetched into `target/sdk-tools`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -153,7 +154,15 @@ fn is_recent(go: &mut Command) -> bool {
 
 /// An environment of Python with the packages, made once.
 fn packages() -> Result<PathBuf, String> {
-    let venv = target_dir().join("sdk-tools/python");
+    let tools = target_dir().join("sdk-tools");
+    let turn = || -> std::io::Result<File> {
+        std::fs::create_dir_all(&tools)?;
+        let file = File::create(tools.join("python.lock"))?;
+        file.lock().map(|()| file)
+    };
+    // Several languages are made ready at a time.
+    let _turn = turn().map_err(|error| format!("{}: {error}", tools.display()))?;
+    let venv = tools.join("python");
     let (stamp, wanted) = (venv.join("packages"), PACKAGES.join("\n"));
     if std::fs::read_to_string(&stamp).ok().as_ref() == Some(&wanted) {
         return Ok(venv);

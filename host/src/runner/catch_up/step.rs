@@ -166,6 +166,8 @@ impl CatchUp {
                         Some(tx) => (Some(tx), Ok(HandleStats::default())),
                         None => {
                             state.contended();
+                            // One of those who took it over is enough.
+                            state.look_again();
                             return Ok(Handled::Elsewhere);
                         }
                     },

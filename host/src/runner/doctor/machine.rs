@@ -94,7 +94,7 @@ fn is_of(dir: &Path, server: &Answers) -> bool {
         // It is another user's, as it should be; but who answers is a process that all users see.
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             let name = std::fs::read_to_string(format!("/proc/{}/comm", server.pid));
-            name.is_ok_and(|name| name.trim() == "postgres")
+            name.is_ok_and(|name| matches!(name.trim(), "postgres" | "postmaster"))
         }
         Err(_) => false,
     }

@@ -71,7 +71,7 @@ pub fn program(args: &[&str]) -> Command {
         .args(args)
         // Not where an eventfabric.toml could be.
         .current_dir(std::env::temp_dir())
-        .env("XDG_CACHE_HOME", target_dir().join("test-cache"))
+        .env("XDG_CACHE_HOME", target_dir().join("it-cache"))
         .kill_on_drop(true)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -64,7 +64,7 @@ async fn run(page: &Path, steps: &[Step]) -> Result<(), String> {
         .env("WEEK", workspace().join("tests/data/flights-2013-01-week1.ndjson.gz"))
         .env("EVENTFABRIC_DATABASE_URL", db.url())
         .env("EVENTFABRIC_LOG", "error")
-        .env("XDG_CACHE_HOME", target_dir().join("test-cache"))
+        .env("XDG_CACHE_HOME", target_dir().join("it-cache"))
         .stdin(Stdio::null())
         .process_group(0);
     let mut child = shell.spawn().unwrap();

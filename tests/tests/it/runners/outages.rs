@@ -17,9 +17,9 @@ async fn from_outside(world: &World, sql: &str) {
     conn.close().await.unwrap();
 }
 
-/// Ends every connection of the host's role to this database.
+/// Ends every connection of the host's role to this database, and waits until they are gone.
 async fn terminate(world: &World) {
-    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    let sql = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
                WHERE datname = 'DB' AND usename = 'eventfabric'";
     from_outside(world, sql).await;
 }
@@ -110,6 +110,8 @@ async fn a_database_that_is_read_only_for_a_time_stops_no_projection() {
 async fn a_connection_that_was_opened_while_the_database_was_read_only_is_not_used_after_it() {
     let world = World::new().await;
     let running = Running::start(&world, quick()).await;
+    // A host that is still starting ends with an error, as any command does.
+    until("the host runs", async || running.host.is_running()).await;
     let store = running.host.store();
     from_outside(&world, "ALTER DATABASE DB SET default_transaction_read_only = on").await;
     terminate(&world).await;
