@@ -97,7 +97,7 @@ struct HostBody {
     silent_seconds: f64,
 }
 
-/// How a projection stood at the last look.
+/// How a projection stands: its state now, and its numbers at the last look.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 struct StandingBody {
@@ -130,13 +130,13 @@ impl From<HostInfo> for HostBody {
     }
 }
 
-impl From<&ProjectionHealth> for StandingBody {
-    fn from(health: &ProjectionHealth) -> Self {
+impl From<ProjectionHealth> for StandingBody {
+    fn from(health: ProjectionHealth) -> Self {
         Self {
-            name: health.name.clone(),
-            mode: health.mode.clone(),
+            name: health.name,
+            mode: health.mode,
             state: health.state,
-            reason: health.reason.clone(),
+            reason: health.reason,
             position: health.position,
             behind: health.behind,
             lag_seconds: health.lag_seconds,
@@ -174,7 +174,13 @@ pub(super) async fn overview(
     let reasons = reasons(&api).await;
     let last = api.history.last();
     let outbox = last.as_ref().map(|(_, health, _)| &health.outbox);
-    let projections = last.iter().flat_map(|(_, health, _)| &health.projections);
+    // As the reasons have it: a page does not tell of one that has stopped, and show it as running.
+    let snapshot = api.host.registry().snapshot();
+    let looked = last.iter().flat_map(|(_, health, _)| &health.projections);
+    let projections = looked.map(|seen| match snapshot.registered.get(&seen.name) {
+        Some(registered) => seen.clone().now(registered).into(),
+        None => seen.clone().into(),
+    });
     Ok(json(&OverviewBody {
         version: env!("CARGO_PKG_VERSION"),
         ready: reasons.is_empty(),
@@ -187,7 +193,7 @@ pub(super) async fn overview(
         outbox_oldest_seconds: outbox.and_then(|outbox| outbox.oldest_seconds),
         dead_letters: outbox
             .map_or(0, |outbox| outbox.projections.iter().map(|one| one.dead_letters).sum()),
-        projections: projections.map(Into::into).collect(),
+        projections: projections.collect(),
     }))
 }
 
