@@ -70,7 +70,7 @@ pub fn ui_test(shots: Option<&Path>) -> anyhow::Result<()> {
         return Ok(());
     };
     ui(true)?;
-    run(&mut cargo(&["build", "--package", "eventfabric", "--bin", "eventfabric"]))?;
+    run(&mut cargo(&["build", "--workspace", "--bin", "eventfabric"]))?;
     crate::plugins::build_only(&GUESTS)?;
     let wanted = target_dir().join("ui-test");
     let testdb = testdb()?;

@@ -23,11 +23,22 @@ use crate::store::{self, HostInfo};
 
 /// How long the database may take to name the hosts.
 const ANSWER: Duration = Duration::from_secs(2);
-/// The doctor looks at most that often, however many ask.
+/// The doctor looks at most that often, however many ask, unless a projection has changed.
 const EXAMINE: Duration = Duration::from_secs(15);
 
 /// What the doctor has found the last time.
-pub(super) type LastExamination = Mutex<Option<(Instant, DateTime<Utc>, Vec<Checked>)>>;
+pub(super) type LastExamination = Mutex<Option<Examined>>;
+
+/// What the doctor has found.
+#[derive(Debug)]
+pub(super) struct Examined {
+    begun: Instant,
+    looked_at: DateTime<Utc>,
+    /// How often the registry of plugins had changed by then: what was stopped, resumed or replaced since is
+    /// not told of as it was.
+    changes: u64,
+    checked: Vec<Checked>,
+}
 
 /// How everything stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -86,7 +97,7 @@ struct HostBody {
     silent_seconds: f64,
 }
 
-/// How a projection stood at the last look.
+/// How a projection stands: its state now, and its numbers at the last look.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 struct StandingBody {
@@ -119,13 +130,13 @@ impl From<HostInfo> for HostBody {
     }
 }
 
-impl From<&ProjectionHealth> for StandingBody {
-    fn from(health: &ProjectionHealth) -> Self {
+impl From<ProjectionHealth> for StandingBody {
+    fn from(health: ProjectionHealth) -> Self {
         Self {
-            name: health.name.clone(),
-            mode: health.mode.clone(),
+            name: health.name,
+            mode: health.mode,
             state: health.state,
-            reason: health.reason.clone(),
+            reason: health.reason,
             position: health.position,
             behind: health.behind,
             lag_seconds: health.lag_seconds,
@@ -163,7 +174,13 @@ pub(super) async fn overview(
     let reasons = reasons(&api).await;
     let last = api.history.last();
     let outbox = last.as_ref().map(|(_, health, _)| &health.outbox);
-    let projections = last.iter().flat_map(|(_, health, _)| &health.projections);
+    // As the reasons have it: a page does not tell of one that has stopped, and show it as running.
+    let snapshot = api.host.registry().snapshot();
+    let looked = last.iter().flat_map(|(_, health, _)| &health.projections);
+    let projections = looked.map(|seen| match snapshot.registered.get(&seen.name) {
+        Some(registered) => seen.clone().now(registered).into(),
+        None => seen.clone().into(),
+    });
     Ok(json(&OverviewBody {
         version: env!("CARGO_PKG_VERSION"),
         ready: reasons.is_empty(),
@@ -176,7 +193,7 @@ pub(super) async fn overview(
         outbox_oldest_seconds: outbox.and_then(|outbox| outbox.oldest_seconds),
         dead_letters: outbox
             .map_or(0, |outbox| outbox.projections.iter().map(|one| one.dead_letters).sum()),
-        projections: projections.map(Into::into).collect(),
+        projections: projections.collect(),
     }))
 }
 
@@ -301,14 +318,19 @@ pub(super) async fn doctor(
 ) -> Result<Response, Problem> {
     params.only(&[])?;
     let mut last = api.examined.lock().await;
-    if last.as_ref().is_none_or(|(at, ..)| at.elapsed() >= EXAMINE) {
-        let checked = examine(&api.host.patient()).await;
-        *last = Some((Instant::now(), Utc::now(), checked));
-    }
-    let (looked_at, checked) = match &*last {
-        Some((_, at, checked)) => (*at, checked.as_slice()),
-        None => (Utc::now(), [].as_slice()),
+    let changes = *api.host.registry().changes().borrow();
+    let fresh = last.take().filter(|it| it.changes == changes && it.begun.elapsed() < EXAMINE);
+    let examined = match fresh {
+        Some(examined) => examined,
+        None => Examined {
+            begun: Instant::now(),
+            looked_at: Utc::now(),
+            changes,
+            checked: examine(&api.host.patient()).await,
+        },
     };
+    let Examined { looked_at, checked, .. } = last.insert(examined);
+    let looked_at = *looked_at;
     let findings = checked.iter().flat_map(|checked| {
         checked.findings.iter().map(|finding| FindingBody {
             check: checked.check,

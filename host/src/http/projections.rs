@@ -13,7 +13,7 @@ use super::problem::{Code, Problem};
 use super::responses::{ReadProblems, json};
 use super::state::Api;
 use crate::plugin::Paused;
-use crate::runner::{ProjectionStatus, RebuildStatus, statuses};
+use crate::runner::{ProjectionStatus, RebuildStatus, status, statuses};
 
 /// How a projection stands.
 #[derive(Debug, Serialize, ToSchema)]
@@ -183,8 +183,9 @@ pub(super) async fn get(
 
 /// How one projection stands.
 pub(super) async fn one(api: &Api, name: &str) -> Result<ProjectionBody, Problem> {
-    let found = all(api).await?.into_iter().find(|projection| projection.name == name);
-    found.ok_or_else(|| {
+    let found = status(api.host.store().pool(), name).await;
+    let found = found.map_err(|error| Problem::of_database(&error))?;
+    found.map(Into::into).ok_or_else(|| {
         let detail = "there is no such projection; see /v1/projections";
         Problem::new(Code::ProjectionNotFound, detail)
     })

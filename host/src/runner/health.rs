@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::stall::paused;
 use super::status::statuses;
+use crate::plugin::{Paused, Registered};
 use crate::store::{Backlog, EventStore, StoreError};
 
 /// How the delivery of one database stands.
@@ -59,18 +60,11 @@ pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
     let due = sqlx::query_file!("src/runner/sql/due.sql").fetch_all(pool).await?;
     let projections = statuses.into_iter().map(|status| {
         let due = due.iter().find(|due| due.name == status.name);
-        let paused = status
-            .paused
-            .as_ref()
-            .map(|pause| paused(pause.at, pause.by.as_deref(), pause.reason.as_deref()));
         let failed = status.state == "failed";
+        let (state, reason) = standing(status.paused.as_ref(), failed, status.last_error);
         ProjectionHealth {
-            state: match (&paused, failed) {
-                (Some(_), _) => "paused",
-                (None, true) => "failed",
-                (None, false) => "running",
-            },
-            reason: paused.or(status.last_error),
+            state,
+            reason,
             lag_seconds: (status.behind > 0).then_some(status.lag_seconds),
             due: due.map_or(0, |due| due.due),
             name: status.name,
@@ -83,6 +77,32 @@ pub async fn health(store: &EventStore) -> Result<Health, StoreError> {
         }
     });
     Ok(Health { outbox, projections: projections.collect(), at })
+}
+
+/// In which state a projection is, and why it does not run or what is in its way.
+fn standing(
+    pause: Option<&Paused>,
+    failed: bool,
+    error: Option<String>,
+) -> (&'static str, Option<String>) {
+    match pause {
+        Some(pause) => {
+            let why = paused(pause.at, pause.by.as_deref(), pause.reason.as_deref());
+            ("paused", Some(why))
+        }
+        None if failed => ("failed", error),
+        None => ("running", error),
+    }
+}
+
+impl ProjectionHealth {
+    /// The same in the state that a registry has read since.
+    #[must_use]
+    pub fn now(mut self, registered: &Registered) -> Self {
+        let error = registered.last_error.clone();
+        (self.state, self.reason) = standing(registered.paused.as_ref(), registered.failed, error);
+        self
+    }
 }
 
 impl Health {

@@ -67,6 +67,6 @@ pub use relay::{Relay, Sink};
 pub use reset::{ResetError, reset};
 pub use scheduled::deploy_at;
 pub use stall::Stall;
-pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, statuses};
+pub use status::{Progress, ProjectionStatus, RebuildStatus, progress, rate, status, statuses};
 pub use tenants::Hosts;
 pub use workbench::{Run, Scene, Workbench};

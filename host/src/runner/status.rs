@@ -92,8 +92,18 @@ pub struct Progress {
 
 /// How all projections stand.
 pub async fn statuses(pool: &PgPool) -> sqlx::Result<Vec<ProjectionStatus>> {
+    look(pool, None).await
+}
+
+/// How one projection stands, without counting what the others have to do.
+pub async fn status(pool: &PgPool, name: &str) -> sqlx::Result<Option<ProjectionStatus>> {
+    Ok(look(pool, Some(name)).await?.pop())
+}
+
+async fn look(pool: &PgPool, name: Option<&str>) -> sqlx::Result<Vec<ProjectionStatus>> {
     let tenants = tenants(pool).await?;
-    let rows = sqlx::query_file!("src/runner/sql/statuses.sql", &tenants).fetch_all(pool).await?;
+    let rows =
+        sqlx::query_file!("src/runner/sql/statuses.sql", &tenants, name).fetch_all(pool).await?;
     Ok(rows
         .into_iter()
         .map(|row| ProjectionStatus {

@@ -68,6 +68,7 @@ test("the overview begins with what is wrong, and what to do", async () => {
     await wrong.getByText("it was stopped by an error").waitFor();
     assert.match(await wrong.innerText(), /What to do deploy a version that works, or eventfabric projections resume hostile_catchup/);
     assert.match(await wrong.innerText(), /4 events were given up/);
+    await page.getByRole("heading", { name: "Projections 6" }).waitFor();
     const rows = page.locator("main table").first().locator("tbody tr");
     assert.match(await rows.first().innerText(), /hostile_catchup\s+failed/);
     assert.equal(await rows.count(), 6);

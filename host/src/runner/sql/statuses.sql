@@ -1,7 +1,51 @@
--- How each projection stands. A catch-up projection stands where its slowest tenant does; an async
+-- How each projection stands, or the one named $2. A catch-up projection stands where its slowest tenant does; an async
 -- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
--- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey,
+-- Each part of the log between two places where projections stand is counted once, however many stand before it.
+-- Uses projections_pkey, projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey,
 -- projection_retries_due_idx, projection_backfills_pkey, projection_costs_pkey.
+WITH stands AS MATERIALIZED (
+    SELECT p.projection_name, t.tenant_id, coalesce(k.shards, 1) AS shards, coalesce(k.shard, 0) AS shard,
+           coalesce(k.last_global_position, 0) AS position,
+           greatest(coalesce(k.last_global_position, 0), p.starts_after) AS place,
+           k.owner, k.updated_at
+    FROM eventfabric.projections p
+    CROSS JOIN unnest($1::text[]) AS t (tenant_id)
+    LEFT JOIN eventfabric.projection_positions k
+           ON k.projection_name = p.projection_name AND k.tenant_id = t.tenant_id
+    WHERE p.mode = 'catch-up' AND ($2::text IS NULL OR p.projection_name = $2)
+), parts AS (
+    SELECT tenant_id, shards, shard, place,
+           lead(place, 1, 9223372036854775807)
+               OVER (PARTITION BY tenant_id, shards, shard ORDER BY place) AS until
+    FROM (SELECT DISTINCT tenant_id, shards, shard, place FROM stands) places
+), waiting AS MATERIALIZED (
+    SELECT p.tenant_id, p.shards, p.shard, p.place,
+           sum(n.events) OVER later AS behind, min(n.oldest) OVER later AS oldest
+    FROM parts p
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS events, min(e.occurred_at) AS oldest
+        FROM (SELECT occurred_at FROM eventfabric.events
+              WHERE global_position > p.place AND global_position <= p.until
+                AND tenant_id = p.tenant_id
+                AND (p.shards = 1 OR eventfabric.shard_of(aggregate_id, p.shards) = p.shard)
+              LIMIT 1000000) e
+    ) n
+    WINDOW later AS (PARTITION BY p.tenant_id, p.shards, p.shard ORDER BY p.place DESC)
+), catching_up AS MATERIALIZED (
+    SELECT s.projection_name, min(s.position) AS position,
+           sum(least(w.behind, 1000000))::bigint AS behind, min(w.oldest) AS oldest,
+           array_agg(DISTINCT s.owner ORDER BY s.owner)
+               FILTER (WHERE s.owner IS NOT NULL AND s.updated_at > now() - interval '1 minute')
+               AS owners
+    FROM stands s
+    JOIN waiting w USING (tenant_id, shards, shard, place)
+    GROUP BY s.projection_name
+), queued AS MATERIALIZED (
+    SELECT (SELECT count(*) FROM (SELECT FROM eventfabric.outbox
+                                  WHERE dead_lettered_at IS NULL LIMIT 1000000) o) AS events,
+           (SELECT created_at FROM eventfabric.outbox
+            WHERE dead_lettered_at IS NULL ORDER BY id LIMIT 1) AS oldest
+)
 SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p.last_error, p.shards,
        p.paused_at, p.paused_by, p.pause_reason,
        (SELECT coalesce(max(global_position), 0) FROM eventfabric.events) AS "log_end!",
@@ -10,9 +54,7 @@ SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p
        r.retries AS "retries!",
        (SELECT count(*) FROM eventfabric.outbox_dead_letters d
         WHERE d.projection_name = p.projection_name) AS "dead_letters!",
-       (SELECT count(*) FROM (SELECT FROM eventfabric.outbox o
-                              WHERE p.mode = 'async' AND o.dead_lettered_at IS NULL
-                              LIMIT 1000000) queued) AS "queued!",
+       coalesce(q.events, 0) AS "queued!",
        coalesce((SELECT greatest(coalesce(f.target,
                                           (SELECT max(global_position) FROM eventfabric.events), 0)
                                  - f.last_position, 0)
@@ -37,39 +79,13 @@ SELECT p.projection_name AS name, p.mode, p.active_sha256 AS version, p.state, p
                      = pg_catalog.hashtextextended('eventfabric rebuild ' || p.projection_name, 0)
               ) AS "rebuild_running!"
 FROM eventfabric.projections p
-LEFT JOIN LATERAL (
-    SELECT min(coalesce(k.last_global_position, 0)) AS position,
-           sum(n.behind)::bigint AS behind,
-           min(n.oldest) AS oldest,
-           array_agg(DISTINCT k.owner ORDER BY k.owner)
-               FILTER (WHERE k.owner IS NOT NULL AND k.updated_at > now() - interval '1 minute')
-               AS owners
-    FROM unnest($1::text[]) AS t (tenant_id)
-    LEFT JOIN eventfabric.projection_positions k
-           ON k.projection_name = p.projection_name AND k.tenant_id = t.tenant_id
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS behind, min(e.occurred_at) AS oldest
-        FROM (SELECT occurred_at FROM eventfabric.events
-              WHERE global_position > greatest(coalesce(k.last_global_position, 0), p.starts_after)
-                AND tenant_id = t.tenant_id
-                AND (coalesce(k.shards, 1) = 1
-                     OR eventfabric.shard_of(aggregate_id, k.shards) = k.shard)
-              LIMIT 1000000) e
-    ) n
-    WHERE p.mode = 'catch-up'
-) c ON true
+LEFT JOIN catching_up c ON c.projection_name = p.projection_name
+LEFT JOIN queued q ON p.mode = 'async'
 CROSS JOIN LATERAL (
     SELECT count(*) AS retries, min(first_failed_at) AS oldest
     FROM eventfabric.projection_retries
     WHERE projection_name = p.projection_name
 ) r
-LEFT JOIN LATERAL (
-    SELECT created_at AS oldest
-    FROM eventfabric.outbox
-    WHERE p.mode = 'async' AND dead_lettered_at IS NULL
-    ORDER BY id
-    LIMIT 1
-) q ON true
 LEFT JOIN eventfabric.projection_rebuilds b ON b.projection_name = p.projection_name
 LEFT JOIN LATERAL (
     SELECT min(last_global_position) AS position, sum(events)::bigint AS events
@@ -85,4 +101,5 @@ LEFT JOIN LATERAL (
     FROM eventfabric.projection_costs
     WHERE projection_name = p.projection_name AND version = p.active_sha256
 ) w ON true
+WHERE $2::text IS NULL OR p.projection_name = $2
 ORDER BY p.projection_name

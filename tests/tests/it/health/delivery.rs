@@ -1,8 +1,10 @@
 //! Depth, age, lag, rate, retries and dead letters: as a query, as metrics and in `stats`.
 
 use eventfabric::plugin;
-use eventfabric::runner::{Health, ProjectionHealth, health};
+use eventfabric::runner::{Health, ProjectionHealth, health, status, statuses};
+use eventfabric_tests::database;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 
 use super::super::cli::run;
 use super::super::http::{Api, ask, open};
@@ -104,4 +106,75 @@ async fn the_numbers_have_labels_of_projections_and_of_so_many_topics() {
     let topics = scrape().await.matches("eventfabric_outbox_rows{").count();
     assert_eq!(topics, 51, "50 and the rest");
     api.stop().await;
+}
+
+/// Thirty events of two tenants, not in the order in which they happened, and projections that stand at several places,
+/// one of them in three parts.
+const STANDING: &str = "
+INSERT INTO eventfabric.events (global_position, event_id, tenant_id, aggregate_name, aggregate_id,
+                                aggregate_version, type, version, payload, occurred_at)
+SELECT n, gen_random_uuid(), CASE n % 3 WHEN 0 THEN 'acme' ELSE 'default' END, 'Account', n::text,
+       1, 'Opened', 1, '{}', now() - make_interval(hours => n * 7 % 31)
+FROM generate_series(1, 30) n;
+INSERT INTO eventfabric.plugin_versions (plugin_name, sha256, bytes, description)
+SELECT name, name, '', '{}' FROM unnest('{end,first,later,middle,nowhere,parts,twin}'::text[]) name;
+INSERT INTO eventfabric.projections (projection_name, mode, active_sha256, starts_after)
+SELECT plugin_name, 'catch-up', sha256, CASE plugin_name WHEN 'later' THEN 25 ELSE 0 END
+FROM eventfabric.plugin_versions;
+INSERT INTO eventfabric.projection_checkpoints
+    (projection_name, tenant_id, last_global_position, shards)
+VALUES ('end', 'default', 30, 1), ('end', 'acme', 30, 1), ('first', 'default', 0, 1), ('first', 'acme', 0, 1),
+       ('later', 'default', 0, 1), ('middle', 'default', 10, 1), ('middle', 'acme', 20, 1),
+       ('twin', 'default', 10, 1), ('twin', 'acme', 20, 1), ('parts', 'default', 5, 3);
+INSERT INTO eventfabric.projection_shards (projection_name, tenant_id, shard, shards, last_global_position)
+VALUES ('parts', 'default', 0, 3, 5), ('parts', 'default', 1, 3, 12), ('parts', 'default', 2, 3, 17)";
+
+#[tokio::test]
+async fn what_a_projection_has_to_do_is_all_after_where_it_stands_wherever_others_stand() {
+    let db = database().await;
+    db.connect().await.execute(STANDING).await.unwrap();
+    let pool = db.pool(1).await;
+    // Events of the default tenant that a part of `parts` has to handle, and the ten of the other one.
+    let parts: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM eventfabric.events e JOIN eventfabric.projection_shards s
+             ON eventfabric.shard_of(e.aggregate_id, 3) = s.shard AND e.global_position > s.last_global_position
+         WHERE e.tenant_id = 'default'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!((9..16).contains(&parts), "the three parts stand at three places: {parts}");
+    let looked = statuses(&pool).await.unwrap();
+    let behind: Vec<(&str, i64)> =
+        looked.iter().map(|one| (one.name.as_str(), one.behind)).collect();
+    let expected = [
+        ("end", 0),
+        ("first", 30),
+        ("later", 5),
+        ("middle", 17),
+        ("nowhere", 30),
+        ("parts", parts + 10),
+        ("twin", 17),
+    ];
+    assert_eq!(behind, expected);
+    for all in &looked {
+        let oldest: Option<i32> = sqlx::query_scalar(
+            "SELECT max(n * 7 % 31) FROM eventfabric.events e
+             CROSS JOIN LATERAL (SELECT global_position::int AS n) AS number
+             JOIN eventfabric.projections p ON p.projection_name = $1
+             LEFT JOIN eventfabric.projection_positions k ON k.projection_name = $1
+                   AND k.tenant_id = e.tenant_id
+                   AND (k.shards = 1 OR eventfabric.shard_of(e.aggregate_id, k.shards) = k.shard)
+             WHERE n > greatest(coalesce(k.last_global_position, 0), p.starts_after)",
+        )
+        .bind(&all.name)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        let hours = (all.lag_seconds / 3600.0).floor();
+        assert_eq!(hours, f64::from(oldest.unwrap_or(0)), "the oldest that {} has to do", all.name);
+        let alone = status(&pool, &all.name).await.unwrap().unwrap();
+        assert_eq!((alone.behind, alone.position), (all.behind, all.position), "{}", all.name);
+    }
+    assert!(status(&pool, "none").await.unwrap().is_none());
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use eventfabric::http::{HttpConfig, Scope, TokenConfig};
 use eventfabric_tests::{database, wasm};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::super::runners::rig::{deploy_guest, until};
@@ -26,7 +27,8 @@ async fn the_overview_tells_what_is_wrong_and_the_history_how_it_came() {
     ask(api.post("/v1/streams/Deeds/1/events", &deed(json!({"do": "ok"})))).await.is(201);
     ask(api.post("/v1/streams/Deeds/2/events", &deed(json!({"do": "panic"})))).await.is(201);
     until("the projection has stopped, and was looked at", async || {
-        overview(&api).await["projections"][0]["state"] == "failed"
+        let one = &overview(&api).await["projections"][0];
+        one["state"] == "failed" && one["behind"] == 1
     })
     .await;
     let seen = overview(&api).await;
@@ -64,6 +66,15 @@ async fn the_overview_tells_what_is_wrong_and_the_history_how_it_came() {
     assert_eq!(found["severity"], "problem");
     assert!(found["advice"].as_str().unwrap().contains("resume"), "{found}");
     assert_eq!(findings[0]["severity"], "problem", "the worst comes first");
+
+    // What was found is kept for a while, but not beyond a change of what it speaks of.
+    let projection = "/v1/projections/hostile_catchup";
+    ask(api.post(&format!("{projection}/reset"), &json!({"to": "now"}))).await.is(200);
+    ask(api.request(Method::POST, &format!("{projection}/resume"))).await.is(200);
+    until("the host knows that it runs", async || overview(&api).await["ready"] == true).await;
+    assert_eq!(overview(&api).await["projections"][0]["state"], "running");
+    let doctor = ask(api.get("/v1/doctor")).await.is(200).body;
+    assert!(!doctor["findings"].to_string().contains("hostile_catchup"), "{doctor}");
     api.stop().await;
 }
 
