@@ -259,10 +259,23 @@ impl Tx {
     ///
     /// # Panics
     /// When the transaction is doomed: a caller that commits one has lost track of an error.
-    pub async fn commit(mut self) -> sqlx::Result<()> {
+    pub async fn commit(self) -> sqlx::Result<()> {
+        self.commit_flushed(true).await
+    }
+
+    /// Commits. Without `flush` it does not wait until that is on the server's disk: a crash of the server can take
+    /// the whole of it back, with all that was committed so after it, for less than a second (three times
+    /// `wal_writer_delay`). For work that whoever goes on then finds undone, and does. Source: PostgreSQL,
+    /// "Asynchronous Commit".
+    ///
+    /// # Panics
+    /// As [`Tx::commit`].
+    pub async fn commit_flushed(mut self, flush: bool) -> sqlx::Result<()> {
         assert!(!self.doomed, "a failed transaction must be rolled back");
         let afterwards = self.afterwards.take();
-        self.end("COMMIT").await?;
+        // In one message with the commit: it would cost a round trip of its own.
+        let soon = "SET LOCAL synchronous_commit = off; COMMIT";
+        self.end(if flush { "COMMIT" } else { soon }).await?;
         if let Some(afterwards) = afterwards {
             afterwards();
         }

@@ -145,6 +145,11 @@ impl Plugin {
         self.appends
     }
 
+    /// Whether all that it does are rows of its tables, which go back with their transaction.
+    pub fn is_confined(&self) -> bool {
+        !self.is_process_manager() && !self.is_reactor()
+    }
+
     /// The same in no more than this time, and no more than that of a batch.
     pub async fn handle_within(
         &self,

@@ -148,7 +148,7 @@ impl Folder {
     async fn run(mut self, sender: mpsc::Sender<Item>, mut hints: mpsc::Receiver<()>) {
         self.look().await;
         for path in self.files.keys().cloned().collect::<Vec<_>>() {
-            if !self.send(&path, &sender).await {
+            if !self.send(&path, true, &sender).await {
                 return;
             }
         }
@@ -185,7 +185,7 @@ impl Folder {
                 }
             }
             for path in settled {
-                if !self.send(&path, &sender).await {
+                if !self.send(&path, false, &sender).await {
                     return;
                 }
             }
@@ -250,11 +250,16 @@ impl Folder {
         sender.send(Item::Found(found)).await.is_ok()
     }
 
-    /// Reads a file that has settled, and sends it where it is new. False: nobody listens.
-    async fn send(&mut self, path: &Path, sender: &mpsc::Sender<Item>) -> bool {
+    /// Reads a file that has settled, or was there from the beginning, and sends it where it is new. False: nobody
+    /// listens.
+    async fn send(&mut self, path: &Path, initial: bool, sender: &mpsc::Sender<Item>) -> bool {
         let read = read_apart(path).await;
         let due = self.files.get(path).and_then(|file| self.due(file));
+        let quiet = self.settle.quiet;
         let Some(file) = self.files.get_mut(path) else { return true };
+        // One that goes on changing is taken as it is in the end, and perhaps half.
+        let changed = file.changing.map(|(_, last)| last);
+        let is_quiet = initial || changed.is_some_and(|last| last + quiet <= Instant::now());
         file.changing = None;
         // Not when it was read: that counts as ours.
         let settled_at = due.map_or_else(Instant::now, |due| due.min(Instant::now()));
@@ -264,7 +269,7 @@ impl Folder {
                     return true;
                 }
                 // Many a file begins empty.
-                if !bytes.is_empty() {
+                if is_quiet && !bytes.is_empty() {
                     self.note_whole(sha);
                 }
                 let path = path.to_owned();
@@ -421,6 +426,25 @@ mod tests {
         watched.write("b.wasm", b"3");
         let Item::Early(early) = watched.item().await else { panic!("it is not known") };
         assert_eq!(&*early.bytes, b"3");
+    }
+
+    #[tokio::test]
+    async fn a_content_that_was_taken_while_it_changed_has_to_settle_again() {
+        // No file is ever quiet for so long, and a second is certain to be enough to be shown before.
+        let settle = Settle { quiet: Duration::from_secs(600), max: Duration::from_secs(1) };
+        let mut watched = watched_with(settle, &[("a.wasm", b"1")]);
+        assert_eq!(watched.next().await, "a.wasm 1");
+        assert_eq!(watched.next().await, "initial");
+        for _ in 0..2 {
+            watched.write("a.wasm", b"half");
+            let mut early = Vec::new();
+            while let Item::Early(found) = watched.item().await {
+                early.push(found.bytes);
+            }
+            assert!(early.iter().any(|bytes| &**bytes == b"half"), "it counts as whole");
+            watched.write("a.wasm", b"1");
+            assert_eq!(watched.next().await, "a.wasm 1");
+        }
     }
 
     #[tokio::test]

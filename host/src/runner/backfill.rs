@@ -65,7 +65,7 @@ impl Beside {
         store::drop_passed(tx.conn(), name, upto).await?;
         store::put_aside(tx.conn(), name, &version, &aside).await?;
         store::save_backfill(tx.conn(), name, upto).await?;
-        tx.commit().await?;
+        tx.commit_flushed(self.config.synchronous_commit || !active.plugin.is_confined()).await?;
         tracing::debug!(projection = name, upto, target = backfill.target, "older events handled");
         Ok(Step::Again)
     }

@@ -163,6 +163,9 @@ pub struct CatchUpConfig {
     pub batch_time: Duration,
     /// Attempts at an event that fails alone before the projection stops, or sets it aside.
     pub max_attempts: u32,
+    /// Whether each batch waits until it is on the server's disk. Without it that is left out where more events
+    /// follow: what a crash of the server takes back is handled again, as tables and checkpoint go back together.
+    pub synchronous_commit: bool,
     /// So often in a row the plugin may be stopped (by a trap, its time, or a limit) before the projection
     /// stops, whatever its events and settings are.
     pub stop_after: u32,
@@ -176,6 +179,7 @@ impl Default for CatchUpConfig {
             batch: 2000,
             batch_time: Duration::from_millis(250),
             max_attempts: 3,
+            synchronous_commit: false,
             stop_after: 20,
             backoff: Backoff { base: Duration::from_millis(100), cap: Duration::from_secs(30) },
         }
@@ -204,6 +208,9 @@ pub struct AsyncConfig {
     pub batch: i64,
     /// What of a batch is one transaction.
     pub transaction_mode: TransactionMode,
+    /// Whether each transaction waits until it is on the server's disk. Without it, what a crash of the server takes
+    /// back is delivered again, as tables and queue go back together. Process managers and reactors wait always.
+    pub synchronous_commit: bool,
     /// Attempts at an event that fails by itself before it becomes a dead letter.
     pub max_attempts: i32,
     /// The same for an event that fails for reasons which can pass: locks, races, time-outs, and what
@@ -234,6 +241,7 @@ impl Default for AsyncConfig {
             workers: 1,
             batch: 500,
             transaction_mode: TransactionMode::Batch,
+            synchronous_commit: false,
             max_attempts: 8,
             max_retries: 50,
             stop_after: 20,

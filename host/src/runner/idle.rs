@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::membership::Membership;
@@ -20,6 +20,8 @@ const GATHER: Duration = Duration::from_millis(200);
 pub(super) struct IdleMoves {
     waiting: Mutex<HashMap<Place, IdleMove>>,
     added: Notify,
+    /// How often a checkpoint was found to stand before where it was.
+    taken_back: watch::Sender<u64>,
 }
 
 impl IdleMoves {
@@ -28,6 +30,11 @@ impl IdleMoves {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.insert(idle.place.clone(), idle);
         self.added.notify_one();
+    }
+
+    /// Changes when what is known of checkpoints may hold no more: a crash of the server has taken one back.
+    pub(super) fn taken_back(&self) -> watch::Receiver<u64> {
+        self.taken_back.subscribe()
     }
 
     fn take(&self) -> Vec<IdleMove> {
@@ -52,7 +59,12 @@ impl IdleMoves {
             }
             let moves = self.take();
             let left = match store::move_idle(&pool, moves.clone(), members.name()).await {
-                Ok(left) => left,
+                Ok(moved) => {
+                    if moved.taken_back {
+                        self.taken_back.send_modify(|n| *n += 1);
+                    }
+                    moved.left
+                }
                 Err(error) => {
                     tracing::debug!(%error, checkpoints = moves.len(), "checkpoints were not moved");
                     moves

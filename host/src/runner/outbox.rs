@@ -150,10 +150,9 @@ impl OutboxWorker {
             active.is_some_and(|active| active.plugin.is_process_manager())
         };
         projections.sort_by_key(|(_, active)| appends(*active));
-        let most = match projections.iter().any(|(_, active)| appends(*active)) {
-            true => self.config.batch.min(ANSWERED),
-            false => self.config.batch,
-        };
+        let any_appends = projections.iter().any(|(_, active)| appends(*active));
+        let most = if any_appends { self.config.batch.min(ANSWERED) } else { self.config.batch };
+        let flush = any_appends || self.config.synchronous_commit;
         if projections.is_empty() {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
@@ -223,7 +222,7 @@ impl OutboxWorker {
             store::put_aside(tx.conn(), &registered.name, &version, &aside).await?;
         }
         store::acknowledge(tx.conn(), &ids).await?;
-        tx.commit().await?;
+        tx.commit_flushed(flush).await?;
         for (active, failure) in fatal {
             stop(&self.registry, &active, &failure).await;
         }

@@ -124,7 +124,7 @@ impl Beside {
             traces.span(name, Mode::Async, claimed.iter().map(|retry| &retry.event), attempt);
         let tries = self.try_again(tx, active, order, &claimed, pace);
         let (tx, fatal) = span.within(tries).await?;
-        tx.commit().await?;
+        tx.commit_flushed(self.config.synchronous_commit || !active.plugin.is_confined()).await?;
         if let Some(failure) = fatal {
             stop(&self.registry, active, &failure).await;
         }

@@ -158,16 +158,21 @@ pub async fn look_at_checkpoint(
     Ok(row.map(|row| row.position))
 }
 
-/// Moves checkpoints past what does not concern their projections. Answers which were left because
-/// somebody works on them; those that were moved otherwise are done with.
-pub async fn move_idle(
-    pool: &PgPool,
-    moves: Vec<IdleMove>,
-    host: &str,
-) -> sqlx::Result<Vec<IdleMove>> {
+/// What moving checkpoints has left.
+#[derive(Debug, Default)]
+pub struct IdleMoved {
+    /// What was not moved because somebody works on it.
+    pub left: Vec<IdleMove>,
+    /// Whether a checkpoint stands before its [`IdleMove::base`]; it was not moved.
+    pub taken_back: bool,
+}
+
+/// Moves checkpoints past what does not concern their projections. Those that were moved otherwise are done
+/// with.
+pub async fn move_idle(pool: &PgPool, moves: Vec<IdleMove>, host: &str) -> sqlx::Result<IdleMoved> {
     let (whole, parted): (Vec<_>, Vec<_>) =
         moves.into_iter().partition(|idle| idle.place.shard.is_all());
-    let mut left = Vec::new();
+    let mut moved = IdleMoved::default();
     for (moves, in_shards) in [(whole, false), (parted, true)] {
         if moves.is_empty() {
             continue;
@@ -178,8 +183,8 @@ pub async fn move_idle(
         let bases: Vec<_> = moves.iter().map(|m| m.base).collect();
         let uptos: Vec<_> = moves.iter().map(|m| m.upto).collect();
         let versions: Vec<_> = moves.iter().map(|m| m.version.clone()).collect();
-        let numbers: Vec<i64> = if in_shards {
-            sqlx::query_file_scalar!(
+        let found: Vec<(i64, bool)> = if in_shards {
+            let rows = sqlx::query_file!(
                 "src/store/sql/shard_idle.sql",
                 &projections,
                 &tenants,
@@ -190,11 +195,10 @@ pub async fn move_idle(
                 host,
                 &moves.iter().map(|m| m.place.shard.index).collect::<Vec<_>>(),
                 &moves.iter().map(|m| m.place.shard.count).collect::<Vec<_>>()
-            )
-            .fetch_all(pool)
-            .await?
+            );
+            rows.fetch_all(pool).await?.into_iter().map(|row| (row.n, row.taken_back)).collect()
         } else {
-            sqlx::query_file_scalar!(
+            let rows = sqlx::query_file!(
                 "src/store/sql/checkpoint_idle.sql",
                 &projections,
                 &tenants,
@@ -203,13 +207,17 @@ pub async fn move_idle(
                 &uptos,
                 &versions,
                 host
-            )
-            .fetch_all(pool)
-            .await?
+            );
+            rows.fetch_all(pool).await?.into_iter().map(|row| (row.n, row.taken_back)).collect()
         };
-        left.extend(numbers.into_iter().filter_map(|n| moves.get(n as usize - 1).cloned()));
+        for (n, taken_back) in found {
+            match taken_back {
+                true => moved.taken_back = true,
+                false => moved.left.extend(moves.get(n as usize - 1).cloned()),
+            }
+        }
     }
-    Ok(left)
+    Ok(moved)
 }
 
 /// How a tenant's events are parted, locked for the rest of the transaction.
@@ -260,7 +268,8 @@ pub async fn change_layout(
 }
 
 /// Moves all checkpoints of a projection, those of `tenants` included that have none yet, and forgets
-/// which later events it was to try again or has given up. Waits for batches that are on their way.
+/// which later events it was to try again or has given up. Waits for batches that are on their way, but
+/// for those of relays.
 /// Answers the position, which is at most the end of the log.
 pub async fn reset_checkpoints(
     conn: &mut PgConnection,

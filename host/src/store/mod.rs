@@ -49,9 +49,9 @@ pub use backfill::{
 };
 pub use blockers::{Blocker, blockers};
 pub use checkpoint::{
-    Checkpoint, IdleMove, Layout, Mover, Place, change_layout, checkpoints, create_checkpoint,
-    lock_checkpoint, lock_layout, look_at_checkpoint, move_idle, reset_checkpoints,
-    save_checkpoint,
+    Checkpoint, IdleMove, IdleMoved, Layout, Mover, Place, change_layout, checkpoints,
+    create_checkpoint, lock_checkpoint, lock_layout, look_at_checkpoint, move_idle,
+    reset_checkpoints, save_checkpoint,
 };
 pub use confined::{TenantAppend, TenantStore};
 pub use dead_letter::{

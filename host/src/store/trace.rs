@@ -10,6 +10,8 @@ use crate::code::Coded as _;
 use crate::event::Event;
 use crate::trace::{self, Parent, Span, SpanKind, TraceContext};
 
+/// More than this long ago, the server has no times.
+const LONGEST: Duration = Duration::from_secs(1000 * 366 * 24 * 3600);
 /// `undefined_table`.
 const NO_TABLE: &str = "42P01";
 
@@ -45,9 +47,14 @@ pub async fn forget_traces(
     keep: Duration,
     most: i64,
 ) -> sqlx::Result<Option<i64>> {
-    sqlx::query_file_scalar!("src/store/sql/forget_traces.sql", after, keep.as_secs_f64(), most)
-        .fetch_one(executor)
-        .await
+    sqlx::query_file_scalar!(
+        "src/store/sql/forget_traces.sql",
+        after,
+        keep.min(LONGEST).as_secs_f64(),
+        most
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// Tells events of the log which traces they belong to. A database that is not migrated yet has none.

@@ -89,6 +89,7 @@ impl CatchUp {
         let mut heads = self.head.clone();
         let mut changes = self.registry.changes();
         let mut members = self.members.changes();
+        let mut taken_back = self.idle.taken_back();
         let mut tenants: HashMap<String, Tenant> = HashMap::new();
         let mut turns = Turns::new(self.lanes());
         let mut running: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
@@ -149,6 +150,7 @@ impl CatchUp {
                     }
                 }
                 _ = changes.changed() => {}
+                _ = taken_back.changed() => tenants.values_mut().for_each(Tenant::doubt),
                 _ = members.changed() => tenants.values_mut().for_each(Tenant::look_again),
                 // While nothing may begin, there is nothing to look for.
                 _ = heads.changed(), if free => {}

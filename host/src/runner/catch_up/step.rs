@@ -161,24 +161,28 @@ impl CatchUp {
             Work::Plugin(active) => handle(tx, active, &batch.events, &self.store).await,
             Work::Relay { relay, .. } => {
                 tx.rollback().await?;
-                match relay.put(&batch.events).await {
-                    Ok(()) => match self.lock_again(work, place, position, upto).await? {
-                        Some(tx) => (Some(tx), Ok(HandleStats::default())),
-                        None => {
-                            state.contended();
-                            // One of those who took it over is enough.
-                            state.look_again();
-                            return Ok(Handled::Elsewhere);
-                        }
-                    },
-                    Err(failure) => (None, Err(failure)),
+                let put = relay.put(&batch.events).await;
+                let (tx, passed) = match &put {
+                    Ok(()) => {
+                        let tx = self.lock_again(work, place, position, upto).await?;
+                        let passed = tx.is_none();
+                        (tx, passed)
+                    }
+                    Err(_) => (None, self.is_passed(place, position).await?),
+                };
+                if passed {
+                    state.contended();
+                    // One of those who took it over is enough.
+                    state.look_again();
+                    return Ok(Handled::Elsewhere);
                 }
+                (tx, put.map(|()| HandleStats::default()))
             }
         };
         match (tx, handled) {
             (Some(mut tx), Ok(stats)) => {
                 store::save_checkpoint(tx.conn(), place, upto, self.mover(&version)).await?;
-                tx.commit().await?;
+                tx.commit_flushed(!self.goes_on(work, place, upto)).await?;
                 tracing::debug!(
                     projection = self.name,
                     tenant = place.tenant,
@@ -206,6 +210,15 @@ impl CatchUp {
         }
     }
 
+    /// Whether a batch up to here may be taken back by a crash of the server: all that it did goes with it, and
+    /// there is more to do, before which the checkpoint is looked at.
+    fn goes_on(&self, work: &Work, place: &Place, upto: i64) -> bool {
+        let end = work.settings().next_at.map_or(i64::MAX, |next| next - 1);
+        let last = self.head.borrow().tenants.get(&place.tenant).copied();
+        let more = last.is_some_and(|last| upto < last.min(end));
+        more && work.is_confined() && !self.config.synchronous_commit
+    }
+
     /// The checkpoint once more, when a relay has handed over what is after `position` up to `upto`. Nothing was
     /// locked meanwhile: another system that does not answer keeps neither a connection nor a transaction. So
     /// somebody else may have handed over the same, each event of which that system takes once.
@@ -223,6 +236,13 @@ impl CatchUp {
         }
         tx.rollback().await?;
         Ok(None)
+    }
+
+    /// Whether somebody else has moved the checkpoint on from `position` while a relay failed. Then what it failed
+    /// at is done, and says nothing of the events that come next.
+    async fn is_passed(&self, place: &Place, position: i64) -> Result<bool, StoreError> {
+        let now = store::look_at_checkpoint(self.store.pool(), place).await?;
+        Ok(now != Some(position))
     }
 
     /// Whether this host does work that another one prefers: when that one does not do it.

@@ -176,6 +176,11 @@ impl Tenant {
         self.took_over = false;
     }
 
+    /// What is known of the checkpoint may hold no more.
+    pub(super) fn doubt(&mut self) {
+        (self.seen, self.base, self.ahead, self.warm) = (0, 0, None, false);
+    }
+
     /// The checkpoint could not be locked.
     pub(super) fn contended(&mut self) {
         (self.layout, self.ahead, self.warm) = (None, None, false);

@@ -55,6 +55,14 @@ impl Work {
         }
     }
 
+    /// Whether all that it does is undone with its transaction.
+    pub(super) fn is_confined(&self) -> bool {
+        match self {
+            Self::Plugin(active) => active.plugin.is_confined(),
+            Self::Relay { .. } => false,
+        }
+    }
+
     pub(super) fn settings(&self) -> &ProjectionSettings {
         match self {
             Self::Plugin(active) => &active.settings,

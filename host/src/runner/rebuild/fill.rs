@@ -168,9 +168,11 @@ impl Filler {
         };
         rebuild::note_open(tx.conn(), &self.shard, &passed.iter().collect::<Vec<_>>()).await?;
         rebuild::save_shard(tx.conn(), &self.shard, upto, events).await?;
-        tx.commit().await?;
+        let more = upto < live.bound;
+        // What a crash of the server takes back is filled again, where that is not the end of it.
+        tx.commit_flushed(!more).await?;
         self.report(upto, events);
-        Ok(if upto < live.bound { Step::More(events) } else { Step::Done(events) })
+        Ok(if more { Step::More(events) } else { Step::Done(events) })
     }
 
     /// Of the events that concern the rebuild: those for the shadow that the projection has handled, and those

@@ -1,7 +1,8 @@
 -- Moves checkpoints past events that do not concern their projections, many at once: $1 projections,
 -- $2 tenants, $3 activations, $4 from where on nothing concerns them, $5 up to where, $6 versions, $7
 -- the host. Nothing is waited for: what another one works on is left as it is, and told by its number
--- (from 1). Never past the log. Uses projection_checkpoints_pkey.
+-- (from 1); so is a checkpoint before what was known of it, as a crash of the server can take one back.
+-- Never past the log. Uses projection_checkpoints_pkey.
 WITH due AS MATERIALIZED (
     SELECT u.*
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[])
@@ -25,9 +26,9 @@ moved AS (
     FROM free f
     WHERE c.projection_name = f.projection_name AND c.tenant_id = f.tenant_id
 )
-SELECT d.n AS "n!"
+SELECT d.n AS "n!", c.last_global_position < d.base AS "taken_back!"
 FROM due d
 JOIN eventfabric.projection_checkpoints c
   ON c.projection_name = d.projection_name AND c.tenant_id = d.tenant_id
-WHERE c.shards = 1 AND c.last_global_position >= d.base AND c.last_global_position < d.upto
+WHERE c.shards = 1 AND c.last_global_position < d.upto
   AND d.n NOT IN (SELECT n FROM free)

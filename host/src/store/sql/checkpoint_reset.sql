@@ -1,6 +1,7 @@
 -- Moves the checkpoints of a projection, of the tenants $3 and of all that it has, to $2, or to the end of
--- the log where that is less; tenants in shards stay so. Waits for batches that are on their way. Answers
--- the position. Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey.
+-- the log where that is less; tenants in shards stay so. Waits for batches that are on their way, but for those of
+-- relays, which lock their checkpoint last (and then find another activation). Answers the position.
+-- Uses projection_checkpoints_pkey, projection_shards_pkey, events_pkey.
 WITH place AS (
     SELECT least($2::bigint, (SELECT coalesce(max(global_position), 0)
                               FROM eventfabric.events)) AS position

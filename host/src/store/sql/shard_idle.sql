@@ -26,10 +26,10 @@ moved AS (
     WHERE c.projection_name = f.projection_name AND c.tenant_id = f.tenant_id
       AND c.shard = f.shard
 )
-SELECT d.n AS "n!"
+SELECT d.n AS "n!", c.last_global_position < d.base AS "taken_back!"
 FROM due d
 JOIN eventfabric.projection_shards c
   ON c.projection_name = d.projection_name AND c.tenant_id = d.tenant_id
  AND c.shard = d.shard AND c.shards = d.shards
-WHERE c.last_global_position >= d.base AND c.last_global_position < d.upto
+WHERE c.last_global_position < d.upto
   AND d.n NOT IN (SELECT n FROM free)

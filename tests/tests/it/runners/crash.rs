@@ -3,9 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use eventfabric::embedded::start;
+use eventfabric::db;
+use eventfabric::embedded::{Embedded, start, start_with};
+use eventfabric::event::StreamId;
+use eventfabric::store::EventStore;
+use sqlx::AssertSqlSafe;
 
-use super::rig::{Process, folder, until};
+use super::rig::{Process, append, folder, good, until};
 use super::week::{EVENTS, week_file};
 use crate::embedded::{Dir, pid};
 
@@ -32,7 +36,7 @@ async fn a_server_that_is_killed_twice_during_an_import_loses_and_repeats_nothin
     let file = week_file("ndjson.gz");
     let mut import = Process::on(&url, &["import", "--batch", "20", file.to_str().unwrap()], &[]);
     for part in 1..=2 {
-        let pool = eventfabric::db::pool(server.options(), 1);
+        let pool = db::pool(server.options(), 1);
         let sql = "SELECT count(*) FROM eventfabric.events";
         until("a part is imported", async || {
             let events: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap();
@@ -52,6 +56,71 @@ async fn a_server_that_is_killed_twice_during_an_import_loses_and_repeats_nothin
     assert!(counted.contains(&EVENTS.to_string()), "{counted}");
     let departed = query(&url, "carriers", "SELECT sum(departed)::bigint AS n FROM carriers").await;
     assert!(departed.contains("6064"), "{departed}");
+    assert!(host.is_running());
+    host.signal("TERM");
+    host.succeeded().await;
+}
+
+async fn number(server: &Embedded, sql: String) -> i64 {
+    let pool = db::pool(server.administrator().database("eventfabric"), 1);
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap_or(-1)
+}
+
+/// Transactions of projections do not wait for the disk: what the server forgets of them is done again, once.
+#[tokio::test]
+async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
+    const ALL: i64 = 4000;
+    let place = Dir::new();
+    let dir = place.postgres();
+    // A server that writes down what nobody waits for as late as it can.
+    let lazy = [
+        ("wal_writer_delay", "10s"),
+        ("wal_writer_flush_after", "1GB"),
+        ("bgwriter_lru_maxpages", "0"),
+    ];
+    let mut server = start_with(&dir, &lazy).await.unwrap();
+    let url = server.url();
+    Process::on(&url, &["migrate"], &[]).succeeded().await;
+    let store = EventStore::new(db::pool(server.options(), 1));
+    for n in 0..4 {
+        append(&store, StreamId::new("Torture", format!("{n}")), "Deed", &good(1000)).await;
+    }
+    let guests = ["torture_catchup", "torture_async"];
+    let plugins = folder(&guests);
+    let small =
+        [("EVENTFABRIC_RUNNER__CATCH_UP__BATCH", "5"), ("EVENTFABRIC_RUNNER__ASYNC__BATCH", "5")];
+    let run = ["run", "--plugins", plugins.path().to_str().unwrap()];
+    let mut host = Process::on(&url, &run, &small);
+    let mut forgotten = [0, 0];
+    for part in 1..=3 {
+        let applied = |guest| format!("SELECT count(*) FROM {guest}.applied");
+        until("a part is handled", async || {
+            number(&server, applied(guests[0])).await >= part * 500
+                && number(&server, applied(guests[1])).await >= part * 10
+        })
+        .await;
+        host.signal("STOP");
+        let mut before = [0, 0];
+        for (before, guest) in before.iter_mut().zip(guests) {
+            *before = number(&server, applied(guest)).await;
+            assert!(*before < ALL, "{guest} was stopped in the middle: {before} in part {part}");
+        }
+        kill_server(&dir);
+        drop(server);
+        server = start_with(&dir, &lazy).await.unwrap();
+        for (n, guest) in guests.into_iter().enumerate() {
+            forgotten[n] += (before[n] - number(&server, applied(guest)).await).max(0);
+        }
+        host.signal("CONT");
+    }
+    assert!(forgotten.iter().all(|n| *n > 0), "nothing was forgotten: {forgotten:?}");
+    let wait = ["wait", "--caught-up", "--timeout", "60s"];
+    Process::on(&url, &wait, &[]).succeeded().await;
+    for guest in guests {
+        let sql = |what| format!("SELECT count({what}) FROM {guest}.applied");
+        assert_eq!(number(&server, sql("*")).await, ALL, "{guest}");
+        assert_eq!(number(&server, sql("DISTINCT position")).await, ALL, "{guest}");
+    }
     assert!(host.is_running());
     host.signal("TERM");
     host.succeeded().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
 use eventfabric::runner::Host;
 use eventfabric::sandbox::Grant;
-use eventfabric::store::{Append, add_traces};
+use eventfabric::store::{Append, add_traces, forget_traces};
 use eventfabric::trace::TraceContext;
 use serde_json::json;
 
@@ -105,6 +105,9 @@ async fn old_traces_are_forgotten_in_steps_and_nothing_else() {
     running.stop().await;
     let newest = "SELECT min(global_position) FROM eventfabric.event_traces";
     assert_eq!(world.number(newest).await, 2201);
+    // Longer than there are times in the server.
+    let forgotten = forget_traces(&world.eyes, 0, Duration::MAX, 1000).await.unwrap();
+    assert_eq!(forgotten, None);
     assert_eq!(world.number("SELECT count(*) FROM eventfabric.events").await, 2500);
 }
 
