@@ -362,6 +362,22 @@ CREATE TABLE eventfabric.projection_kept_open (
     CONSTRAINT projection_kept_open_pkey PRIMARY KEY (projection_name, global_position)
 );
 
+CREATE TABLE eventfabric.projection_parked (
+    id bigint NOT NULL,
+    projection_name text NOT NULL,
+    tenant_id text NOT NULL,
+    first_position bigint NOT NULL,
+    last_position bigint NOT NULL,
+    events integer NOT NULL,
+    positions bigint[] NOT NULL,
+    outbox_ids bigint[] NOT NULL,
+    topics text[] NOT NULL,
+    plugin_version text,
+    parked_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT projection_parked_pkey PRIMARY KEY (id)
+);
+CREATE INDEX projection_parked_projection_idx ON eventfabric.projection_parked USING btree (projection_name, id);
+
 CREATE TABLE eventfabric.projection_positions (
     projection_name text,
     tenant_id text,
@@ -779,7 +795,7 @@ BEGIN
     END IF;
 
     IF OLD.dismissed_at IS NULL THEN
-        -- Two statements: a worker that holds the row of the outbox may leave a retry behind.
+        -- One after the other: a worker that holds the row of the outbox may leave it parked, or a retry.
         WITH queued AS (
             DELETE FROM eventfabric.outbox
             WHERE global_position = NEW.global_position AND dead_lettered_at IS NULL
@@ -790,6 +806,13 @@ BEGIN
         SELECT global_position, id, tenant_id, topic, attempts, last_error, created_at
         FROM queued
         ON CONFLICT DO NOTHING;
+
+        PERFORM eventfabric.unpark(array_agg(p.id))
+        FROM (SELECT id FROM eventfabric.projection_parked
+              WHERE NEW.global_position BETWEEN first_position AND last_position
+                AND NEW.global_position = ANY (positions)
+              ORDER BY id
+              FOR UPDATE) p;
 
         WITH retried AS (
             DELETE FROM eventfabric.projection_retries
@@ -1060,3 +1083,26 @@ BEGIN ATOMIC
             FROM pg_attribute c
            WHERE ((c.attrelid = x.indrelid) AND (c.attnum = ANY (k.conkey)))) <> ARRAY['aggregate_id'::text, 'aggregate_name'::text, 'aggregate_version'::text, 'tenant_id'::text]))));
 END;
+
+CREATE OR REPLACE FUNCTION eventfabric.unpark(ids bigint[])
+ RETURNS bigint
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog'
+AS $function$
+    WITH gone AS (
+        DELETE FROM eventfabric.projection_parked p WHERE p.id = ANY (ids) RETURNING p.*
+    ),
+    retried AS (
+        INSERT INTO eventfabric.projection_retries
+               (projection_name, plugin_version, outbox_id, global_position, tenant_id, aggregate_name,
+                aggregate_id, topic, first_failed_at)
+        SELECT g.projection_name, g.plugin_version, n.outbox_id, e.global_position, e.tenant_id,
+               e.aggregate_name, e.aggregate_id, n.topic, g.parked_at
+        FROM gone g
+        CROSS JOIN LATERAL unnest(g.positions, g.outbox_ids, g.topics)
+                           AS n (position, outbox_id, topic)
+        JOIN eventfabric.events e ON e.global_position = n.position
+        ON CONFLICT (projection_name, global_position) DO NOTHING
+    )
+    SELECT coalesce(sum(g.events), 0)::bigint FROM gone g
+$function$;

@@ -219,7 +219,17 @@ impl OutboxWorker {
             put_aside |= !aside.is_empty();
             let version = active
                 .map_or_else(|| registered.version.clone(), |active| active.plugin.version.full());
-            store::put_aside(tx.conn(), &registered.name, &version, &aside).await?;
+            // Those of a reactor wait for nothing but their turn, one at a time; and what keeps an order knows by their
+            // rows what waits.
+            let parks = usable.is_none()
+                && !registered.backfilling
+                && !registered.settings.stream_order
+                && !active.is_some_and(|active| active.plugin.is_reactor());
+            let (conn, name) = (tx.conn(), &registered.name);
+            match parks {
+                true => store::park(conn, name, &version, aside).await?,
+                false => store::put_aside(conn, name, &version, &aside).await?,
+            }
         }
         store::acknowledge(tx.conn(), &ids).await?;
         tx.commit_flushed(flush).await?;

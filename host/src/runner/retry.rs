@@ -95,6 +95,10 @@ impl Beside {
             tx.rollback().await?;
             return Ok(Step::Busy);
         }
+        if order && !registered.backfilling {
+            // What was parked before it asked for the order.
+            store::unpark(tx.conn(), name, true).await?;
+        }
         let released = match (order || held) && !registered.backfilling {
             true => store::release(tx.conn(), name, order).await?,
             false => 0,
@@ -106,7 +110,11 @@ impl Beside {
             false => self.config.transaction(pace.batch),
         };
         let (generation, from_log) = (active.generation, registered.backfilling);
-        let claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
+        let mut claimed =
+            store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
+        if claimed.is_empty() && !from_log && store::unpark(tx.conn(), name, false).await? > 0 {
+            claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
+        }
         if claimed.is_empty() {
             tx.commit().await?;
             return Ok(if released > 0 { Step::Again } else { Step::Busy });

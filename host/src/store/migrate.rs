@@ -63,6 +63,7 @@ pub const MIGRATIONS: &[Migration] = migrations![
     "037_projection_costs",
     "038_trace_age",
     "039_relays_of_hosts",
+    "040_parked_events",
 ];
 
 /// Names that a database may record although no file of that name is applied by itself.

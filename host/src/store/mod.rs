@@ -70,7 +70,7 @@ pub use query::{Dismissed, Query};
 pub(crate) use read::PAGE_BYTES;
 pub use read::{Direction, LogFilter, Page, log_page, stream_page};
 pub use retry::{
-    Aside, Due, Retry, claim_retries, due_retries, put_aside, retry_done, retry_later,
+    Aside, Due, Retry, claim_retries, due_retries, park, put_aside, retry_done, retry_later, unpark,
 };
 pub use safe_head::{Look, SafeHead};
 pub use schema::{

@@ -1,6 +1,8 @@
 //! Events that one async projection could not handle yet. A row for each (projection, event), so
-//! that its failure never repeats another projection's work.
+//! that its failure never repeats another projection's work; or, for those that it was not even handed, a row for
+//! many, so that it costs the others next to nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,6 +10,9 @@ use sqlx::{PgConnection, PgExecutor};
 
 use super::row::event_of;
 use crate::event::{Event, StreamId};
+
+/// Fewer events than this are not parked: rows of their own cost less than taking them apart again.
+const PARKED: usize = 8;
 
 /// An event to put aside for one projection.
 #[derive(Debug, Clone)]
@@ -83,6 +88,47 @@ pub async fn put_aside(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// As [`put_aside`] for events that were not tried and wait for nothing but their projection: many of one tenant
+/// become one row, which [`unpark`] makes retries of.
+pub async fn park(
+    conn: &mut PgConnection,
+    projection: &str,
+    version: &str,
+    events: Vec<Aside>,
+) -> sqlx::Result<()> {
+    let mut tenants: BTreeMap<String, Vec<Aside>> = BTreeMap::new();
+    for event in events {
+        tenants.entry(event.stream.tenant.clone()).or_default().push(event);
+    }
+    let mut few = Vec::new();
+    for (tenant, events) in tenants {
+        if events.len() < PARKED {
+            few.extend(events);
+            continue;
+        }
+        sqlx::query_file!(
+            "src/store/sql/park.sql",
+            projection,
+            tenant,
+            version,
+            &events.iter().map(|e| e.position).collect::<Vec<_>>(),
+            &events.iter().map(|e| e.outbox_id).collect::<Vec<_>>(),
+            &events.iter().map(|e| e.topic.clone()).collect::<Vec<_>>() as &[Option<String>],
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
+    put_aside(conn, projection, version, &few).await
+}
+
+/// Makes retries of what has been parked longest for a projection and nobody has in hand: of one row, or of `all`.
+/// Answers how many events they were.
+pub async fn unpark(conn: &mut PgConnection, projection: &str, all: bool) -> sqlx::Result<i64> {
+    let rows = if all { i64::MAX } else { 1 };
+    let unparked = sqlx::query_file!("src/store/sql/unpark.sql", projection, rows);
+    Ok(unparked.fetch_one(conn).await?.events)
 }
 
 /// Claims due retries of a projection; none when `generation` is no longer its activation. `from_log`:

@@ -84,7 +84,8 @@ async fn one(
 ) -> anyhow::Result<(f64, f64)> {
     let quiet = guest::name(guest, 0);
     db.execute(&format!(
-        "TRUNCATE {quiet}.carriers, eventfabric.outbox, eventfabric.projection_retries;
+        "TRUNCATE {quiet}.carriers, eventfabric.outbox, eventfabric.projection_retries,
+                  eventfabric.projection_parked;
          DELETE FROM eventfabric.projection_checkpoints;
          UPDATE eventfabric.projections SET state = 'running', last_error = NULL;
          INSERT INTO eventfabric.outbox (global_position, tenant_id)

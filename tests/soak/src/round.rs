@@ -70,6 +70,7 @@ const DEPTH: &str = "SELECT count(*) FROM eventfabric.outbox";
 const LEFT: &str = "
 SELECT (SELECT count(*) FROM eventfabric.outbox)
      + (SELECT count(*) FROM eventfabric.projection_retries)
+     + (SELECT count(*) FROM eventfabric.projection_parked)
      + (SELECT count(*) FROM eventfabric.events
         WHERE global_position > (SELECT coalesce(min(last_global_position), 0)
                                  FROM eventfabric.projection_checkpoints))";

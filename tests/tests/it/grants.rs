@@ -366,7 +366,8 @@ async fn a_rebuilt_lender_is_read_in_its_new_tables_even_by_who_waits_for_them()
         // In the middle of its batch, and has to wait for the tables.
         let (pool, sql) = (w.pool.clone(), w.sql.clone());
         let waits = tokio::spawn(async move { ask(&pool, &sql, JOIN, "DY").await });
-        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL";
+        let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation IS NOT NULL
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let mut seen = 0;
         while seen == 0 {
             seen = sqlx::query_scalar::<_, i64>(waiting).fetch_one(&w.pool).await.unwrap();

@@ -23,7 +23,8 @@ const WELL: &str = "well";
 /// What is on its way to async projections.
 const QUEUED: &str = "
     SELECT (SELECT count(*) FROM eventfabric.outbox)
-         + (SELECT count(*) FROM eventfabric.projection_retries WHERE NOT held)";
+         + (SELECT count(*) FROM eventfabric.projection_retries WHERE NOT held)
+         + (SELECT count(*) FROM eventfabric.projection_parked)";
 
 /// Versions that stream_versions does not know, or does not have: must be 0.
 const VERSIONS: &str = "

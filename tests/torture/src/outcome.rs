@@ -67,7 +67,13 @@ impl Outcome {
             ))
             .await?,
             held: positions(format!("{retries} '{name}' AND held")).await?,
-            tried: positions(format!("{retries} '{name}' AND NOT held")).await?,
+            tried: positions(format!(
+                "{retries} '{name}' AND NOT held
+                 UNION ALL
+                 SELECT unnest(positions) FROM eventfabric.projection_parked
+                 WHERE projection_name = '{name}'"
+            ))
+            .await?,
             leaps: world.number(&format!("SELECT sum(leaps)::bigint FROM {name}.streams")).await?,
         })
     }

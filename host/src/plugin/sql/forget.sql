@@ -24,6 +24,9 @@ logs AS (
 grants AS (
     DELETE FROM eventfabric.plugin_grants WHERE plugin_name = $1
 ),
+parked AS (
+    DELETE FROM eventfabric.projection_parked WHERE projection_name = $1
+),
 retries AS (
     DELETE FROM eventfabric.projection_retries WHERE projection_name = $1
 )

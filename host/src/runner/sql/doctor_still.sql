@@ -1,6 +1,7 @@
 -- Projections that stand where they stood $1 seconds ago although they have work as old as that:
 -- checkpoints that were not moved, retries that nobody has begun. $2 the tenants. Uses
--- projection_checkpoints_pkey, projection_shards_pkey, events_pkey, projection_retries_due_idx.
+-- projection_checkpoints_pkey, projection_shards_pkey, events_pkey, projection_retries_due_idx,
+-- projection_parked_projection_idx.
 SELECT p.projection_name AS "name!", w.since AS "since!"
 FROM eventfabric.projections p
 CROSS JOIN LATERAL (
@@ -19,9 +20,13 @@ CROSS JOIN LATERAL (
         LIMIT 1) e
     WHERE p.mode = 'catch-up'
     UNION ALL
-    SELECT min(r.next_attempt_at)
-    FROM eventfabric.projection_retries r
-    WHERE p.mode = 'async' AND r.projection_name = p.projection_name AND NOT r.held
+    SELECT least((SELECT min(r.next_attempt_at)
+                  FROM eventfabric.projection_retries r
+                  WHERE r.projection_name = p.projection_name AND NOT r.held),
+                 (SELECT min(k.parked_at)
+                  FROM eventfabric.projection_parked k
+                  WHERE k.projection_name = p.projection_name))
+    WHERE p.mode = 'async'
 ) w
 WHERE p.state <> 'failed' AND p.paused_at IS NULL
   AND w.since < now() - make_interval(secs => $1::float8)

@@ -2,7 +2,7 @@
 -- one has retries and dead letters, and the outbox in common with the others. $1: the tenants.
 -- Each part of the log between two places where projections stand is counted once, however many stand before it.
 -- Uses projections_pkey, projection_checkpoints_pkey, projection_shards_pkey, events_pkey, outbox_pkey,
--- projection_retries_due_idx, projection_backfills_pkey, projection_costs_pkey.
+-- projection_retries_due_idx, projection_parked_projection_idx, projection_backfills_pkey, projection_costs_pkey.
 WITH stands AS MATERIALIZED (
     SELECT p.projection_name, t.tenant_id, coalesce(k.shards, 1) AS shards, coalesce(k.shard, 0) AS shard,
            coalesce(k.last_global_position, 0) AS position,
@@ -82,9 +82,14 @@ FROM eventfabric.projections p
 LEFT JOIN catching_up c ON c.projection_name = p.projection_name
 LEFT JOIN queued q ON p.mode = 'async'
 CROSS JOIN LATERAL (
-    SELECT count(*) AS retries, min(first_failed_at) AS oldest
-    FROM eventfabric.projection_retries
-    WHERE projection_name = p.projection_name
+    SELECT sum(n)::bigint AS retries, min(since) AS oldest
+    FROM (SELECT count(*) AS n, min(first_failed_at) AS since
+          FROM eventfabric.projection_retries
+          WHERE projection_name = p.projection_name
+          UNION ALL
+          SELECT coalesce(sum(events), 0), min(parked_at)
+          FROM eventfabric.projection_parked
+          WHERE projection_name = p.projection_name) waiting
 ) r
 LEFT JOIN eventfabric.projection_rebuilds b ON b.projection_name = p.projection_name
 LEFT JOIN LATERAL (

@@ -15,6 +15,8 @@ pub(super) const ATTACKS: &[Attack] = &[
     ),
     statement("dead letters", "DELETE FROM eventfabric.outbox_dead_letters"),
     statement("retries", "DELETE FROM eventfabric.projection_retries"),
+    statement("parked events", "DELETE FROM eventfabric.projection_parked"),
+    statement("making retries of parked events", "SELECT eventfabric.unpark('{}')"),
     statement("snapshots of aggregates", "DELETE FROM eventfabric.snapshots"),
     statement("the list of migrations", "DELETE FROM eventfabric.schema_migrations"),
     statement(

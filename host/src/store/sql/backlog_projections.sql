@@ -10,6 +10,11 @@ FROM (
     WHERE $1::text IS NULL OR tenant_id = $1
     GROUP BY projection_name
     UNION ALL
+    SELECT projection_name, sum(events), 0, min(parked_at), min(parked_at)
+    FROM eventfabric.projection_parked
+    WHERE $1::text IS NULL OR tenant_id = $1
+    GROUP BY projection_name
+    UNION ALL
     SELECT projection_name, 0, count(*), min(first_failed_at), NULL
     FROM eventfabric.outbox_dead_letters
     WHERE $1::text IS NULL OR tenant_id = $1

@@ -2,8 +2,10 @@
 -- $2 positions, $3 tenants, $4 aggregates, $5 their ids; $6 rows of the outbox and $7 positions among
 -- the retries that the transaction has locked itself. An earlier event is one that the projection is
 -- to try again, one that it gave up, or one that another worker has in hand: its row stays visible
--- until that work is committed.
--- Uses projection_retries_stream_idx, outbox_dlq_stream_idx, outbox_global_position_key.
+-- until that work is committed. What was parked before the projection asked for the order is in the way of all
+-- that is later.
+-- Uses projection_retries_stream_idx, projection_parked_projection_idx, outbox_dlq_stream_idx,
+-- outbox_global_position_key.
 WITH given AS (
     SELECT * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[])
                   AS g (position, tenant, aggregate, id)
@@ -23,6 +25,9 @@ WHERE EXISTS (SELECT FROM eventfabric.projection_retries r
               WHERE r.projection_name = $1 AND r.tenant_id = g.tenant
                 AND r.aggregate_name = g.aggregate AND r.aggregate_id = g.id
                 AND r.global_position < g.position AND r.global_position <> ALL ($7::bigint[]))
+   OR EXISTS (SELECT FROM eventfabric.projection_parked k
+              WHERE k.projection_name = $1 AND k.tenant_id = g.tenant
+                AND k.first_position < g.position)
    OR EXISTS (SELECT FROM eventfabric.outbox_dead_letters d
               WHERE d.projection_name = $1 AND d.tenant_id = g.tenant
                 AND d.aggregate_name = g.aggregate AND d.aggregate_id = g.id

@@ -1,7 +1,8 @@
 -- Lets the retries of a projection ($1) go on that are held and wait for nothing any more. $2: the
 -- projection keeps the order of streams; otherwise nothing is held. Looks at the first one of each
 -- stream, for what order_blocked.sql looks for.
--- Uses projection_retries_held_idx, projection_retries_stream_idx, outbox_dlq_stream_idx.
+-- Uses projection_retries_held_idx, projection_retries_stream_idx, projection_parked_projection_idx,
+-- outbox_dlq_stream_idx.
 WITH first AS MATERIALIZED (
     SELECT tenant_id, aggregate_name, aggregate_id, min(global_position) AS global_position
     FROM eventfabric.projection_retries
@@ -25,6 +26,9 @@ free AS (
                          AND r.aggregate_name = f.aggregate_name
                          AND r.aggregate_id = f.aggregate_id
                          AND r.global_position < f.global_position)
+           AND NOT EXISTS (SELECT FROM eventfabric.projection_parked k
+                           WHERE k.projection_name = $1 AND k.tenant_id = f.tenant_id
+                             AND k.first_position < f.global_position)
            AND NOT EXISTS (SELECT FROM eventfabric.outbox_dead_letters d
                            WHERE d.projection_name = $1 AND d.tenant_id = f.tenant_id
                              AND d.aggregate_name = f.aggregate_name

@@ -18,6 +18,7 @@ mod faults;
 mod inline;
 mod month;
 mod outages;
+mod parked;
 pub mod rig;
 mod scheduled;
 mod sessions;

@@ -300,7 +300,8 @@ async fn a_dismissal_waits_for_the_worker_that_delivers_the_event() {
         .await;
     // Readers of the log do not wait for who waits.
     let writing = "SELECT count(*) FROM pg_locks
-                   WHERE relation = 'eventfabric.events'::regclass AND mode = 'RowExclusiveLock'";
+                   WHERE relation = 'eventfabric.events'::regclass AND mode = 'RowExclusiveLock'
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert_eq!(number(&mut eyes, writing).await, 0);
     // The worker has delivered it, and one projection is to try it again.
     tx.execute(sqlx::raw_sql(

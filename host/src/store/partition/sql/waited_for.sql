@@ -18,6 +18,12 @@ SELECT DISTINCT r.projection_name || ' (retries)'
 FROM eventfabric.projection_retries r
 WHERE r.global_position >= $1 AND r.global_position < $2
 UNION
+SELECT k.projection_name || ' (retries)'
+FROM eventfabric.projection_parked k
+WHERE k.first_position < $2 AND k.last_position >= $1
+  AND EXISTS (SELECT FROM unnest(k.positions) AS n (position)
+              WHERE n.position >= $1 AND n.position < $2)
+UNION
 SELECT b.projection_name || ' (older events)'
 FROM eventfabric.projection_backfills b
 WHERE b.last_position < $2::bigint - 1
