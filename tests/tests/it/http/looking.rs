@@ -190,8 +190,8 @@ async fn a_query_that_takes_long_is_ended_on_the_server_and_few_run_at_a_time() 
         assert!(problem["detail"].as_str().unwrap().contains("was ended"), "{problem}");
     }
     third.problem(503, "overloaded");
-    let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%eventfabric_reading%' \
-                   AND pid <> pg_backend_pid()";
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+                   AND query LIKE '%eventfabric_reading%' AND pid <> pg_backend_pid()";
     let pool = api.host.store().pool().clone();
     until("the server has ended them", async || {
         sqlx::query_scalar::<_, i64>(running).fetch_one(&pool).await.unwrap() == 0
