@@ -21,6 +21,9 @@ CREATE TABLE eventfabric.projection_parked (
         autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX projection_parked_projection_idx ON eventfabric.projection_parked (projection_name, id);
 
+-- Hosts that know of it; while there is one that does not, nothing is parked.
+ALTER TABLE eventfabric.hosts ADD COLUMN parks boolean NOT NULL DEFAULT false;
+
 -- Makes retries of the events in these rows, and nothing of those that are not in the log any more. Answers how many
 -- they were.
 CREATE FUNCTION eventfabric.unpark(ids bigint[]) RETURNS bigint

@@ -140,6 +140,7 @@ CREATE TABLE eventfabric.hosts (
     started_at timestamp with time zone NOT NULL DEFAULT now(),
     seen_at timestamp with time zone NOT NULL DEFAULT now(),
     relays text[] NOT NULL DEFAULT '{}'::text[],
+    parks boolean NOT NULL DEFAULT false,
     CONSTRAINT hosts_pkey PRIMARY KEY (host_id)
 );
 

@@ -253,13 +253,14 @@ impl Folder {
     /// Reads a file that has settled, or was there from the beginning, and sends it where it is new. False: nobody
     /// listens.
     async fn send(&mut self, path: &Path, initial: bool, sender: &mpsc::Sender<Item>) -> bool {
+        let now = Instant::now();
         let read = read_apart(path).await;
         let due = self.files.get(path).and_then(|file| self.due(file));
         let quiet = self.settle.quiet;
         let Some(file) = self.files.get_mut(path) else { return true };
         // One that goes on changing is taken as it is in the end, and perhaps half.
         let changed = file.changing.map(|(_, last)| last);
-        let is_quiet = initial || changed.is_some_and(|last| last + quiet <= Instant::now());
+        let is_quiet = initial || changed.is_some_and(|last| last + quiet <= now);
         file.changing = None;
         // Not when it was read: that counts as ours.
         let settled_at = due.map_or_else(Instant::now, |due| due.min(Instant::now()));

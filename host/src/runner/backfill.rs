@@ -3,7 +3,7 @@
 use super::answers::{ANSWERED, Answers};
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::outbox::{log_failure, stop, untried};
-use super::retry::{Beside, Pace, STATEMENT_TIMEOUT, Step, keeps_order};
+use super::retry::{Beside, Pace, STATEMENT_TIMEOUT, Step, UNPARKED, keeps_order};
 use super::supervisor::unless_stopped;
 use super::topics::with_topic;
 use crate::db::Tx;
@@ -43,6 +43,11 @@ impl Beside {
             tx.rollback().await?;
             return Ok(Step::Busy);
         };
+        if store::unpark(tx.conn(), name, UNPARKED).await? > 0 {
+            // From before the projection was removed: it comes by these events in the log again.
+            tx.commit().await?;
+            return Ok(Step::Again);
+        }
         if backfill.is_done() {
             store::end_backfill(tx.conn(), name, backfill.target).await?;
             tx.commit().await?;
@@ -65,7 +70,7 @@ impl Beside {
         store::drop_passed(tx.conn(), name, upto).await?;
         store::put_aside(tx.conn(), name, &version, &aside).await?;
         store::save_backfill(tx.conn(), name, upto).await?;
-        tx.commit_flushed(self.config.synchronous_commit || !active.plugin.is_confined()).await?;
+        tx.commit_flushed(self.flushes(active)).await?;
         tracing::debug!(projection = name, upto, target = backfill.target, "older events handled");
         Ok(Step::Again)
     }

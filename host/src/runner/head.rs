@@ -10,6 +10,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::losses::Losses;
 use super::outage::Outage;
 use super::supervisor::unless_stopped;
 use super::tail::Tail;
@@ -171,7 +172,12 @@ async fn new_events(
 
 /// Listens for hints until cancelled. A lost connection is a hint, too: something may have been
 /// missed.
-pub(super) async fn listen(pool: PgPool, hints: watch::Sender<Hints>, stop: CancellationToken) {
+pub(super) async fn listen(
+    pool: PgPool,
+    hints: watch::Sender<Hints>,
+    losses: Arc<Losses>,
+    stop: CancellationToken,
+) {
     let mut failures = 0;
     loop {
         let heard = async {
@@ -193,6 +199,7 @@ pub(super) async fn listen(pool: PgPool, hints: watch::Sender<Hints>, stop: Canc
             () = stop.cancelled() => return,
             result = heard => result,
         };
+        losses.met();
         failures = if result.is_ok() { 1 } else { failures + 1 };
         let delay = RECONNECT.delay(failures);
         if let Err(error) = result {

@@ -218,6 +218,7 @@ impl Host {
             retries: watch::Sender::new(0),
             tail: Arc::default(),
             idle: Arc::default(),
+            losses: Arc::default(),
             members: Arc::new(Membership::new(&config.relays)),
             stalls: watch::Sender::new(Vec::new()),
         };

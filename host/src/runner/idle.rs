@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::losses::Losses;
 use super::membership::Membership;
 use crate::store::{self, IdleMove, Place};
 
@@ -20,8 +21,6 @@ const GATHER: Duration = Duration::from_millis(200);
 pub(super) struct IdleMoves {
     waiting: Mutex<HashMap<Place, IdleMove>>,
     added: Notify,
-    /// How often a checkpoint was found to stand before where it was.
-    taken_back: watch::Sender<u64>,
 }
 
 impl IdleMoves {
@@ -30,11 +29,6 @@ impl IdleMoves {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.insert(idle.place.clone(), idle);
         self.added.notify_one();
-    }
-
-    /// Changes when what is known of checkpoints may hold no more: a crash of the server has taken one back.
-    pub(super) fn taken_back(&self) -> watch::Receiver<u64> {
-        self.taken_back.subscribe()
     }
 
     fn take(&self) -> Vec<IdleMove> {
@@ -47,6 +41,7 @@ impl IdleMoves {
         self: Arc<Self>,
         pool: PgPool,
         members: Arc<Membership>,
+        losses: Arc<Losses>,
         stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
@@ -61,7 +56,7 @@ impl IdleMoves {
             let left = match store::move_idle(&pool, moves.clone(), members.name()).await {
                 Ok(moved) => {
                     if moved.taken_back {
-                        self.taken_back.send_modify(|n| *n += 1);
+                        losses.met();
                     }
                     moved.left
                 }

@@ -27,6 +27,8 @@ pub(super) struct Member {
     id: Uuid,
     /// The relays that it has the settings of, as [`Relay::key`] names them.
     relays: Vec<String>,
+    /// It knows of parked events.
+    parks: bool,
 }
 
 /// The hosts of a database, as one of them sees it.
@@ -42,10 +44,11 @@ impl Membership {
     /// One that knows of no other yet. `relays`: those that this host has the settings of.
     pub(super) fn new(relays: &[Arc<Relay>]) -> Self {
         let relays = relays.iter().map(|relay| relay.key()).collect();
-        let own = Member { id: Uuid::new_v4(), relays };
+        let own = Member { id: Uuid::new_v4(), relays, parks: true };
         let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let name = format!("{machine}:{}", std::process::id());
-        let alive = watch::Sender::new(vec![own.clone()]);
+        // Which others there are shows the first look.
+        let alive = watch::Sender::new(vec![Member { parks: false, ..own.clone() }]);
         Self { own, name, alive }
     }
 
@@ -68,6 +71,11 @@ impl Membership {
             .iter()
             .filter(|host| relay.as_ref().is_none_or(|relay| host.relays.contains(relay)));
         first(can.map(|host| host.id), work) == Some(self.own.id)
+    }
+
+    /// Whether every host knows of parked events: those of before migration 040 do not look for them.
+    pub(super) fn all_know_parked(&self) -> bool {
+        self.alive.borrow().iter().all(|host| host.parks)
     }
 
     /// Tells of hosts that come and go.
@@ -94,7 +102,11 @@ impl Membership {
             match seen {
                 Ok(rows) => {
                     let others = rows.into_iter().filter(|row| row.host_id != self.own.id);
-                    let others = others.map(|row| Member { id: row.host_id, relays: row.relays });
+                    let others = others.map(|row| Member {
+                        id: row.host_id,
+                        relays: row.relays,
+                        parks: row.parks,
+                    });
                     let mut alive: Vec<Member> = others.collect();
                     alive.push(self.own.clone());
                     alive.sort_unstable_by_key(|host| host.id);
@@ -191,9 +203,11 @@ mod tests {
         let others = [vec![], vec![older.key()], vec![Relay::projection("r")]];
         own.alive.send_modify(|alive| {
             let others = others.into_iter().enumerate();
-            alive.extend(
-                others.map(|(n, relays)| Member { id: Uuid::from_u128(n as u128), relays }),
-            );
+            alive.extend(others.map(|(n, relays)| Member {
+                id: Uuid::from_u128(n as u128),
+                relays,
+                parks: true,
+            }));
         });
         assert!(works().all(|work| own.prefers(&work, Some(&settings))));
         let all = works().filter(|work| own.prefers(work, None)).count();

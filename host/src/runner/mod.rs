@@ -23,6 +23,7 @@ mod health;
 mod host;
 mod idle;
 mod inline;
+mod losses;
 mod membership;
 mod outage;
 mod outbox;

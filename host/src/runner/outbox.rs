@@ -16,6 +16,8 @@ use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, deliver};
 use super::fallback;
 use super::head::{Hints, RECONNECT};
+use super::losses::Losses;
+use super::membership::Membership;
 use super::supervisor::unless_stopped;
 use super::traced::Traces;
 use crate::db::Tx;
@@ -47,6 +49,8 @@ pub(super) struct OutboxWorker {
     pub retries: watch::Sender<u64>,
     pub contention: Arc<Contention>,
     pub breaker: Arc<Breaker>,
+    pub losses: Arc<Losses>,
+    pub members: Arc<Membership>,
     pub config: AsyncConfig,
     pub poll: Duration,
     pub stop: CancellationToken,
@@ -113,6 +117,7 @@ impl OutboxWorker {
                             );
                         }
                         Interrupted::Lost { projection, message } => {
+                            self.losses.met();
                             tracing::warn!(
                                 ?delay,
                                 projection,
@@ -152,7 +157,7 @@ impl OutboxWorker {
         projections.sort_by_key(|(_, active)| appends(*active));
         let any_appends = projections.iter().any(|(_, active)| appends(*active));
         let most = if any_appends { self.config.batch.min(ANSWERED) } else { self.config.batch };
-        let flush = any_appends || self.config.synchronous_commit;
+        let flush = any_appends || self.config.synchronous_commit || self.losses.are_recent();
         if projections.is_empty() {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
@@ -224,7 +229,8 @@ impl OutboxWorker {
             let parks = usable.is_none()
                 && !registered.backfilling
                 && !registered.settings.stream_order
-                && !active.is_some_and(|active| active.plugin.is_reactor());
+                && !active.is_some_and(|active| active.plugin.is_reactor())
+                && self.members.all_know_parked();
             let (conn, name) = (tx.conn(), &registered.name);
             match parks {
                 true => store::park(conn, name, &version, aside).await?,

@@ -264,12 +264,15 @@ impl Retries {
                             "retries gave way and are tried again"
                         );
                     }
-                    Interrupted::Lost { message, .. } => tracing::warn!(
-                        ?job,
-                        ?delay,
-                        error = message,
-                        "retries were interrupted; they are tried again"
-                    ),
+                    Interrupted::Lost { message, .. } => {
+                        self.beside.losses.met();
+                        tracing::warn!(
+                            ?job,
+                            ?delay,
+                            error = message,
+                            "retries were interrupted; they are tried again"
+                        );
+                    }
                 }
                 true
             }

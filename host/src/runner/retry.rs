@@ -12,6 +12,7 @@ use super::config::AsyncConfig;
 use super::contention::Contention;
 use super::deliver::{Bounds, Interrupted, cause, deliver};
 use super::host::LEASE_GRACE;
+use super::losses::Losses;
 use super::outbox::{log_failure, stop};
 use super::relay::Relay;
 use super::supervisor::unless_stopped;
@@ -24,6 +25,9 @@ use crate::store::{self, EventStore, Retry};
 
 /// Retries in one transaction, at most.
 pub(super) const BATCH: i64 = 100;
+/// Parked rows of which retries are made in one transaction, where all of them are to become some: some seconds' work
+/// where each holds a large batch.
+pub(super) const UNPARKED: i64 = 20;
 /// Times that a batch gives way to a lock before its events count as failed.
 const GIVE_WAY: u32 = 2;
 /// Connections lost in a row under one event alone before that counts as its failed attempt.
@@ -41,6 +45,7 @@ pub(super) struct Beside {
     pub relays: Vec<Arc<Relay>>,
     pub contention: Arc<Contention>,
     pub breaker: Arc<Breaker>,
+    pub losses: Arc<Losses>,
     pub stop: CancellationToken,
 }
 
@@ -95,10 +100,11 @@ impl Beside {
             tx.rollback().await?;
             return Ok(Step::Busy);
         }
-        if order && !registered.backfilling {
-            // What was parked before it asked for the order.
-            store::unpark(tx.conn(), name, true).await?;
-        }
+        // What was parked before it asked for the order; as long as there is some, it blocks what is later.
+        let unparked = match order && !registered.backfilling {
+            true => store::unpark(tx.conn(), name, UNPARKED).await?,
+            false => 0,
+        };
         let released = match (order || held) && !registered.backfilling {
             true => store::release(tx.conn(), name, order).await?,
             false => 0,
@@ -112,12 +118,12 @@ impl Beside {
         let (generation, from_log) = (active.generation, registered.backfilling);
         let mut claimed =
             store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
-        if claimed.is_empty() && !from_log && store::unpark(tx.conn(), name, false).await? > 0 {
+        if claimed.is_empty() && !from_log && store::unpark(tx.conn(), name, 1).await? > 0 {
             claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
         }
         if claimed.is_empty() {
             tx.commit().await?;
-            return Ok(if released > 0 { Step::Again } else { Step::Busy });
+            return Ok(if released > 0 || unparked > 0 { Step::Again } else { Step::Busy });
         }
         if let ([only], true) = (claimed.as_slice(), pace.interrupted >= LOSSES) {
             let message = "the connection was lost each time that this event was handled";
@@ -132,11 +138,18 @@ impl Beside {
             traces.span(name, Mode::Async, claimed.iter().map(|retry| &retry.event), attempt);
         let tries = self.try_again(tx, active, order, &claimed, pace);
         let (tx, fatal) = span.within(tries).await?;
-        tx.commit_flushed(self.config.synchronous_commit || !active.plugin.is_confined()).await?;
+        tx.commit_flushed(self.flushes(active)).await?;
         if let Some(failure) = fatal {
             stop(&self.registry, active, &failure).await;
         }
-        Ok(if claimed.len() as i64 == limit { Step::Again } else { Step::Done })
+        let more = claimed.len() as i64 == limit || unparked > 0;
+        Ok(if more { Step::Again } else { Step::Done })
+    }
+
+    /// Whether a commit of what a projection has done waits for the disk.
+    pub(super) fn flushes(&self, active: &Active) -> bool {
+        let undone = active.plugin.is_confined() && !self.losses.are_recent();
+        self.config.synchronous_commit || !undone
     }
 
     /// The relay that a projection is, where this host has it as it is registered.

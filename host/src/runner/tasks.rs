@@ -14,6 +14,7 @@ use super::contention::Contention;
 use super::head::{self, Head, Hints};
 use super::host::Host;
 use super::idle::IdleMoves;
+use super::losses::Losses;
 use super::membership::Membership;
 use super::outbox::OutboxWorker;
 use super::partitions;
@@ -44,9 +45,10 @@ impl Host {
     ) -> Shared {
         let shared = self.shared.clone();
         let pool = self.store.pool().clone();
-        let (hints, token) = (shared.hints.clone(), stop.clone());
-        supervisor
-            .start("listen", move || head::listen(pool.clone(), hints.clone(), token.clone()));
+        let (hints, losses, token) = (shared.hints.clone(), shared.losses.clone(), stop.clone());
+        supervisor.start("listen", move || {
+            head::listen(pool.clone(), hints.clone(), losses.clone(), token.clone())
+        });
 
         let (store, registry) = (self.store.clone(), self.registry.clone());
         let (told, token, poll) = (shared.clone(), stop.clone(), self.config.runner.poll);
@@ -69,9 +71,10 @@ impl Host {
         });
 
         let pool = self.store.pool().clone();
-        let (idle, members, token) = (shared.idle.clone(), shared.members.clone(), stop.clone());
+        let (told, token) = (shared.clone(), stop.clone());
         supervisor.start("idle checkpoints", move || {
-            idle.clone().follow(pool.clone(), members.clone(), token.clone())
+            let (members, losses) = (told.members.clone(), told.losses.clone());
+            told.idle.clone().follow(pool.clone(), members, losses, token.clone())
         });
 
         let (registry, hints, token) = (self.registry.clone(), shared.hints.clone(), stop.clone());
@@ -135,6 +138,8 @@ impl Host {
                     retries: shared.retries.clone(),
                     contention: contention.clone(),
                     breaker: breaker.clone(),
+                    losses: shared.losses.clone(),
+                    members: shared.members.clone(),
                     config: host.runner.r#async.clone(),
                     poll: host.runner.poll,
                     stop: token.clone(),
@@ -161,6 +166,7 @@ impl Host {
             relays: self.config.relays.clone(),
             contention: contention.clone(),
             breaker: breaker.clone(),
+            losses: shared.losses.clone(),
             stop: stop.clone(),
         });
         let lanes = (self.config.max_connections as usize / 5).clamp(1, RETRY_LANES);
@@ -226,6 +232,7 @@ impl Host {
                 head: shared.head.subscribe(),
                 tail: shared.tail.clone(),
                 idle: shared.idle.clone(),
+                losses: shared.losses.clone(),
                 members: shared.members.clone(),
                 config: host.runner.catch_up.clone(),
                 poll: host.runner.poll,
@@ -269,6 +276,7 @@ pub(super) struct Shared {
     pub(super) retries: watch::Sender<u64>,
     pub(super) tail: Arc<Tail>,
     pub(super) idle: Arc<IdleMoves>,
+    pub(super) losses: Arc<Losses>,
     pub(super) members: Arc<Membership>,
     pub(super) stalls: watch::Sender<Vec<Stall>>,
 }

@@ -146,6 +146,9 @@ impl EventStore {
                 return Err(StoreError::InvalidDismissal(event.dismissed_already()));
             }
             let positions: Vec<i64> = found.iter().map(|event| event.position).collect();
+            sqlx::query_file!("src/store/sql/dismissal_unpark.sql", &positions)
+                .fetch_one(&mut *conn)
+                .await?;
             sqlx::query_file!("src/store/sql/dismissal_wait.sql", &positions)
                 .fetch_one(&mut *conn)
                 .await?;

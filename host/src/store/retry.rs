@@ -123,10 +123,9 @@ pub async fn park(
     put_aside(conn, projection, version, &few).await
 }
 
-/// Makes retries of what has been parked longest for a projection and nobody has in hand: of one row, or of `all`.
+/// Makes retries of what has been parked longest for a projection and nobody has in hand, of so many rows at most.
 /// Answers how many events they were.
-pub async fn unpark(conn: &mut PgConnection, projection: &str, all: bool) -> sqlx::Result<i64> {
-    let rows = if all { i64::MAX } else { 1 };
+pub async fn unpark(conn: &mut PgConnection, projection: &str, rows: i64) -> sqlx::Result<i64> {
     let unparked = sqlx::query_file!("src/store/sql/unpark.sql", projection, rows);
     Ok(unparked.fetch_one(conn).await?.events)
 }

@@ -22,9 +22,11 @@ use tokio_util::sync::CancellationToken;
 use super::config::CatchUpConfig;
 use super::head::{Head, RECONNECT};
 use super::idle::IdleMoves;
+use super::losses::Losses;
 use super::membership::Membership;
 use super::relay::Relay;
 use super::tail::Tail;
+use crate::db::is_connection_lost;
 use crate::event::Shard;
 use crate::plugin::Registry;
 use crate::store::{EventStore, Mover, Place, StoreError};
@@ -52,6 +54,7 @@ pub(super) struct CatchUp {
     pub head: watch::Receiver<Head>,
     pub tail: Arc<Tail>,
     pub idle: Arc<IdleMoves>,
+    pub losses: Arc<Losses>,
     pub members: Arc<Membership>,
     pub config: CatchUpConfig,
     pub poll: Duration,
@@ -77,9 +80,10 @@ type Ended = Option<Done>;
 struct Done {
     tenant: String,
     state: Tenant,
-    /// The activation that it was of, and how often the state was begun anew before it.
+    /// The activation that it was of, how often the state was begun anew before it, and doubted.
     generation: i64,
     epoch: u64,
+    doubts: u64,
     result: Result<Step, StoreError>,
 }
 
@@ -89,12 +93,12 @@ impl CatchUp {
         let mut heads = self.head.clone();
         let mut changes = self.registry.changes();
         let mut members = self.members.changes();
-        let mut taken_back = self.idle.taken_back();
+        let mut losses = self.losses.changes();
         let mut tenants: HashMap<String, Tenant> = HashMap::new();
         let mut turns = Turns::new(self.lanes());
         let mut running: FuturesUnordered<BoxFuture<'_, Ended>> = FuturesUnordered::new();
         let mut known = (0, 0, false);
-        let (mut epoch, mut errors) = (0, 0);
+        let (mut epoch, mut doubts, mut errors) = (0, 0, 0);
         while !self.stop.is_cancelled() {
             let snapshot = self.registry.snapshot();
             let free = turns.is_free();
@@ -124,7 +128,8 @@ impl CatchUp {
                     Ok(tenant) if free => {
                         let state = tenants.remove(&tenant).unwrap_or_default();
                         turns.begins(&tenant, state.stopped.is_some());
-                        let batch = this.batch(work, tenant, state, head.position.min(end), epoch);
+                        let end = head.position.min(end);
+                        let batch = this.batch(work, tenant, state, end, (epoch, doubts));
                         running.push(batch.boxed());
                         continue;
                     }
@@ -141,16 +146,24 @@ impl CatchUp {
                     if done.epoch != epoch {
                         continue;
                     }
+                    let doubted = done.doubts != doubts;
                     let overcome = matches!(done.result, Ok(Step::Overcome));
                     let (tenant, generation) = (done.tenant.clone(), done.generation);
-                    tenants.insert(tenant, self.after(done, &mut errors));
+                    let mut state = self.after(done, &mut errors);
+                    if doubted {
+                        state.doubt();
+                    }
+                    tenants.insert(tenant, state);
                     let stopped = tenants.values().any(|tenant| tenant.stopped.is_some());
                     if overcome && !stopped && !turns.tries_stopped_ones() {
                         running.push(this.note(generation, None).map(|()| None).boxed());
                     }
                 }
                 _ = changes.changed() => {}
-                _ = taken_back.changed() => tenants.values_mut().for_each(Tenant::doubt),
+                _ = losses.changed() => {
+                    tenants.values_mut().for_each(Tenant::doubt);
+                    doubts += 1;
+                }
                 _ = members.changed() => tenants.values_mut().for_each(Tenant::look_again),
                 // While nothing may begin, there is nothing to look for.
                 _ = heads.changed(), if free => {}
@@ -175,10 +188,10 @@ impl CatchUp {
         tenant: String,
         mut state: Tenant,
         head: i64,
-        epoch: u64,
+        (epoch, doubts): (u64, u64),
     ) -> Ended {
         let result = self.step(&work, &tenant, &mut state, head).await;
-        Some(Done { tenant, state, generation: work.generation(), epoch, result })
+        Some(Done { tenant, state, generation: work.generation(), epoch, doubts, result })
     }
 
     /// What is known of a tenant after a batch.
@@ -192,6 +205,9 @@ impl CatchUp {
                 }
             }
             Err(error) => {
+                if matches!(&error, StoreError::Database(error) if is_connection_lost(error)) {
+                    self.losses.met();
+                }
                 *errors += 1;
                 let delay = RECONNECT.delay(*errors);
                 tracing::warn!(projection = self.name, tenant, shard = self.shard, %error, ?delay,

@@ -37,6 +37,9 @@ impl CatchUp {
         events: &[Event],
         failure: Failure,
     ) -> Result<(), StoreError> {
+        if failure.connection_lost {
+            self.losses.met();
+        }
         let (version, tenant) = (work.version(), &place.tenant);
         let version = short(&version);
         match state.failed(events.len(), &failure, &work.pace(&self.config)) {
@@ -71,7 +74,7 @@ impl CatchUp {
                     && failure.kind != FailureKind::Fatal
                     && events.len() == 1;
                 if aside {
-                    return self.set_aside(work, place, state, event, &failure).await;
+                    return self.set_aside(work, place, state, position, event, &failure).await;
                 }
                 let why = match verdict {
                     Verdict::Broken(times) => broken(times, &failure.message),
@@ -99,19 +102,21 @@ impl CatchUp {
         Ok(())
     }
 
-    /// Makes a dead letter of an event and moves the checkpoint past it, in one transaction.
+    /// Makes a dead letter of an event and moves the checkpoint from `position` past it, in one transaction.
     async fn set_aside(
         &self,
         work: &Work,
         place: &Place,
         state: &mut Tenant,
+        position: i64,
         event: &Event,
         failure: &Failure,
     ) -> Result<(), StoreError> {
         let mut tx = Tx::begin(self.store.pool(), work.time()).await?;
         let locked = store::lock_checkpoint(tx.conn(), place, work.generation()).await?;
-        // Somebody else is there already, or has passed it: the next step will see.
-        if locked.is_none_or(|position| position >= event.position) {
+        // Somebody else is there already, or has passed it, or a crash of the server has taken back what was before
+        // it: the next step will see.
+        if locked != Some(position) {
             tx.rollback().await?;
             return Ok(());
         }

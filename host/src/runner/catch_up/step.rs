@@ -216,7 +216,8 @@ impl CatchUp {
         let end = work.settings().next_at.map_or(i64::MAX, |next| next - 1);
         let last = self.head.borrow().tenants.get(&place.tenant).copied();
         let more = last.is_some_and(|last| upto < last.min(end));
-        more && work.is_confined() && !self.config.synchronous_commit
+        let hasty = !self.config.synchronous_commit && !self.losses.are_recent();
+        more && work.is_confined() && hasty
     }
 
     /// The checkpoint once more, when a relay has handed over what is after `position` up to `upto`. Nothing was

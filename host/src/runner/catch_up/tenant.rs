@@ -209,7 +209,7 @@ impl Tenant {
     pub(super) fn watch(&mut self, position: i64, head: i64) -> Watch {
         self.next_look = Some(Instant::now() + WATCH);
         if position >= head {
-            (self.seen, self.watched) = (position, None);
+            (self.seen, self.base, self.watched) = (position, position, None);
             return Watch::Moves;
         }
         match self.watched.replace(position) {

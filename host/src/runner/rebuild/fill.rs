@@ -283,10 +283,12 @@ impl Tries {
 
     /// A batch failed in which there were so many events for the plugin.
     fn failed(&mut self, events: usize, failure: &Failure) -> After {
-        if failure.kind == FailureKind::Fatal {
+        // Behind a lost connection can be a crash, and what the live tables were seen to hold may be gone with it. The
+        // rebuild goes on from the beginning of a pass when it is asked for again.
+        if failure.kind == FailureKind::Fatal || failure.connection_lost {
             return After::GiveUp;
         }
-        if failure.kind == FailureKind::Poison && !failure.connection_lost {
+        if failure.kind == FailureKind::Poison {
             // To name the event that is to blame, it must be alone; until then those before it are
             // kept.
             if events <= 1 {

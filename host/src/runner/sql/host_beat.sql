@@ -9,10 +9,10 @@ forgotten AS (
     WHERE h.seen_at < now() - interval '1 minute' AND h.host_id <> $1
 ),
 beat AS (
-    INSERT INTO eventfabric.hosts (host_id, name, version, relays)
-    SELECT $1, $2, $3, $5::text[] FROM hasty
+    INSERT INTO eventfabric.hosts (host_id, name, version, relays, parks)
+    SELECT $1, $2, $3, $5::text[], true FROM hasty
     ON CONFLICT (host_id) DO UPDATE SET seen_at = now()
 )
-SELECT h.host_id, h.relays
+SELECT h.host_id, h.relays, h.parks
 FROM eventfabric.hosts h
 WHERE h.seen_at > now() - make_interval(secs => $4::float8)

@@ -10,14 +10,5 @@ retried AS (
     SELECT FROM eventfabric.projection_retries WHERE global_position = ANY ($1::bigint[])
     ORDER BY projection_name, global_position
     FOR UPDATE
-),
-parked AS (
-    SELECT FROM eventfabric.projection_parked
-    WHERE positions && $1::bigint[]
-      AND last_position >= (SELECT min(n) FROM unnest($1::bigint[]) AS n)
-      AND first_position <= (SELECT max(n) FROM unnest($1::bigint[]) AS n)
-    ORDER BY id
-    FOR UPDATE
 )
-SELECT (SELECT count(*) FROM queued) + (SELECT count(*) FROM retried) + (SELECT count(*) FROM parked)
-       AS "waiting!"
+SELECT (SELECT count(*) FROM queued) + (SELECT count(*) FROM retried) AS "waiting!"

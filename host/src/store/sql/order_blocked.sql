@@ -18,6 +18,12 @@ in_hand AS MATERIALIZED (
       AND o.global_position < (SELECT max(position) FROM given)
       AND o.id <> ALL ($6::bigint[])
     GROUP BY e.tenant_id, e.aggregate_name, e.aggregate_id
+),
+parked AS MATERIALIZED (
+    SELECT tenant_id, min(first_position) AS first
+    FROM eventfabric.projection_parked
+    WHERE projection_name = $1
+    GROUP BY tenant_id
 )
 SELECT g.position AS "position!"
 FROM given g
@@ -25,9 +31,7 @@ WHERE EXISTS (SELECT FROM eventfabric.projection_retries r
               WHERE r.projection_name = $1 AND r.tenant_id = g.tenant
                 AND r.aggregate_name = g.aggregate AND r.aggregate_id = g.id
                 AND r.global_position < g.position AND r.global_position <> ALL ($7::bigint[]))
-   OR EXISTS (SELECT FROM eventfabric.projection_parked k
-              WHERE k.projection_name = $1 AND k.tenant_id = g.tenant
-                AND k.first_position < g.position)
+   OR EXISTS (SELECT FROM parked k WHERE k.tenant_id = g.tenant AND k.first < g.position)
    OR EXISTS (SELECT FROM eventfabric.outbox_dead_letters d
               WHERE d.projection_name = $1 AND d.tenant_id = g.tenant
                 AND d.aggregate_name = g.aggregate AND d.aggregate_id = g.id

@@ -17,6 +17,12 @@ in_hand AS MATERIALIZED (
       AND o.global_position < (SELECT max(global_position) FROM first)
     GROUP BY e.tenant_id, e.aggregate_name, e.aggregate_id
 ),
+parked AS MATERIALIZED (
+    SELECT tenant_id, min(first_position) AS first
+    FROM eventfabric.projection_parked
+    WHERE projection_name = $1
+    GROUP BY tenant_id
+),
 free AS (
     SELECT f.tenant_id, f.aggregate_name, f.aggregate_id
     FROM first f
@@ -26,9 +32,8 @@ free AS (
                          AND r.aggregate_name = f.aggregate_name
                          AND r.aggregate_id = f.aggregate_id
                          AND r.global_position < f.global_position)
-           AND NOT EXISTS (SELECT FROM eventfabric.projection_parked k
-                           WHERE k.projection_name = $1 AND k.tenant_id = f.tenant_id
-                             AND k.first_position < f.global_position)
+           AND NOT EXISTS (SELECT FROM parked k
+                           WHERE k.tenant_id = f.tenant_id AND k.first < f.global_position)
            AND NOT EXISTS (SELECT FROM eventfabric.outbox_dead_letters d
                            WHERE d.projection_name = $1 AND d.tenant_id = f.tenant_id
                              AND d.aggregate_name = f.aggregate_name

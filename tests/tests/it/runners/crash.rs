@@ -66,7 +66,8 @@ async fn number(server: &Embedded, sql: String) -> i64 {
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap_or(-1)
 }
 
-/// Transactions of projections do not wait for the disk: what the server forgets of them is done again, once.
+/// Transactions of projections do not wait for the disk: what the server forgets of them is done again, once. After
+/// that they do for a while.
 #[tokio::test]
 async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
     const ALL: i64 = 4000;
@@ -91,7 +92,6 @@ async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
         [("EVENTFABRIC_RUNNER__CATCH_UP__BATCH", "5"), ("EVENTFABRIC_RUNNER__ASYNC__BATCH", "5")];
     let run = ["run", "--plugins", plugins.path().to_str().unwrap()];
     let mut host = Process::on(&url, &run, &small);
-    let mut forgotten = [0, 0];
     for part in 1..=3 {
         let applied = |guest| format!("SELECT count(*) FROM {guest}.applied");
         until("a part is handled", async || {
@@ -108,12 +108,14 @@ async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
         kill_server(&dir);
         drop(server);
         server = start_with(&dir, &lazy).await.unwrap();
-        for (n, guest) in guests.into_iter().enumerate() {
-            forgotten[n] += (before[n] - number(&server, applied(guest)).await).max(0);
+        for (before, guest) in before.into_iter().zip(guests) {
+            let forgotten = before - number(&server, applied(guest)).await;
+            // After a crash the host waits for the disk for a while, or what makes a server crash would never get to
+            // its last attempt.
+            assert_eq!(forgotten > 0, part == 1, "{guest}: {forgotten} forgotten in part {part}");
         }
         host.signal("CONT");
     }
-    assert!(forgotten.iter().all(|n| *n > 0), "nothing was forgotten: {forgotten:?}");
     let wait = ["wait", "--caught-up", "--timeout", "60s"];
     Process::on(&url, &wait, &[]).succeeded().await;
     for guest in guests {
