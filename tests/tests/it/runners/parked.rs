@@ -1,8 +1,8 @@
 //! Events of an async projection that can't have them now: parked, a row for many, until it can.
 
 use eventfabric::event::StreamId;
-use eventfabric::plugin::{SettingsChange, change, pause, remove, resume};
-use eventfabric::runner::Host;
+use eventfabric::plugin::{NewProjection, SettingsChange, Start, change, pause, remove, resume};
+use eventfabric::runner::{Host, HostConfig};
 use eventfabric::store::{EventRef, EventStore, notify_plugins};
 
 use super::rig::{Running, World, append, deploy_guest, good, quick, until};
@@ -12,9 +12,17 @@ const RETRIES: &str = "SELECT count(*) FROM eventfabric.projection_retries";
 const ROWS: &str = "SELECT count(*) FROM eventfabric.projection_parked";
 const PARKED: &str = "SELECT coalesce(sum(events), 0)::bigint FROM eventfabric.projection_parked";
 
+/// What waits, as retries or parked.
+const WAITING: &str = "SELECT ((SELECT count(*) FROM eventfabric.projection_retries)
+    + (SELECT coalesce(sum(events), 0) FROM eventfabric.projection_parked))::bigint";
+
 /// A host with a projection that is paused.
 async fn paused(world: &World) -> Running {
-    let running = Running::start(world, quick()).await;
+    paused_with(world, quick()).await
+}
+
+async fn paused_with(world: &World, config: HostConfig) -> Running {
+    let running = Running::start(world, config).await;
     deploy_guest(&running.host, "hostile_async").await;
     pause(&world.eyes, "hostile_async", None, None).await.unwrap();
     told(world, &running.host, true).await;
@@ -135,5 +143,53 @@ async fn a_projection_that_is_forgotten_leaves_nothing_parked() {
     world.until_number(PARKED, 30).await;
     remove(&world.eyes, "hostile_async", "a test", true).await.unwrap();
     assert_eq!(world.number(ROWS).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_projection_that_comes_back_to_read_all_gets_what_was_parked_once() {
+    let world = World::new().await;
+    let mut config = quick();
+    let new = NewProjection { start: Start::All, ..NewProjection::default() };
+    config.projections.insert("hostile_async".to_owned(), new);
+    let running = paused_with(&world, config).await;
+    deeds(running.host.store(), "1", 30).await;
+    world.until_number(PARKED, 30).await;
+    remove(&world.eyes, "hostile_async", "a test", false).await.unwrap();
+    world.execute("TRUNCATE hostile_async.seen").await;
+    deploy_guest(&running.host, "hostile_async").await;
+    world.until_number("SELECT count(*) FROM eventfabric.projection_backfills", 0).await;
+    deeds(running.host.store(), "2", 30).await;
+    world.until_number(SEEN, 60).await;
+    world.until_number(RETRIES, 0).await;
+    assert_eq!(world.number(ROWS).await, 0);
+    assert_eq!(world.number("SELECT count(DISTINCT position) FROM hostile_async.seen").await, 60);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_is_parked_beside_a_host_of_a_version_that_does_not_know_of_it() {
+    let world = World::new().await;
+    // It was heard of a moment ago, for as long as the test takes.
+    world
+        .execute(
+            "INSERT INTO eventfabric.hosts (host_id, name, version, seen_at)
+             VALUES (gen_random_uuid(), 'older', '0.0.9', now() + interval '1 hour')",
+        )
+        .await;
+    let running = paused(&world).await;
+    deeds(running.host.store(), "1", 30).await;
+    world.until_number(RETRIES, 30).await;
+    assert_eq!(world.number(ROWS).await, 0);
+    // Once it is gone, it is.
+    world.execute("DELETE FROM eventfabric.hosts WHERE name = 'older'").await;
+    let mut events = 30;
+    until("a batch is parked", async || {
+        deeds(running.host.store(), "1", 30).await;
+        events += 30;
+        world.until_number(WAITING, events).await;
+        world.number(ROWS).await > 0
+    })
+    .await;
     running.stop().await;
 }
