@@ -103,7 +103,13 @@ impl OutboxWorker {
                 }
                 Err(why) => {
                     interrupted += 1;
-                    let delay = RECONNECT.delay(interrupted);
+                    let delay = match why {
+                        // Its turn comes when the others are done.
+                        Interrupted::Retry { contended: true, .. } if interrupted == 1 => {
+                            Duration::ZERO
+                        }
+                        _ => RECONNECT.delay(interrupted),
+                    };
                     match why {
                         Interrupted::Retry { projection, contended, failure } => {
                             if contended {
