@@ -27,6 +27,15 @@ pub(super) struct Connection {
     said: Arc<Mutex<Option<String>>>,
 }
 
+/// Whether what lies behind an error is that the two sides do not agree on TLS. The client calls it a failure to
+/// read or write.
+fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    anyhow::Chain::new(error).any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        cause.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>())
+    })
+}
+
 /// Why a batch is not in the stream, or not known to be.
 pub(super) enum Refused {
     /// The stream never takes this one of its messages.
@@ -77,7 +86,9 @@ impl Connection {
                     "it refuses the credentials ({why}): look at user and password in `url`, at `token` and at \
                      `credentials`"
                 ),
-                ConnectErrorKind::Tls => format!("TLS fails: {why}; look at `ca`, `certificate` and `key`"),
+                kind if kind == ConnectErrorKind::Tls || is_tls(&error) => {
+                    format!("TLS fails: {why}; look at `ca`, `certificate` and `key`")
+                }
                 _ => format!("it cannot be reached: {why}"),
             }
         })?;

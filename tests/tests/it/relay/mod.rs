@@ -2,6 +2,7 @@
 
 mod apart;
 mod delivery;
+mod secure;
 mod trouble;
 
 use std::collections::BTreeMap;
