@@ -180,26 +180,26 @@ pub(super) async fn listen(
 ) {
     let mut failures = 0;
     loop {
-        let heard = async {
+        let connect = async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
-            hints.send_modify(|hints| {
-                hints.events += 1;
-                hints.plugins += 1;
-            });
-            while let Some(notification) = listener.try_recv().await? {
-                hints.send_modify(|hints| match notification.payload() {
-                    "plugins" => hints.plugins += 1,
-                    _ => hints.events += 1,
-                });
-            }
-            Ok::<_, sqlx::Error>(())
+            Ok::<_, sqlx::Error>(listener)
         };
-        let result = tokio::select! {
+        let connected = tokio::select! {
             () = stop.cancelled() => return,
-            result = heard => result,
+            connected = connect => connected,
         };
-        losses.met();
+        let result = match connected {
+            Ok(listener) => {
+                let heard = tokio::select! {
+                    () = stop.cancelled() => return,
+                    heard = hear(listener, &hints) => heard,
+                };
+                losses.met();
+                heard
+            }
+            Err(error) => Err(error),
+        };
         failures = if result.is_ok() { 1 } else { failures + 1 };
         let delay = RECONNECT.delay(failures);
         if let Err(error) = result {
@@ -212,4 +212,19 @@ pub(super) async fn listen(
             () = tokio::time::sleep(delay) => {}
         }
     }
+}
+
+/// Passes hints on until the connection is lost.
+async fn hear(mut listener: PgListener, hints: &watch::Sender<Hints>) -> sqlx::Result<()> {
+    hints.send_modify(|hints| {
+        hints.events += 1;
+        hints.plugins += 1;
+    });
+    while let Some(notification) = listener.try_recv().await? {
+        hints.send_modify(|hints| match notification.payload() {
+            "plugins" => hints.plugins += 1,
+            _ => hints.events += 1,
+        });
+    }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use super::{Nats, caught_up, relay, until_error};
 use crate::runners::rig::{Running, World, append, good};
 
 fn pem(name: &str) -> String {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mutual-tls");
     fixtures.join(name).display().to_string()
 }
 
