@@ -1,14 +1,16 @@
 //! The connection to PostgreSQL and the transaction that is handed from the runner to a plugin and
 //! back. Knows nothing of events.
 
+mod connections;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgDatabaseError, PgPoolOptions, PgSeverity};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Row as _};
 
+pub use self::connections::{Connections, Lent, Source};
 use crate::code::Coded;
 
 /// The SQLSTATE of what the server does not allow.
@@ -102,7 +104,7 @@ async fn can_write(conn: &mut PgConnection) -> sqlx::Result<bool> {
 /// that is dropped without [`Tx::commit`] or [`Tx::rollback`] closes the connection, whatever
 /// state it is in: the server rolls back.
 pub struct Tx {
-    conn: Option<PoolConnection<Postgres>>,
+    conn: Option<Lent>,
     pid: i32,
     doomed: bool,
     /// The savepoint whose release has locks waited for again.
@@ -113,37 +115,46 @@ pub struct Tx {
 
 impl Tx {
     /// Begins a transaction in which no statement may take longer than `statement_timeout`.
-    pub async fn begin(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
-        Self::begin_with(pool, "BEGIN", statement_timeout).await
+    pub async fn begin(source: &impl Source, statement_timeout: Duration) -> sqlx::Result<Self> {
+        Self::begin_with(source, "BEGIN", statement_timeout).await
     }
 
     /// The same for work off a queue: the server may plan a statement for what it is given. One plan for
     /// any LIMIT is made for a tenth of the table: it reads the whole queue, and the log, for one row.
-    pub async fn begin_claiming(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
-        Self::begin_with(pool, "BEGIN; SET LOCAL plan_cache_mode = auto", statement_timeout).await
+    pub async fn begin_claiming(
+        source: &impl Source,
+        statement_timeout: Duration,
+    ) -> sqlx::Result<Self> {
+        Self::begin_with(source, "BEGIN; SET LOCAL plan_cache_mode = auto", statement_timeout).await
     }
 
     /// The same for statements that only read, all of one state of the database, and whose plans
     /// depend on what they are given: each is planned for its own parameters.
-    pub async fn begin_reading(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+    pub async fn begin_reading(
+        source: &impl Source,
+        statement_timeout: Duration,
+    ) -> sqlx::Result<Self> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
                      SET LOCAL plan_cache_mode = force_custom_plan";
-        Self::begin_with(pool, begin, statement_timeout).await
+        Self::begin_with(source, begin, statement_timeout).await
     }
 
     /// The same for statements that only read, and of which each sees what was committed when it began:
     /// tables that are changed for others meanwhile are never found empty.
-    pub async fn begin_answering(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
+    pub async fn begin_answering(
+        source: &impl Source,
+        statement_timeout: Duration,
+    ) -> sqlx::Result<Self> {
         let begin = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan";
-        Self::begin_with(pool, begin, statement_timeout).await
+        Self::begin_with(source, begin, statement_timeout).await
     }
 
     async fn begin_with(
-        pool: &PgPool,
+        source: &impl Source,
         begin: &'static str,
         statement_timeout: Duration,
     ) -> sqlx::Result<Self> {
-        let conn = pool.acquire().await?;
+        let conn = source.lend().await?;
         let begin = format!(
             "{begin}; SET LOCAL statement_timeout = {}; SELECT pg_catalog.pg_backend_pid()",
             statement_timeout.as_millis().clamp(1, i32::MAX as u128)
@@ -290,7 +301,9 @@ impl Tx {
     async fn end(&mut self, how: &'static str) -> sqlx::Result<()> {
         self.conn().execute(sqlx::raw_sql(how)).await?;
         // Ended well: the connection can be used again.
-        drop(self.conn.take());
+        if let Some(conn) = self.conn.take() {
+            conn.keep();
+        }
         Ok(())
     }
 }

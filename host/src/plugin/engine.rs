@@ -1,5 +1,6 @@
 //! The engine and what a plugin goes through before it runs.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,6 +54,9 @@ pub(super) struct Shared {
     pub inline_slots: Semaphore,
     /// Those of reactors, too: they wait for servers, with which nobody else has to do.
     pub reactor_slots: Semaphore,
+    /// Calls that may begin before their transaction is there, of those that have one of [`Self::slots`]: more
+    /// than there are processors have nothing to gain.
+    pub early: Semaphore,
     /// Where the lines of plugins go that are to be kept.
     pub sink: ArcSwapOption<Sink>,
 }
@@ -87,6 +91,7 @@ impl Runtime {
             slots,
             inline_slots,
             reactor_slots,
+            early: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             sink: ArcSwapOption::empty(),
         });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })

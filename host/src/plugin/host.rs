@@ -130,10 +130,19 @@ impl State {
         Ok(())
     }
 
-    /// How long it has waited for others until now: for SQL, and for answers to its requests.
+    /// How long it has waited for others until now: for its transaction, for SQL, and for answers to its
+    /// requests.
     pub(super) fn waited(&self) -> Duration {
-        let sql = self.session.as_ref().map_or(Duration::ZERO, |session| session.time);
+        let sql =
+            self.session.as_ref().map_or(Duration::ZERO, |session| session.time + session.awaited);
         sql + self.outgoing.as_ref().map_or(Duration::ZERO, Outgoing::waited)
+    }
+
+    /// Waits for the transaction, where it comes later. That is none of its time.
+    pub(super) async fn arrival(&mut self) {
+        if let Some(session) = &mut self.session {
+            self.deadline += session.arrival().await;
+        }
     }
 
     /// The script that answers in the place of a database, where there is one; its calls count, too.
@@ -213,6 +222,7 @@ impl State {
         params: Vec<Value>,
         bytes: usize,
     ) -> Result<Result<u64, SqlError>, Stop> {
+        self.arrival().await;
         let (deadline, time, most) = (self.deadline, self.time, self.limits.rows_written);
         let span = traced::statement(self.host_calls, statement);
         let session = match self.begin_sql(1, bytes, statement, true)? {
@@ -239,6 +249,7 @@ impl State {
         params: Vec<Value>,
         bytes: usize,
     ) -> Result<Result<RowSet, SqlError>, Stop> {
+        self.arrival().await;
         let (deadline, time) = (self.deadline, self.time);
         let span = traced::statement(self.host_calls, statement);
         let session = match self.begin_sql(1, bytes, statement, false)? {
@@ -267,6 +278,7 @@ impl State {
         calls: Vec<Call>,
         bytes: usize,
     ) -> Result<Result<Vec<u64>, BatchError>, Stop> {
+        self.arrival().await;
         let indexes: Vec<u32> = calls.iter().map(|call| call.statement).collect();
         let text = |call: u32| {
             let index = indexes.get(call as usize).copied().unwrap_or_default();

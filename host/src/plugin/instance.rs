@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::causes::Causes;
@@ -19,7 +19,7 @@ use super::lines::Lines;
 use super::outgoing::{Client, Outgoing, Requests};
 use super::queries::Served;
 use super::script::Script;
-use super::session::Session;
+use super::session::{Coming, Session};
 use super::version::Version;
 use super::wasi::World;
 use super::{LoadError, failure, traced};
@@ -161,34 +161,67 @@ impl Plugin {
         beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let span = traced::handling(self, events);
-        let (tx, result) = span.within(self.run(tx, sql, events, config, most, beyond)).await;
+        let limit = most.min(self.limits.batch);
+        let work = async {
+            let begun = Instant::now();
+            let Ok(Ok(_slot)) = tokio::time::timeout(limit, self.slots().acquire()).await else {
+                let message = "no plugin instance became free in time: raise `instances`";
+                return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));
+            };
+            // A batch has its time from its start; who can't wait has it from now.
+            let waited = if limit < self.limits.batch { begun.elapsed() } else { Duration::ZERO };
+            let time = limit.saturating_sub(waited);
+            self.run(Coming::Now(tx), sql, events, config, time, beyond).await
+        };
+        let (tx, result) = span.within(work).await;
         traced::handled(&span, &result);
         (tx, result)
     }
 
-    async fn run(
+    /// The same for a plugin that [is confined](Self::is_confined), before its transaction is there, if there
+    /// is room for that: it runs up to its first statement, and then waits for it. Given up before that, it
+    /// has done nothing but log. Once the transaction has come this ends as [`Self::handle`] does; nothing
+    /// comes of it where none comes.
+    pub async fn handle_early(
         &self,
-        tx: Tx,
+        later: oneshot::Receiver<Tx>,
         sql: &Arc<PluginSql>,
         events: &[Event],
         config: &Arc<BTreeMap<String, String>>,
-        most: Duration,
+        meter: &Meter,
+    ) -> Option<(Option<Tx>, Result<HandleStats, Failure>)> {
+        let beyond = Beyond { meter: Some(meter), ..Beyond::default() };
+        let room = (self.shared.early.try_acquire(), self.slots().try_acquire());
+        if let (Ok(_early), Ok(_slot)) = room {
+            let coming = Coming::Later(later);
+            return Some(self.run(coming, sql, events, config, self.limits.batch, beyond).await);
+        }
+        drop(room);
+        Some(self.handle_with(later.await.ok()?, sql, events, config, beyond).await)
+    }
+
+    fn slots(&self) -> &Semaphore {
+        self.shared.slots(self.description.mode, self.is_reactor())
+    }
+
+    /// Runs it for no longer than this time.
+    async fn run(
+        &self,
+        coming: Coming,
+        sql: &Arc<PluginSql>,
+        events: &[Event],
+        config: &Arc<BTreeMap<String, String>>,
+        time: Duration,
         beyond: Beyond<'_>,
     ) -> (Option<Tx>, Result<HandleStats, Failure>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else {
-            return (Some(tx), Ok(HandleStats::default()));
+            return (coming.here().await, Ok(HandleStats::default()));
         };
         let events = match lifted(&self.upcasters, events) {
             Ok(events) => events,
-            Err(failure) => return (Some(tx), Err(failure)),
+            Err(failure) => return (coming.here().await, Err(failure)),
         };
         let limits = self.limits.clone();
-        let (begun, most) = (Instant::now(), most.min(limits.batch));
-        let slots = self.shared.slots(self.description.mode, self.is_reactor());
-        let Ok(Ok(_slot)) = tokio::time::timeout(most, slots.acquire()).await else {
-            let message = "no plugin instance became free in time: raise `instances`";
-            return (Some(tx), Err(Failure::new(FailureKind::Retry, message)));
-        };
         let name = &self.description.name;
         let positions = format!("{}-{}", first.position, last.position);
         let sink = self.shared.sink.load().as_deref().cloned();
@@ -196,14 +229,11 @@ impl Plugin {
             .heard_by(self.heard.clone());
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
-        let mut session = Session::new(tx, sql.clone());
+        let mut session = Session::with(coming, sql.clone());
         session.causes = beyond
             .log
             .filter(|_| self.is_process_manager())
             .map(|log| Causes::new(log.clone(), name, self.upcasters.clone(), &events));
-        // A batch has its time from its start; who can't wait has it from now.
-        let waited = if most < limits.batch { begun.elapsed() } else { Duration::ZERO };
-        let time = most.saturating_sub(waited);
         let state = State::new(limits, time, world, lines, config.clone(), Some(session));
         let outgoing = self
             .client
@@ -215,6 +245,8 @@ impl Plugin {
         // The instance ends here; what it had in its hands is ours again.
         let mut state = store.into_data();
         stats.wasm = (stats.instantiate + stats.call).saturating_sub(state.waited());
+        // One that needed no statement has not waited for it.
+        state.arrival().await;
         let result = conclude(&mut state, outcome, events.len()).await;
         state.lines.lock().unwrap_or_else(PoisonError::into_inner).finish();
         stats.host_calls = state.host_calls;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::PgPool;
+use tokio::sync::oneshot;
 
 use super::causes::Causes;
 use super::host::Stop;
@@ -42,10 +43,32 @@ impl Trouble {
     }
 }
 
+/// The transaction of a call.
+pub enum Coming {
+    /// It is there.
+    Now(Tx),
+    /// It comes later: whatever the plugin does before its first statement needs none.
+    Later(oneshot::Receiver<Tx>),
+}
+
+impl Coming {
+    /// The transaction, when it is there.
+    pub async fn here(self) -> Option<Tx> {
+        match self {
+            Self::Now(tx) => Some(tx),
+            Self::Later(later) => later.await.ok(),
+        }
+    }
+}
+
 /// The transaction while it is in the hands of a plugin.
 pub struct Session {
-    /// `None` after it had to be given up.
+    /// `None` before it has come, and after it had to be given up.
     pub tx: Option<Tx>,
+    /// What it comes by, until it is there.
+    pub(super) later: Option<oneshot::Receiver<Tx>>,
+    /// Time in which it was waited for.
+    pub awaited: Duration,
     /// What the plugin's SQL may do.
     pub sql: Arc<PluginSql>,
     /// Statements so far.
@@ -71,8 +94,19 @@ pub struct Session {
 impl Session {
     /// Lends a transaction.
     pub fn new(tx: Tx, sql: Arc<PluginSql>) -> Self {
+        Self::with(Coming::Now(tx), sql)
+    }
+
+    /// Lends a transaction that is there, or comes later.
+    pub fn with(coming: Coming, sql: Arc<PluginSql>) -> Self {
+        let (tx, later) = match coming {
+            Coming::Now(tx) => (Some(tx), None),
+            Coming::Later(later) => (None, Some(later)),
+        };
         Self {
-            tx: Some(tx),
+            tx,
+            later,
+            awaited: Duration::ZERO,
             sql,
             statements: 0,
             rows_read: 0,
@@ -84,6 +118,16 @@ impl Session {
             causes: None,
             refused: false,
         }
+    }
+
+    /// Waits for the transaction, where it comes later, and tells for how long.
+    pub async fn arrival(&mut self) -> Duration {
+        let Some(later) = self.later.take() else { return Duration::ZERO };
+        let begun = Instant::now();
+        // Who was to send it has given up: nobody wants to know what becomes of this.
+        self.tx = later.await.ok();
+        self.awaited = begun.elapsed();
+        self.awaited
     }
 
     /// Remembers the first statement that failed.

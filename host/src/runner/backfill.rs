@@ -36,7 +36,7 @@ impl Beside {
         let Some(active) = snapshot.current(name).filter(|_| registered.backfilling) else {
             return Ok(Step::Busy);
         };
-        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
+        let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked = store::lock_backfill(tx.conn(), name, active.generation).await?;
         let Some(backfill) = locked else {

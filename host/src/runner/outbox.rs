@@ -168,7 +168,7 @@ impl OutboxWorker {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
         }
-        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
+        let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
         let limit = self.config.transaction(most);

@@ -92,7 +92,7 @@ impl Beside {
             return self.put_again(relay, registered).await;
         }
         let Some(active) = snapshot.current(name) else { return Ok(Step::Busy) };
-        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
+        let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let order = keeps_order(registered);
         // One at a time, so that what is held and let go does not change under it.
@@ -161,7 +161,7 @@ impl Beside {
     /// Hands one event over that a relay had set aside.
     async fn put_again(&self, relay: &Relay, registered: &Registered) -> Result<Step, Interrupted> {
         let (name, generation) = (&relay.name, registered.generation);
-        let begin = Tx::begin_claiming(self.store.pool(), STATEMENT_TIMEOUT);
+        let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let claimed = store::claim_retries(tx.conn(), name, 1, generation, false).await?;
         let [retry] = claimed.as_slice() else {

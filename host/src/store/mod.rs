@@ -40,6 +40,8 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 
+use crate::db::Connections;
+
 pub use append::{
     APPEND_TIMEOUT, Append, Appended, AppendedEvent, Deadline, Found, InTransaction, KnownCause,
     causes, find_events, note_chain,
@@ -94,6 +96,7 @@ pub use wake::{CHANNEL, Wake, notify_events, notify_plugins};
 #[derive(Clone)]
 pub struct EventStore {
     pool: PgPool,
+    connections: Connections,
     inline: Option<Arc<dyn Inline>>,
     groups: Option<Arc<append::Groups>>,
     schemas: Arc<schema::Enforced>,
@@ -106,10 +109,20 @@ impl EventStore {
     /// A store over a pool of [`crate::db::pool`]. A database with inline plugins refuses its
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
-        let wake = Wake::new(pool.clone());
+        let connections = Connections::new(pool.clone());
+        let wake = Wake::new(connections.clone());
         let append_timeout = APPEND_TIMEOUT;
         let schemas = Arc::default();
-        Self { pool, inline: None, groups: None, schemas, seal: None, append_timeout, wake }
+        Self {
+            pool,
+            connections,
+            inline: None,
+            groups: None,
+            schemas,
+            seal: None,
+            append_timeout,
+            wake,
+        }
     }
 
     /// The same store with the inline projections that run in the transaction of each append.
@@ -145,6 +158,11 @@ impl EventStore {
     /// The pool that the store works on.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// The same pool, and those of its connections that were used a moment ago.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// The hint that tells readers of new events.

@@ -9,6 +9,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::watch;
 
+use crate::db::{Connections, Source};
+
 /// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
 /// registry.
 pub const CHANNEL: &str = "eventfabric";
@@ -23,17 +25,17 @@ pub struct Wake {
 }
 
 struct Shared {
-    pool: PgPool,
+    connections: Connections,
     local: watch::Sender<u64>,
     sending: AtomicBool,
     again: AtomicBool,
 }
 
 impl Wake {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(connections: Connections) -> Self {
         Self {
             shared: Arc::new(Shared {
-                pool,
+                connections,
                 local: watch::Sender::new(0),
                 sending: AtomicBool::new(false),
                 again: AtomicBool::new(false),
@@ -58,7 +60,7 @@ impl Wake {
         tokio::spawn(async move {
             loop {
                 while shared.again.swap(false, Ordering::SeqCst) {
-                    if let Err(error) = send(&shared.pool, "").await {
+                    if let Err(error) = send(&shared.connections, "").await {
                         tracing::debug!(%error, "the hint of new events was not sent");
                     }
                     tokio::time::sleep(PAUSE).await;
@@ -76,7 +78,7 @@ impl Wake {
 
     /// Gives the hint and waits until it is sent: for a process that ends.
     pub async fn hint_now(&self) {
-        if let Err(error) = send(&self.shared.pool, "").await {
+        if let Err(error) = send(&self.shared.connections, "").await {
             tracing::debug!(%error, "the hint of new events was not sent");
         }
     }
@@ -94,9 +96,11 @@ pub async fn notify_events(pool: &PgPool) -> sqlx::Result<()> {
 
 /// A NOTIFY has a transaction id, so its commit waits for the disk; nothing is lost without that, as
 /// readers poll as well.
-async fn send(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
+async fn send(source: &impl Source, payload: &str) -> sqlx::Result<()> {
     let sql = "SELECT pg_catalog.pg_notify($1, $2) \
                FROM pg_catalog.set_config('synchronous_commit', 'off', true)";
-    sqlx::query(sql).bind(CHANNEL).bind(payload).execute(pool).await?;
+    let mut conn = source.lend().await?;
+    sqlx::query(sql).bind(CHANNEL).bind(payload).execute(&mut *conn).await?;
+    conn.keep();
     Ok(())
 }

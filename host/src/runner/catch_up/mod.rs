@@ -2,6 +2,7 @@
 //! checkpoint share a transaction, and the lock on the checkpoint keeps other hosts away.
 
 mod ahead;
+mod batch_size;
 mod poison;
 mod reshard;
 mod step;
@@ -136,6 +137,9 @@ impl CatchUp {
                     Ok(_) => {}
                     Err(pause) => wait = self.poll.min(pause),
                 }
+            } else {
+                // Nobody knows for how long, and what waits there takes memory.
+                tenants.values_mut().for_each(Tenant::forget_ahead);
             }
             let passes_on = turns.passes_on();
             tokio::select! {
@@ -200,6 +204,9 @@ impl CatchUp {
         match result {
             Ok(step) => {
                 *errors = 0;
+                if !matches!(step, Step::Again | Step::Overcome) {
+                    state.forget_ahead();
+                }
                 if matches!(step, Step::Contended) {
                     state.interrupted(CONTENDED);
                 }
@@ -209,6 +216,7 @@ impl CatchUp {
                     self.losses.met();
                 }
                 *errors += 1;
+                state.forget_ahead();
                 let delay = RECONNECT.delay(*errors);
                 tracing::warn!(projection = self.name, tenant, shard = self.shard, %error, ?delay,
                     "a catch-up batch was interrupted; it is tried again");

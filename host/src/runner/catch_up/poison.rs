@@ -112,7 +112,7 @@ impl CatchUp {
         event: &Event,
         failure: &Failure,
     ) -> Result<(), StoreError> {
-        let mut tx = Tx::begin(self.store.pool(), work.time()).await?;
+        let mut tx = Tx::begin(self.store.connections(), work.time()).await?;
         let locked = store::lock_checkpoint(tx.conn(), place, work.generation()).await?;
         // Somebody else is there already, or has passed it, or a crash of the server has taken back what was before
         // it: the next step will see.

@@ -34,13 +34,13 @@ impl CatchUp {
         head: i64,
     ) -> Result<Step, StoreError> {
         // Whatever is known of one shard does not hold for another.
-        state.ahead = None;
+        state.forget_ahead();
         if self.shard != 0 {
             state.layout = None;
             state.interrupted(WAIT);
             return Ok(Step::Idle);
         }
-        let begin = Tx::begin(self.store.pool(), work.time().saturating_add(LATER));
+        let begin = Tx::begin(self.store.connections(), work.time().saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked = store::lock_layout(tx.conn(), &self.name, tenant, work.generation()).await?;
         let Some(layout) = locked else {
@@ -76,9 +76,9 @@ impl CatchUp {
         let until = filter.until.unwrap_or(target);
         let page =
             store::log_page(tx.conn(), &filter, state.batch(&work.pace(&self.config))).await?;
-        let batch = Batch { events: page.events, full: page.full, until };
+        let mut batch = Batch::new(page.events, page.full, until);
         let known = state.layout;
-        let handled = self.handle(tx, work, &place, state, from, &batch).await?;
+        let handled = self.handle(tx, work, &place, state, from, &mut batch).await?;
         let overcome = match handled {
             Handled::Well { overcome } => overcome,
             Handled::Failed => return Ok(Step::Again),

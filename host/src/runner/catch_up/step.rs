@@ -1,8 +1,9 @@
 //! One batch of one tenant.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Begun, Page};
 use super::tenant::{Tenant, Watch};
 use super::work::Work;
 use super::{CatchUp, LATER, Step};
@@ -21,16 +22,23 @@ use crate::trace;
 const WINDOW: i64 = 100_000;
 
 /// Events to handle, or none, and what they stand for.
-#[derive(Debug)]
 pub(super) struct Batch {
-    pub events: Vec<Event>,
+    pub events: Arc<Vec<Event>>,
     /// There can be more before `until`.
     pub full: bool,
     /// Everything up to here was looked at.
     pub until: i64,
+    /// The plugin that has begun with it.
+    pub begun: Option<Begun>,
+    /// When it was the next thing to do.
+    pub since: Instant,
 }
 
 impl Batch {
+    pub(super) fn new(events: Vec<Event>, full: bool, until: i64) -> Self {
+        Self { events: Arc::new(events), full, until, begun: None, since: Instant::now() }
+    }
+
     /// Where the checkpoint is when the batch is handled.
     pub(super) fn upto(&self) -> i64 {
         match self.events.last() {
@@ -62,6 +70,7 @@ impl CatchUp {
         state: &mut Tenant,
         head: i64,
     ) -> Result<Step, StoreError> {
+        let since = Instant::now();
         let pool = self.store.pool();
         let layout = match state.layout {
             Some(layout) => layout,
@@ -88,7 +97,7 @@ impl CatchUp {
             return Ok(Step::Idle);
         }
         let place = self.place(tenant, layout);
-        let begin = Tx::begin(pool, work.time().saturating_add(LATER));
+        let begin = Tx::begin(self.store.connections(), work.time().saturating_add(LATER));
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let locked = store::lock_checkpoint(tx.conn(), &place, work.generation()).await?;
         let Some(position) = locked else {
@@ -107,14 +116,16 @@ impl CatchUp {
             state.at_head(position);
             return Ok(Step::Idle);
         }
-        let batch = self.read(&mut tx, work, tenant, state, place.shard, position, head).await?;
+        let mut batch =
+            self.read(&mut tx, work, tenant, state, place.shard, position, head).await?;
+        batch.since = since;
         let upto = batch.upto();
         if batch.full && state.reads_ahead() {
             let filter = self.filter(work, tenant, place.shard, upto, head);
-            state.ahead =
-                Some(Ahead::begin(pool.clone(), filter, state.batch(&work.pace(&self.config))));
+            let limit = state.batch(&work.pace(&self.config));
+            state.ahead = Some(Ahead::begin(pool.clone(), filter, limit, work.can_begin()));
         }
-        Ok(match self.handle(tx, work, &place, state, position, &batch).await? {
+        Ok(match self.handle(tx, work, &place, state, position, &mut batch).await? {
             Handled::Failed => Step::Again,
             Handled::Elsewhere => Step::Contended,
             Handled::Well { overcome: true } => Step::Overcome,
@@ -132,7 +143,7 @@ impl CatchUp {
         place: &Place,
         state: &mut Tenant,
         position: i64,
-        batch: &Batch,
+        batch: &mut Batch,
     ) -> Result<Handled, StoreError> {
         let (upto, version) = (batch.upto(), work.version());
         if batch.events.is_empty() {
@@ -141,7 +152,7 @@ impl CatchUp {
             state.passed(upto);
             return Ok(Handled::Well { overcome: false });
         }
-        let traces = Traces::of(&mut tx, &batch.events).await?;
+        let traces = Traces::of(&mut tx, batch.events.iter()).await?;
         let span = traces.span(&self.name, Mode::CatchUp, batch.events.iter(), 1);
         span.within(self.handle_events(tx, work, place, state, position, batch)).await
     }
@@ -153,12 +164,15 @@ impl CatchUp {
         place: &Place,
         state: &mut Tenant,
         position: i64,
-        batch: &Batch,
+        batch: &mut Batch,
     ) -> Result<Handled, StoreError> {
         let (upto, version) = (batch.upto(), work.version());
         let started = Instant::now();
         let (tx, handled) = match work {
-            Work::Plugin(active) => handle(tx, active, &batch.events, &self.store).await,
+            Work::Plugin(active) => {
+                let begun = batch.begun.take().filter(|begun| begun.is_of(active));
+                handle(tx, active, &batch.events, begun, &self.store).await?
+            }
             Work::Relay { relay, .. } => {
                 tx.rollback().await?;
                 let put = relay.put(&batch.events).await;
@@ -194,9 +208,9 @@ impl CatchUp {
                 );
                 self.note_trouble(work, None).await;
                 let (events, took) = (batch.events.len(), started.elapsed());
-                Ok(Handled::Well {
-                    overcome: state.done(upto, events, took, &work.pace(&self.config)),
-                })
+                let took = (took, batch.since.elapsed());
+                let overcome = state.done(upto, events, took, &work.pace(&self.config));
+                Ok(Handled::Well { overcome })
             }
             (tx, Err(failure)) => {
                 if let Some(tx) = tx {
@@ -230,7 +244,7 @@ impl CatchUp {
         position: i64,
         upto: i64,
     ) -> Result<Option<Tx>, StoreError> {
-        let mut tx = Tx::begin(self.store.pool(), work.time().saturating_add(LATER)).await?;
+        let mut tx = Tx::begin(self.store.connections(), work.time().saturating_add(LATER)).await?;
         let locked = store::lock_checkpoint(tx.conn(), place, work.generation()).await?;
         if locked.is_some_and(|now| (position..upto).contains(&now)) {
             return Ok(Some(tx));
@@ -330,19 +344,20 @@ impl CatchUp {
         if let Some(ahead) = state.ahead.take() {
             let until = ahead.until;
             if let Some(page) = ahead.after(position).await {
-                return Ok(Batch { events: page.events, full: page.full, until });
+                let Page { events, full, begun } = page;
+                return Ok(Batch { events, full, until, begun, since: Instant::now() });
             }
         }
         if state.is_warm() {
             let wants = |event: &Event| wants(work, tenant, shard, event);
             if let Some(found) = self.tail.between(position, head, limit, wants) {
-                return Ok(Batch { events: found.events, full: found.full, until: head });
+                return Ok(Batch::new(found.events, found.full, head));
             }
         }
         let filter = self.filter(work, tenant, shard, position, head);
         let until = filter.until.unwrap_or(head);
         let page = store::log_page(tx.conn(), &filter, limit).await?;
-        Ok(Batch { events: page.events, full: page.full, until })
+        Ok(Batch::new(page.events, page.full, until))
     }
 
     /// Which events to read.
@@ -382,16 +397,21 @@ impl CatchUp {
     }
 }
 
-/// Has a plugin handle events, and gives the transaction back where it can be gone on with.
+/// Has a plugin handle events, or end what it has begun with them, and gives the transaction back where it can be
+/// gone on with.
 async fn handle(
     tx: Tx,
     active: &Active,
     events: &[Event],
+    begun: Option<Begun>,
     store: &EventStore,
-) -> (Option<Tx>, Result<HandleStats, Failure>) {
+) -> sqlx::Result<(Option<Tx>, Result<HandleStats, Failure>)> {
+    if let Some(begun) = begun {
+        return begun.finish(tx).await.ok_or(sqlx::Error::WorkerCrashed);
+    }
     let log = Answers::live(store);
     let beyond = Beyond::log(&log).counted(&active.meter);
-    active.plugin.handle_with(tx, &active.sql, events, &active.config, beyond).await
+    Ok(active.plugin.handle_with(tx, &active.sql, events, &active.config, beyond).await)
 }
 
 fn wants(work: &Work, tenant: &str, shard: Shard, event: &Event) -> bool {

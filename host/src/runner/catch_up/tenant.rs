@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::config::CatchUpConfig;
 use super::ahead::Ahead;
+use super::batch_size::BatchSize;
 use crate::projection::{Failure, FailureKind};
 
 /// A stopped projection looks this often whether another host has passed its event, or somebody has
@@ -13,8 +14,6 @@ const STOPPED_LOOK: Duration = Duration::from_secs(5);
 /// A connection that is lost so often in a row while the plugin has it is the batch's doing.
 const LOSSES: u32 = 5;
 
-/// Events in the first batch.
-const FIRST_BATCH: i64 = 500;
 /// A host looks this often whether the one that is to do the work does it.
 const WATCH: Duration = Duration::from_secs(5);
 
@@ -42,8 +41,8 @@ pub(super) struct Tenant {
     warm: bool,
     /// The search for a bad event, while it goes on.
     search: Option<Search>,
-    /// Events in the next batch, by the time that the last ones took.
-    size: Option<i64>,
+    /// How many events the next batch has.
+    size: BatchSize,
     /// The first failure of those in a row.
     first_failed: Option<Instant>,
     /// Failures in a row, by what they ask for.
@@ -113,7 +112,7 @@ impl Search {
 impl Tenant {
     /// Events to ask for.
     pub(super) fn batch(&self, config: &CatchUpConfig) -> i64 {
-        let size = self.size.unwrap_or(FIRST_BATCH).min(config.batch);
+        let size = self.size.events(config);
         self.search.map_or(size, |search| search.batch().min(size))
     }
 
@@ -128,28 +127,28 @@ impl Tenant {
         self.warm
     }
 
-    /// A batch of `events` was committed: everything up to `upto` is handled. Answers whether an event
-    /// went well that had failed alone.
+    /// A batch of `events` was committed: everything up to `upto` is handled. Its transaction took `took`, all of
+    /// it `whole`. Answers whether an event went well that had failed alone.
     pub(super) fn done(
         &mut self,
         upto: i64,
         events: usize,
-        took: Duration,
+        (took, whole): (Duration, Duration),
         config: &CatchUpConfig,
     ) -> bool {
         let overcome = self.stopped.is_some() || self.poisons > 0;
         let search = self.search.and_then(|search| search.passed(events));
-        // A batch that was smaller than it might have been says nothing of larger ones.
-        let size = self.batch(config);
-        let grows = events as i64 >= size && self.search.is_none_or(|_| search.is_none());
-        let size = if took > config.batch_time {
-            (size / 2).max(1)
-        } else if grows && took < config.batch_time / 2 {
-            size.saturating_mul(2).min(config.batch)
-        } else {
-            size
-        };
-        let size = if self.search.is_some() { self.size } else { Some(size) };
+        let mut size = std::mem::take(&mut self.size);
+        if self.search.is_none() {
+            // One that is smaller than it might have been, or was asked for before the last one ended, says
+            // nothing of this size.
+            let asked = size.events(config);
+            if events as i64 == asked {
+                size.done(took, whole, config);
+            } else if took > config.batch_time {
+                size.limit((asked / 2).max(1));
+            }
+        }
         *self = Self {
             seen: upto,
             base: upto,
@@ -181,6 +180,11 @@ impl Tenant {
         (self.seen, self.base, self.ahead, self.warm) = (0, 0, None, false);
     }
 
+    /// The next batch is not the next thing to do.
+    pub(super) fn forget_ahead(&mut self) {
+        self.ahead = None;
+    }
+
     /// The checkpoint could not be locked.
     pub(super) fn contended(&mut self) {
         (self.layout, self.ahead, self.warm) = (None, None, false);
@@ -192,7 +196,7 @@ impl Tenant {
             seen: position,
             base: position,
             layout: self.layout,
-            size: self.size,
+            size: std::mem::take(&mut self.size),
             costly: self.costly,
             ..Self::default()
         };
@@ -241,7 +245,7 @@ impl Tenant {
         } else if failure.connection_lost {
             self.losses += 1;
             if self.losses >= LOSSES {
-                self.size = Some(half);
+                self.size.limit(half);
             }
             if alone && self.losses >= LOSSES + config.max_attempts {
                 Verdict::Stop
@@ -260,7 +264,7 @@ impl Tenant {
                     self.retries += 1;
                     // A batch that takes too long, or that waits for a lock which it holds itself.
                     if self.retries > 1 {
-                        self.size = Some(half);
+                        self.size.limit(half);
                     }
                     Verdict::Later(config.backoff.delay(self.retries))
                 }
@@ -318,7 +322,7 @@ impl Tenant {
 mod tests {
     use super::*;
 
-    const QUICK: Duration = Duration::ZERO;
+    const QUICK: (Duration, Duration) = (Duration::ZERO, Duration::ZERO);
 
     fn config() -> CatchUpConfig {
         CatchUpConfig::default()
@@ -419,18 +423,12 @@ mod tests {
     }
 
     #[test]
-    fn batches_grow_while_they_are_quick_and_shrink_when_they_are_slow() {
+    fn a_batch_that_was_smaller_than_it_might_have_been_says_nothing_of_larger_ones() {
         let mut tenant = Tenant::default();
-        assert_eq!(tenant.batch(&config()), FIRST_BATCH);
-        let slow = config().batch_time * 2;
-        for (events, took, next) in [
-            (500, QUICK, 1000),
-            (1000, QUICK, 2000),
-            (2000, QUICK, 2000),
-            (17, QUICK, 2000),
-            (2000, slow, 1000),
-            (3, slow, 500),
-        ] {
+        let slow = (config().batch_time * 2, config().batch_time * 2);
+        for (events, took, next) in
+            [(500, QUICK, 1000), (17, QUICK, 1000), (1000, QUICK, 2000), (3, slow, 1000)]
+        {
             tenant.done(1, events, took, &config());
             assert_eq!(tenant.batch(&config()), next, "{events} in {took:?}");
         }

@@ -9,6 +9,7 @@ use super::super::config::CatchUpConfig;
 use super::super::relay::Relay;
 use crate::event::Event;
 use crate::plugin::{Active, ProjectionSettings, Snapshot};
+use crate::trace;
 
 /// How long a batch may take, about, that can append events.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
@@ -60,6 +61,15 @@ impl Work {
         match self {
             Self::Plugin(active) => active.plugin.is_confined(),
             Self::Relay { .. } => false,
+        }
+    }
+
+    /// The plugin, where it may begin with events before their transaction: then all that it does is in that.
+    /// (The spans of a call are part of that of its transaction.)
+    pub(super) fn can_begin(&self) -> Option<Arc<Active>> {
+        match self {
+            Self::Plugin(active) if self.is_confined() && !trace::is_on() => Some(active.clone()),
+            _ => None,
         }
     }
 

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::columns::Columns;
 use super::prepared::Prepared;
 use super::{Appended, AppendedEvent, CONNECTION, Deadline, Known, Refused, begin, give_back};
+use crate::db::Source as _;
 use crate::store::{EventStore, StoreError};
 use crate::trace::Ambient;
 
@@ -325,16 +326,20 @@ async fn try_group(
     };
     if epoch.is_empty && store.seal.is_none() {
         // Nothing else is to be done in its transaction, so the statement is one by itself.
-        let mut conn = deadline.within(CONNECTION, store.pool.acquire()).await??;
+        let mut conn = deadline.within(CONNECTION, store.connections.lend()).await??;
         return match deadline.answer(insert_group(&mut conn, group, known)).await {
-            Ok(written) => Ok(written?),
+            Ok(written) => {
+                let written = written?;
+                conn.keep();
+                Ok(written)
+            }
             Err(unanswered) => {
                 conn.close_on_drop();
                 Err(unanswered.into())
             }
         };
     }
-    let mut tx = begin(&store.pool, deadline).await?;
+    let mut tx = begin(&store.connections, deadline).await?;
     let appended = match insert_group(tx.conn(), group, known).await {
         Ok(appended) => appended,
         Err(error) => {

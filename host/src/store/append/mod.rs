@@ -10,7 +10,7 @@ mod within;
 
 use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub(super) use self::group::Groups;
@@ -19,7 +19,7 @@ use self::prepared::Prepared;
 pub use self::within::{Found, KnownCause, causes, find_events, note_chain};
 use super::inline::Epoch;
 use super::{EventStore, StoreError, partition, seal, trace};
-use crate::db::Tx;
+use crate::db::{Connections, Source as _, Tx};
 use crate::event::{Event, ExpectedVersion, NewEvent, StreamId, TenantId};
 
 /// How often an append reads the set of inline plugins anew, or makes the partition that it lacks,
@@ -252,11 +252,17 @@ impl EventStore {
             && self.seal.is_none()
         {
             // The guard is in the statement, so it can be its own transaction.
-            let mut conn = deadline.within(CONNECTION, self.pool.acquire()).await??;
+            let mut conn = deadline.within(CONNECTION, self.connections.lend()).await??;
             // The statement itself says how long it waits for a lock.
             let patience = Some(deadline.patience());
             return match deadline.answer(prepared.insert(&mut conn, known, patience)).await {
-                Ok(answer) => answer,
+                Ok(answer) => {
+                    let failed = matches!(answer, Err(Refused::Error(StoreError::Database(_))));
+                    if !failed {
+                        conn.keep();
+                    }
+                    answer
+                }
                 Err(unanswered) => {
                     conn.close_on_drop();
                     Err(Refused::Error(unanswered))
@@ -274,7 +280,7 @@ impl EventStore {
         work: Option<&dyn InTransaction>,
         deadline: Deadline,
     ) -> Result<Appended, Refused> {
-        let mut tx = begin(&self.pool, deadline).await?;
+        let mut tx = begin(&self.connections, deadline).await?;
         let patience = Some(deadline.patience());
         let appended = match prepared.insert(tx.conn(), known, patience).await {
             Ok(appended) => appended,
@@ -329,8 +335,8 @@ const CONNECTION: &str = "no connection to the database became free";
 const WORK: &str = "the caller's work in its transaction took too long";
 
 /// Begins the transaction of an append, in which no statement may take longer than what is left.
-async fn begin(pool: &PgPool, deadline: Deadline) -> Result<Tx, StoreError> {
-    let begin = Tx::begin(pool, deadline.for_statement());
+async fn begin(connections: &Connections, deadline: Deadline) -> Result<Tx, StoreError> {
+    let begin = Tx::begin(connections, deadline.for_statement());
     Ok(deadline.within(CONNECTION, begin).await??)
 }
 
