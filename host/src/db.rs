@@ -286,7 +286,9 @@ impl Tx {
         let afterwards = self.afterwards.take();
         // In one message with the commit: it would cost a round trip of its own.
         let soon = "SET LOCAL synchronous_commit = off; COMMIT";
-        self.end(if flush { "COMMIT" } else { soon }).await?;
+        if let Some(conn) = self.end(if flush { "COMMIT" } else { soon }).await? {
+            conn.keep();
+        }
         if let Some(afterwards) = afterwards {
             afterwards();
         }
@@ -295,16 +297,18 @@ impl Tx {
 
     /// Rolls back and gives the connection back to its pool.
     pub async fn rollback(mut self) -> sqlx::Result<()> {
-        if self.is_gone() { Ok(()) } else { self.end("ROLLBACK").await }
+        if self.is_gone() {
+            return Ok(());
+        }
+        // Why is not known here, and a session in which nothing can be written must not be used next.
+        drop(self.end("ROLLBACK").await?);
+        Ok(())
     }
 
-    async fn end(&mut self, how: &'static str) -> sqlx::Result<()> {
+    async fn end(&mut self, how: &'static str) -> sqlx::Result<Option<Lent>> {
         self.conn().execute(sqlx::raw_sql(how)).await?;
         // Ended well: the connection can be used again.
-        if let Some(conn) = self.conn.take() {
-            conn.keep();
-        }
-        Ok(())
+        Ok(self.conn.take())
     }
 }
 

@@ -58,6 +58,11 @@ impl Connections {
     pub fn pool(&self) -> &PgPool {
         &self.shared.pool
     }
+
+    /// Connections that nobody uses, kept or in the pool.
+    pub fn idle(&self) -> usize {
+        self.shared.lock().idle.len() + self.shared.pool.num_idle()
+    }
 }
 
 /// Where connections come from.
@@ -118,6 +123,8 @@ impl Shared {
 
     /// Gives back what nobody has used for a while, until there is nothing left.
     async fn reap(self: Arc<Self>) {
+        // Whether or not its runtime lives so long.
+        let mut reaping = Reaping { shared: self.clone(), done: false };
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LINGER) => {}
@@ -133,8 +140,23 @@ impl Shared {
             };
             drop(rested);
             if done {
+                reaping.done = true;
                 return;
             }
+        }
+    }
+}
+
+/// Somebody gives back what is not used. Dropped before it is done, nobody does.
+struct Reaping {
+    shared: Arc<Shared>,
+    done: bool,
+}
+
+impl Drop for Reaping {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.lock().reaped = false;
         }
     }
 }
@@ -144,7 +166,7 @@ impl Drop for Shared {
         // A connection is given back by a task; without a runtime there is none, and no use for it.
         if Handle::try_current().is_err() {
             let kept = self.kept.get_mut().unwrap_or_else(PoisonError::into_inner);
-            kept.idle.drain(..).for_each(|idle| drop(idle.conn.leak()));
+            kept.idle.drain(..).for_each(|idle| drop(idle.conn.detach()));
         }
     }
 }
@@ -158,7 +180,8 @@ pub struct Lent {
 }
 
 impl Lent {
-    /// Gives it back: all that was asked was answered, and it is in no transaction.
+    /// Gives it back: all that was asked was answered, it is in no transaction, and something could be written
+    /// by it (a session that was opened while the database took no writes never takes any).
     pub fn keep(mut self) {
         if let (Some(conn), Some(home)) = (self.conn.take(), &self.home) {
             home.keep(Idle { conn, taken: self.taken, since: Instant::now() });

@@ -296,8 +296,8 @@ pub(super) fn host(api: &Api) {
     gauge!("eventfabric_stalls").set(api.host.stalls().borrow().len() as f64);
     gauge!("eventfabric_tasks_failing").set(api.host.failing_tasks().len() as f64);
     gauge!("eventfabric_log_head").set(api.host.head().borrow().position as f64);
-    let pool = api.host.store().pool();
-    let idle = pool.num_idle() as f64;
+    let connections = api.host.store().connections();
+    let (pool, idle) = (connections.pool(), connections.idle() as f64);
     gauge!("eventfabric_database_connections", "state" => "idle").set(idle);
     gauge!("eventfabric_database_connections", "state" => "busy")
         .set(f64::from(pool.size()) - idle);

@@ -54,9 +54,9 @@ pub(super) struct Shared {
     pub inline_slots: Semaphore,
     /// Those of reactors, too: they wait for servers, with which nobody else has to do.
     pub reactor_slots: Semaphore,
-    /// Calls that may begin before their transaction is there, of those that have one of [`Self::slots`]: more
-    /// than there are processors have nothing to gain.
+    /// Calls that may begin before their transaction is there, of those that have one of [`Self::slots`].
     pub early: Semaphore,
+    early_places: usize,
     /// Where the lines of plugins go that are to be kept.
     pub sink: ArcSwapOption<Sink>,
 }
@@ -82,6 +82,10 @@ impl Runtime {
         start_ticking(&engine)?;
         let places = || Semaphore::new(limits.instances as usize);
         let (slots, inline_slots, reactor_slots) = (places(), places(), places());
+        // More than there are processors have nothing to gain. And one place is never that of a call which waits,
+        // perhaps for those that find no place.
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let early_places = processors.min(limits.instances.saturating_sub(1) as usize);
         let limits = Arc::new(limits);
         let compiler = Compiler::new(engine.clone(), cache, limits.clone());
         let shared = Arc::new(Shared {
@@ -91,10 +95,16 @@ impl Runtime {
             slots,
             inline_slots,
             reactor_slots,
-            early: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            early: Semaphore::new(early_places),
+            early_places,
             sink: ArcSwapOption::empty(),
         });
         Ok(Self { shared, upcasters: Upcasters::new(), compiler })
+    }
+
+    /// Calls of catch-up plugins that have begun before their transaction was there, and have not ended.
+    pub fn begun_early(&self) -> usize {
+        self.shared.early_places - self.shared.early.available_permits()
     }
 
     /// The same runtime, whose plugins from now on get events that these have lifted.

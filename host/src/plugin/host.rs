@@ -140,8 +140,12 @@ impl State {
 
     /// Waits for the transaction, where it comes later. That is none of its time.
     pub(super) async fn arrival(&mut self) {
-        if let Some(session) = &mut self.session {
-            self.deadline += session.arrival().await;
+        let Some(session) = self.session.as_mut().filter(|session| session.later.is_some()) else {
+            return;
+        };
+        self.deadline += session.arrival().await;
+        if session.tx.is_some() {
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).tell();
         }
     }
 

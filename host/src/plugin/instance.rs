@@ -180,7 +180,7 @@ impl Plugin {
 
     /// The same for a plugin that [is confined](Self::is_confined), before its transaction is there, if there
     /// is room for that: it runs up to its first statement, and then waits for it. Given up before that, it
-    /// has done nothing but log. Once the transaction has come this ends as [`Self::handle`] does; nothing
+    /// has done nothing, and nobody sees what it has logged. Once the transaction has come this ends as [`Self::handle`] does; nothing
     /// comes of it where none comes.
     pub async fn handle_early(
         &self,
@@ -227,6 +227,7 @@ impl Plugin {
         let sink = self.shared.sink.load().as_deref().cloned();
         let lines = Lines::new(name.as_str().into(), self.version, positions, &limits, sink)
             .heard_by(self.heard.clone());
+        let lines = if matches!(coming, Coming::Later(_)) { lines.held() } else { lines };
         let seed = World::seed(name, first.position);
         let world = World::new(first.occurred_at.timestamp_micros(), seed);
         let mut session = Session::with(coming, sql.clone());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
@@ -53,6 +53,8 @@ pub struct Lines {
     unfinished: [Vec<u8>; 2],
     stderr: Vec<u8>,
     last_error: Option<String>,
+    /// Lines of a call of which it is not known yet whether it counts.
+    held: Option<Vec<(DateTime<Utc>, Level, String)>>,
 }
 
 impl Lines {
@@ -76,6 +78,20 @@ impl Lines {
             unfinished: [Vec::new(), Vec::new()],
             stderr: Vec::new(),
             last_error: None,
+            held: None,
+        }
+    }
+
+    /// The same lines, which nobody sees before [`Lines::tell`].
+    #[must_use]
+    pub fn held(self) -> Self {
+        Self { held: Some(Vec::new()), ..self }
+    }
+
+    /// Has them seen, and those that follow at once.
+    pub fn tell(&mut self) {
+        for (at, level, message) in self.held.take().into_iter().flatten() {
+            self.say(at, level, &message);
         }
     }
 
@@ -96,6 +112,13 @@ impl Lines {
         if level == Level::Error {
             self.last_error = Some(cut(message, LAST_WORDS).to_owned());
         }
+        match &mut self.held {
+            Some(held) => held.push((Utc::now(), level, message.to_owned())),
+            None => self.say(Utc::now(), level, message),
+        }
+    }
+
+    fn say(&self, at: DateTime<Utc>, level: Level, message: &str) {
         if let Some(heard) = &self.heard {
             heard.note(|| format!("{level}: {message}"));
         }
@@ -103,7 +126,7 @@ impl Lines {
         if let Some(sink) = self.sink.as_ref().filter(|sink| sink.takes(level)) {
             sink.take(Said {
                 plugin: self.plugin.to_string(),
-                at: Utc::now(),
+                at,
                 level,
                 version: self.version.to_string(),
                 positions: self.positions.clone(),

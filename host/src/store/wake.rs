@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
+use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
-
-use crate::db::{Connections, Source};
 
 /// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
 /// registry.
@@ -25,17 +24,17 @@ pub struct Wake {
 }
 
 struct Shared {
-    connections: Connections,
+    pool: PgPool,
     local: watch::Sender<u64>,
     sending: AtomicBool,
     again: AtomicBool,
 }
 
 impl Wake {
-    pub(super) fn new(connections: Connections) -> Self {
+    pub(super) fn new(pool: PgPool) -> Self {
         Self {
             shared: Arc::new(Shared {
-                connections,
+                pool,
                 local: watch::Sender::new(0),
                 sending: AtomicBool::new(false),
                 again: AtomicBool::new(false),
@@ -59,12 +58,16 @@ impl Wake {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             loop {
+                // One for all that follow each other.
+                let mut conn = None;
                 while shared.again.swap(false, Ordering::SeqCst) {
-                    if let Err(error) = send(&shared.connections, "").await {
+                    if let Err(error) = send_by(&mut conn, &shared.pool).await {
                         tracing::debug!(%error, "the hint of new events was not sent");
+                        conn = None;
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
+                drop(conn);
                 shared.sending.store(false, Ordering::SeqCst);
                 // A hint between the last look and the line above found `sending` still set.
                 if !shared.again.load(Ordering::SeqCst)
@@ -78,7 +81,7 @@ impl Wake {
 
     /// Gives the hint and waits until it is sent: for a process that ends.
     pub async fn hint_now(&self) {
-        if let Err(error) = send(&self.shared.connections, "").await {
+        if let Err(error) = notify(&self.shared.pool, "").await {
             tracing::debug!(%error, "the hint of new events was not sent");
         }
     }
@@ -86,21 +89,31 @@ impl Wake {
 
 /// Tells all hosts that the registry of plugins has changed.
 pub async fn notify_plugins(pool: &PgPool) -> sqlx::Result<()> {
-    send(pool, "plugins").await
+    notify(pool, "plugins").await
 }
 
 /// Tells all hosts that there are rows to deliver.
 pub async fn notify_events(pool: &PgPool) -> sqlx::Result<()> {
-    send(pool, "").await
+    notify(pool, "").await
+}
+
+async fn notify(pool: &PgPool, payload: &str) -> sqlx::Result<()> {
+    send(&mut *pool.acquire().await?, payload).await
+}
+
+async fn send_by(conn: &mut Option<PoolConnection<Postgres>>, pool: &PgPool) -> sqlx::Result<()> {
+    let conn = match conn {
+        Some(conn) => conn,
+        None => conn.insert(pool.acquire().await?),
+    };
+    send(conn, "").await
 }
 
 /// A NOTIFY has a transaction id, so its commit waits for the disk; nothing is lost without that, as
 /// readers poll as well.
-async fn send(source: &impl Source, payload: &str) -> sqlx::Result<()> {
+async fn send(conn: &mut PgConnection, payload: &str) -> sqlx::Result<()> {
     let sql = "SELECT pg_catalog.pg_notify($1, $2) \
                FROM pg_catalog.set_config('synchronous_commit', 'off', true)";
-    let mut conn = source.lend().await?;
-    sqlx::query(sql).bind(CHANNEL).bind(payload).execute(&mut *conn).await?;
-    conn.keep();
+    sqlx::query(sql).bind(CHANNEL).bind(payload).execute(conn).await?;
     Ok(())
 }

@@ -73,8 +73,9 @@ type Ended = (Option<Tx>, Result<HandleStats, Failure>);
 /// A call that has begun, and waits for its transaction. Dropped, it never was.
 pub(super) struct Begun {
     active: Arc<Active>,
-    sender: oneshot::Sender<Tx>,
+    // It is ended before it could find that no transaction comes.
     call: AbortOnDropHandle<Option<Ended>>,
+    sender: oneshot::Sender<Tx>,
 }
 
 impl Begun {
@@ -87,7 +88,7 @@ impl Begun {
                 plugin.handle_early(later, sql, &events, config, meter).await
             }
         };
-        Self { active, sender, call: AbortOnDropHandle::new(tokio::spawn(call)) }
+        Self { active, call: AbortOnDropHandle::new(tokio::spawn(call)), sender }
     }
 
     /// Whether it is a call of this activation.

@@ -46,15 +46,25 @@ impl BatchSize {
         *self = Self { size: Some(size), ..Self::default() };
     }
 
+    /// A batch of no more than so many events took too long: half as many.
+    pub(super) fn too_long(&mut self, config: &CatchUpConfig) {
+        let size = self.events(config);
+        self.costs.insert(size, Cost { of_one: f64::INFINITY, batches: 2 });
+        (self.size, self.steady) = (Some((size / 2).max(1)), 0);
+    }
+
     /// A batch of as many events as were asked for went well. Its transaction took `took`, and the whole of it,
     /// from the end of the one before, `whole`.
     pub(super) fn done(&mut self, took: Duration, whole: Duration, config: &CatchUpConfig) {
         let size = self.events(config);
         if took > config.batch_time {
-            return self.limit((size / 2).max(1));
+            return self.too_long(config);
         }
         let of_one = whole.as_secs_f64() / size as f64;
         let cost = self.costs.entry(size).or_insert(Cost { of_one, batches: 0 });
+        if !cost.of_one.is_finite() {
+            *cost = Cost { of_one, batches: 0 };
+        }
         // Of the first ones the quicker, as the other was interrupted by something.
         cost.of_one = match cost.batches {
             0 | 1 => cost.of_one.min(of_one),
@@ -66,7 +76,10 @@ impl BatchSize {
         let larger = (larger > size && took < config.batch_time / 2).then_some(larger);
         let smaller = Some(size / 2).filter(|smaller| *smaller >= FIRST);
         let known = |size: &i64| self.costs.contains_key(size);
-        let next = if let Some(larger) = larger.filter(|larger| !known(larger)) {
+        let worse = smaller
+            .and_then(|smaller| self.costs.get(&smaller))
+            .is_some_and(|smaller| smaller.of_one < here.of_one * (1.0 - BETTER));
+        let next = if let Some(larger) = larger.filter(|larger| !known(larger) && !worse) {
             larger
         } else if here.batches < 2 {
             size
@@ -134,7 +147,7 @@ mod tests {
         for (cost, best) in [(&large as &dyn Fn(i64) -> i64, 2000), (&middle, 1000), (&small, 500)]
         {
             let all = sizes(&mut BatchSize::default(), 80, cost);
-            assert_eq!(all[..3], [500, 1000, 2000]);
+            assert_eq!(all[..2], [500, 1000]);
             assert!(all[8..].iter().all(|size| *size == best), "{best}: {all:?}");
         }
     }
@@ -147,6 +160,14 @@ mod tests {
         assert_eq!(all.last(), Some(&500), "{all:?}");
         let tried = all.iter().filter(|size| **size != 500).count();
         assert!(tried < 120, "{tried}");
+    }
+
+    #[test]
+    fn a_size_that_takes_too_long_is_not_tried_again_at_once() {
+        // 1000 take 65 ms, and twice as many four times as long.
+        let all = sizes(&mut BatchSize::default(), 100, |size| size * size * 65 / 1000);
+        let slow = all.iter().filter(|size| **size == 2000).count();
+        assert!(slow <= 2 && all[50..].iter().all(|size| *size == 500), "{all:?}");
     }
 
     #[test]

@@ -175,6 +175,8 @@ impl CatchUp {
                 () = until(passes_on), if !free => {}
             }
         }
+        // What was begun for later has a place that the batches in hand may wait for.
+        drop(tenants);
         // The batches in hand.
         while running.next().await.is_some() {}
     }

@@ -145,8 +145,8 @@ impl Tenant {
             let asked = size.events(config);
             if events as i64 == asked {
                 size.done(took, whole, config);
-            } else if took > config.batch_time {
-                size.limit((asked / 2).max(1));
+            } else if events as i64 <= asked && took > config.batch_time {
+                size.too_long(config);
             }
         }
         *self = Self {

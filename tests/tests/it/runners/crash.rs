@@ -24,6 +24,29 @@ fn kill_server(dir: &Path) {
     assert!(Command::new("kill").args(["-9", &pid(dir)]).status().unwrap().success());
 }
 
+/// The process of the server that writes down each page of the WAL that is full, stopped: what nobody waits for
+/// stays in memory. Its end is that of the server.
+struct Writer(i64);
+
+impl Writer {
+    async fn stopped(server: &Embedded) -> Self {
+        let find = "SELECT pid::bigint FROM pg_stat_activity WHERE backend_type = 'walwriter'";
+        let writer = Self(number(server, find.to_owned()).await);
+        assert!(writer.signal("STOP"), "there is no process {}", writer.0);
+        writer
+    }
+
+    fn signal(&self, name: &str) -> bool {
+        Command::new("kill").args(["-s", name, &self.0.to_string()]).status().unwrap().success()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.signal("KILL");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_killed_twice_during_an_import_loses_and_repeats_nothing() {
     let place = Dir::new();
@@ -74,12 +97,9 @@ async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
     let place = Dir::new();
     let dir = place.postgres();
     // A server that writes down what nobody waits for as late as it can.
-    let lazy = [
-        ("wal_writer_delay", "10s"),
-        ("wal_writer_flush_after", "1GB"),
-        ("bgwriter_lru_maxpages", "0"),
-    ];
+    let lazy = [("bgwriter_lru_maxpages", "0")];
     let mut server = start_with(&dir, &lazy).await.unwrap();
+    let mut writer = Writer::stopped(&server).await;
     let url = server.url();
     Process::on(&url, &["migrate"], &[]).succeeded().await;
     let store = EventStore::new(db::pool(server.options(), 1));
@@ -106,8 +126,9 @@ async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
             assert!(*before < ALL, "{guest} was stopped in the middle: {before} in part {part}");
         }
         kill_server(&dir);
-        drop(server);
+        drop((writer, server));
         server = start_with(&dir, &lazy).await.unwrap();
+        writer = Writer::stopped(&server).await;
         for (before, guest) in before.into_iter().zip(guests) {
             let forgotten = before - number(&server, applied(guest)).await;
             // After a crash the host waits for the disk for a while, or what makes a server crash would never get to
@@ -126,6 +147,9 @@ async fn what_a_killed_server_forgets_of_a_projection_is_handled_again() {
     assert!(host.is_running());
     host.signal("TERM");
     host.succeeded().await;
+    // It ends with its server.
+    writer.signal("CONT");
+    std::mem::forget(writer);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The runners, as an operator meets them: hosts in this process or in processes of their own, on a
 //! real database. Plugins are the examples and the guests of `tests/guests`.
 
+mod ahead;
 mod answers;
 mod async_letters;
 mod async_order;

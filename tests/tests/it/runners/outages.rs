@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use eventfabric::event::{ExpectedVersion, NewEvent, StreamId};
+use eventfabric::store::{Append, EventStore};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::rig::{Process, Running, World, deeds, deploy_guest, folder, good, quick, until};
@@ -104,6 +107,32 @@ async fn a_database_that_is_read_only_for_a_time_stops_no_projection() {
     assert_eq!(world.number(failed).await, 0);
     assert_eq!(world.number("SELECT count(*) FROM eventfabric.outbox_dead_letters").await, 0);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_refused_while_the_database_was_read_only_is_made_as_soon_as_it_is_not() {
+    let world = World::new().await;
+    let store = EventStore::new(world.db.pool(8).await);
+    // In a transaction of several statements, as it goes to two streams.
+    let append = async || {
+        let to = |id: &str| Append {
+            stream: StreamId::new("Deeds", id),
+            expected: ExpectedVersion::Any,
+            topic: None,
+            events: vec![NewEvent::new("Deed", &json!({})).unwrap()],
+        };
+        store.append_all(vec![to("1"), to("2")]).await
+    };
+    append().await.unwrap();
+    from_outside(&world, "ALTER DATABASE DB SET default_transaction_read_only = on").await;
+    terminate(&world).await;
+    for _ in 0..3 {
+        append().await.unwrap_err();
+    }
+    from_outside(&world, "ALTER DATABASE DB RESET default_transaction_read_only").await;
+    for _ in 0..3 {
+        append().await.unwrap();
+    }
 }
 
 #[tokio::test]

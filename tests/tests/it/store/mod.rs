@@ -3,6 +3,7 @@
 mod append;
 mod claiming;
 mod concurrent;
+mod connections;
 mod dismissal;
 mod group;
 mod guard;
