@@ -161,7 +161,7 @@ impl EventStore {
     }
 
     /// The same pool, and those of its connections that were used a moment ago.
-    pub(crate) fn connections(&self) -> &Connections {
+    pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
