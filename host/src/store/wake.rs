@@ -17,6 +17,9 @@ pub const CHANNEL: &str = "eventfabric";
 /// Between two hints to other processes. The first of a burst is sent at once.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Of a pool of fewer connections none is held between two hints.
+const SMALL: u32 = 4;
+
 /// Tells readers of all hosts that there are new events. Cheap to clone.
 #[derive(Clone)]
 pub struct Wake {
@@ -58,13 +61,15 @@ impl Wake {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             loop {
-                // One for all that follow each other.
+                // One for all that follow each other, of a pool that has some to spare.
                 let mut conn = None;
+                let small = shared.pool.options().get_max_connections() < SMALL;
                 while shared.again.swap(false, Ordering::SeqCst) {
                     if let Err(error) = send_by(&mut conn, &shared.pool).await {
                         tracing::debug!(%error, "the hint of new events was not sent");
                         conn = None;
                     }
+                    conn = conn.filter(|_| !small);
                     tokio::time::sleep(PAUSE).await;
                 }
                 drop(conn);
