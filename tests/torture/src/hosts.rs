@@ -20,6 +20,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("EVENTFABRIC_RUNNER__ASYNC__WORKERS", "2"),
     ("EVENTFABRIC_RUNNER__ASYNC__MAX_ATTEMPTS", "4"),
     ("EVENTFABRIC_RUNNER__ASYNC__MAX_RETRIES", "1000000"),
+    // Its plugins trap by design, and letters that are requeued do so again, all at once: no reason to stop here.
+    ("EVENTFABRIC_RUNNER__ASYNC__STOP_AFTER", "1000"),
     ("EVENTFABRIC_RUNNER__ASYNC__BACKOFF", "{base=\"20ms\",cap=\"500ms\"}"),
 ];
 
