@@ -130,23 +130,17 @@ impl Tx {
 
     /// The same for statements that only read, all of one state of the database, and whose plans
     /// depend on what they are given: each is planned for its own parameters.
-    pub async fn begin_reading(
-        source: &impl Source,
-        statement_timeout: Duration,
-    ) -> sqlx::Result<Self> {
+    pub async fn begin_reading(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
                      SET LOCAL plan_cache_mode = force_custom_plan";
-        Self::begin_with(source, begin, statement_timeout).await
+        Self::begin_with(pool, begin, statement_timeout).await
     }
 
     /// The same for statements that only read, and of which each sees what was committed when it began:
     /// tables that are changed for others meanwhile are never found empty.
-    pub async fn begin_answering(
-        source: &impl Source,
-        statement_timeout: Duration,
-    ) -> sqlx::Result<Self> {
+    pub async fn begin_answering(pool: &PgPool, statement_timeout: Duration) -> sqlx::Result<Self> {
         let begin = "BEGIN READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan";
-        Self::begin_with(source, begin, statement_timeout).await
+        Self::begin_with(pool, begin, statement_timeout).await
     }
 
     async fn begin_with(

@@ -59,6 +59,11 @@ impl Connections {
         &self.shared.pool
     }
 
+    /// So few that none of them is kept.
+    pub fn is_small(&self) -> bool {
+        self.shared.most == 0
+    }
+
     /// Connections that nobody uses, kept or in the pool.
     pub fn idle(&self) -> usize {
         self.shared.lock().idle.len() + self.shared.pool.num_idle()

@@ -140,10 +140,9 @@ impl State {
 
     /// Waits for the transaction, where it comes later. That is none of its time.
     pub(super) async fn arrival(&mut self) {
-        let Some(session) = self.session.as_mut().filter(|session| session.later.is_some()) else {
-            return;
-        };
-        self.deadline += session.arrival().await;
+        let Some(session) = &mut self.session else { return };
+        let Some(waited) = session.arrival().await else { return };
+        self.deadline += waited;
         if session.tx.is_some() {
             self.lines.lock().unwrap_or_else(PoisonError::into_inner).tell();
         }

@@ -180,8 +180,8 @@ impl Plugin {
 
     /// The same for a plugin that [is confined](Self::is_confined), before its transaction is there, if there
     /// is room for that: it runs up to its first statement, and then waits for it. Given up before that, it
-    /// has done nothing, and nobody sees what it has logged. Once the transaction has come this ends as [`Self::handle`] does; nothing
-    /// comes of it where none comes.
+    /// has done nothing, and nobody sees what it has logged. Once the transaction has come this ends as
+    /// [`Self::handle`] does; nothing comes of it where none comes.
     pub async fn handle_early(
         &self,
         later: oneshot::Receiver<Tx>,

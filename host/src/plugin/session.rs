@@ -120,14 +120,14 @@ impl Session {
         }
     }
 
-    /// Waits for the transaction, where it comes later, and tells for how long.
-    pub async fn arrival(&mut self) -> Duration {
-        let Some(later) = self.later.take() else { return Duration::ZERO };
+    /// Waits for the transaction, where it comes later, and tells for how long; nothing where it is there.
+    pub async fn arrival(&mut self) -> Option<Duration> {
+        let later = self.later.take()?;
         let begun = Instant::now();
         // Who was to send it has given up: nobody wants to know what becomes of this.
         self.tx = later.await.ok();
         self.awaited = begun.elapsed();
-        self.awaited
+        Some(self.awaited)
     }
 
     /// Remembers the first statement that failed.

@@ -110,7 +110,7 @@ impl EventStore {
     /// appends until it is given them with [`EventStore::with_inline`].
     pub fn new(pool: PgPool) -> Self {
         let connections = Connections::new(pool.clone());
-        let wake = Wake::new(pool.clone());
+        let wake = Wake::new(connections.clone());
         let append_timeout = APPEND_TIMEOUT;
         let schemas = Arc::default();
         Self {

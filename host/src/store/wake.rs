@@ -10,15 +10,14 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tokio::sync::watch;
 
+use crate::db::Connections;
+
 /// The channel of NOTIFY. The payload is empty for new events, and `plugins` for a changed
 /// registry.
 pub const CHANNEL: &str = "eventfabric";
 
 /// Between two hints to other processes. The first of a burst is sent at once.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// Of a pool of fewer connections none is held between two hints.
-const SMALL: u32 = 4;
 
 /// Tells readers of all hosts that there are new events. Cheap to clone.
 #[derive(Clone)]
@@ -27,17 +26,17 @@ pub struct Wake {
 }
 
 struct Shared {
-    pool: PgPool,
+    connections: Connections,
     local: watch::Sender<u64>,
     sending: AtomicBool,
     again: AtomicBool,
 }
 
 impl Wake {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(connections: Connections) -> Self {
         Self {
             shared: Arc::new(Shared {
-                pool,
+                connections,
                 local: watch::Sender::new(0),
                 sending: AtomicBool::new(false),
                 again: AtomicBool::new(false),
@@ -61,11 +60,12 @@ impl Wake {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             loop {
-                // One for all that follow each other, of a pool that has some to spare.
+                // One for all that follow each other, of a pool that has some to spare. (It is given back to that,
+                // for a hint writes nothing, so it says nothing of whether others could.)
                 let mut conn = None;
-                let small = shared.pool.options().get_max_connections() < SMALL;
+                let (pool, small) = (shared.connections.pool(), shared.connections.is_small());
                 while shared.again.swap(false, Ordering::SeqCst) {
-                    if let Err(error) = send_by(&mut conn, &shared.pool).await {
+                    if let Err(error) = send_by(&mut conn, pool).await {
                         tracing::debug!(%error, "the hint of new events was not sent");
                         conn = None;
                     }
@@ -86,7 +86,7 @@ impl Wake {
 
     /// Gives the hint and waits until it is sent: for a process that ends.
     pub async fn hint_now(&self) {
-        if let Err(error) = notify(&self.shared.pool, "").await {
+        if let Err(error) = notify(self.shared.connections.pool(), "").await {
             tracing::debug!(%error, "the hint of new events was not sent");
         }
     }

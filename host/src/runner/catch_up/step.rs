@@ -116,9 +116,8 @@ impl CatchUp {
             state.at_head(position);
             return Ok(Step::Idle);
         }
-        let mut batch =
-            self.read(&mut tx, work, tenant, state, place.shard, position, head).await?;
-        batch.since = since;
+        let batch = self.read(&mut tx, work, tenant, state, place.shard, position, head).await?;
+        let mut batch = Batch { since, ..batch };
         let upto = batch.upto();
         if batch.full && state.reads_ahead() {
             let filter = self.filter(work, tenant, place.shard, upto, head);
