@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use eventfabric::db;
 use eventfabric::embedded::{Embedded, start, start_with};
 use eventfabric::event::StreamId;
 use eventfabric::store::EventStore;
 use sqlx::AssertSqlSafe;
+use tokio::time::timeout;
 
 use super::rig::{Process, append, folder, good, until};
 use super::week::{EVENTS, week_file};
@@ -32,8 +34,20 @@ impl Writer {
     async fn stopped(server: &Embedded) -> Self {
         let find = "SELECT pid::bigint FROM pg_stat_activity WHERE backend_type = 'walwriter'";
         let writer = Self(number(server, find.to_owned()).await);
-        assert!(writer.signal("STOP"), "there is no process {}", writer.0);
-        writer
+        // Stopped in the midst of a write, it would hold the lock that everybody's flush needs, for ever: it goes on
+        // until a flush that takes each of the WAL's buffers comes through.
+        let flush =
+            "SELECT 1::bigint FROM pg_logical_emit_message(true, 'test', repeat('x', 8 << 20))";
+        loop {
+            assert!(writer.signal("STOP"), "there is no process {}", writer.0);
+            if let Ok(flushed) =
+                timeout(Duration::from_secs(2), number(server, flush.to_owned())).await
+            {
+                assert_eq!(flushed, 1);
+                return writer;
+            }
+            writer.signal("CONT");
+        }
     }
 
     fn signal(&self, name: &str) -> bool {
