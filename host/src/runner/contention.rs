@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::db::Tx;
@@ -17,10 +18,22 @@ const FIRST: Duration = Duration::from_secs(10);
 /// The most.
 const LAST: Duration = Duration::from_secs(3600);
 
+/// Workers of a host that are at work where one delivery at a time is all that goes: one has its turn, one gets
+/// ready. A worker that waits has a transaction with claims already, and for each of those the server keeps the past
+/// versions of all rows; those of the few rows that all write to are walked through at each write.
+const LANE: usize = 2;
+
 /// What this host knows of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Contention {
     known: Mutex<HashMap<String, Met>>,
+    lane: Semaphore,
+}
+
+impl Default for Contention {
+    fn default() -> Self {
+        Self { known: Mutex::default(), lane: Semaphore::new(LANE) }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +60,18 @@ impl Contention {
             ?time,
             "its deliveries wait for each other's locks; they take turns for a while"
         );
+    }
+
+    /// Waits until a worker that delivers to these projections and no others can be of use: where all of them take
+    /// turns, one of [`LANE`] workers. To be asked before its transaction begins, and held until that has ended.
+    pub(super) async fn lane(
+        &self,
+        mut projections: impl Iterator<Item = &str>,
+    ) -> Option<SemaphorePermit<'_>> {
+        if !projections.all(|projection| self.takes_turns(projection)) {
+            return None;
+        }
+        self.lane.acquire().await.ok()
     }
 
     /// Waits for the turn of this delivery, where deliveries to the projection take turns. Answers whether
@@ -83,5 +108,22 @@ mod tests {
         assert!(contention.takes_turns("carriers"));
         tokio::time::advance(FIRST).await;
         assert!(!contention.takes_turns("carriers"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_workers_are_let_in_where_all_that_they_deliver_to_take_turns() {
+        let contention = Contention::default();
+        contention.met("carriers");
+        let lane = |projections: &'static [&str]| contention.lane(projections.iter().copied());
+        let (one, two) = (lane(&["carriers"]).await, lane(&["carriers"]).await);
+        assert!(one.is_some() && two.is_some());
+        let mut third = Box::pin(lane(&["carriers"]));
+        assert!(futures::poll!(&mut third).is_pending());
+        // One that has another projection to deliver to has something to do meanwhile.
+        assert!(lane(&["board", "carriers"]).await.is_none());
+        drop(one);
+        assert!(third.await.is_some());
+        tokio::time::advance(FIRST).await;
+        assert!(lane(&["carriers"]).await.is_none());
     }
 }

@@ -168,6 +168,8 @@ impl OutboxWorker {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
         }
+        let names = projections.iter().map(|(registered, _)| registered.name.as_str());
+        let _lane = self.contention.lane(names).await;
         let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
