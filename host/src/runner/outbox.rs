@@ -175,8 +175,8 @@ impl OutboxWorker {
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
         let limit = self.config.transaction(most);
         let batch = store::claim(tx.conn(), limit, lease, epoch).await?;
-        let claimed = batch.rows;
-        if claimed.is_empty() {
+        let (claimed, mut ids) = (batch.rows, batch.orphans);
+        if claimed.is_empty() && ids.is_empty() {
             let now = store::async_epoch(&mut *tx.conn()).await?;
             tx.commit().await?;
             if now == epoch {
@@ -184,7 +184,7 @@ impl OutboxWorker {
             }
             return Ok(self.behind().await);
         }
-        let ids: Vec<i64> = claimed.iter().map(|row| row.outbox_id).collect();
+        ids.extend(claimed.iter().map(|row| row.outbox_id));
         let traces = Traces::of(&mut tx, claimed.iter().map(|row| &row.event)).await?;
         let (mut put_aside, mut ordered, mut fatal) = (false, false, Vec::new());
         for (registered, active) in projections {

@@ -25,6 +25,8 @@ pub struct Claimed {
 pub struct Batch {
     /// Oldest first.
     pub rows: Vec<Claimed>,
+    /// Rows whose event is gone: taken out of the log by hand.
+    pub orphans: Vec<i64>,
     /// There can be more: the claim ended at its limit.
     pub full: bool,
 }
@@ -54,16 +56,24 @@ pub async fn claim(
         epoch
     )
     .fetch(conn);
-    let (mut claimed, mut bytes, mut full) = (Vec::new(), 0, false);
+    let mut batch = Batch { rows: Vec::new(), orphans: Vec::new(), full: false };
+    let mut bytes = 0;
     while let Some(row) = rows.try_next().await? {
-        bytes += row.payload.len();
-        claimed.push(Claimed { outbox_id: row.outbox_id, event: event_of!(row)? });
-        full = bytes >= PAGE_BYTES || claimed.len() as i64 == limit;
-        if full {
+        let outbox_id = row.outbox_id;
+        match (|| Some(event_of!(row, ?)))().transpose()? {
+            Some(event) => {
+                bytes += event.payload.get().len();
+                batch.rows.push(Claimed { outbox_id, event });
+            }
+            None => batch.orphans.push(outbox_id),
+        }
+        let rows = batch.rows.len() + batch.orphans.len();
+        batch.full = bytes >= PAGE_BYTES || rows as i64 == limit;
+        if batch.full {
             break;
         }
     }
-    Ok(Batch { rows: claimed, full })
+    Ok(batch)
 }
 
 /// A number that changes with every activation of an async projection.

@@ -49,20 +49,21 @@ impl EventRow {
     }
 }
 
-/// Takes an [`EventRow`] out of a wider record of a checked statement.
+/// Makes an event of a wider record of a checked statement. Where that has NULL for an event that is not there:
+/// `event_of!(record, ?)`, in a function that answers with an `Option`.
 macro_rules! event_of {
-    ($record:expr) => {
+    ($record:expr $(, $try:tt)?) => {
         $crate::store::row::EventRow {
-            position: $record.position,
-            event_id: $record.event_id,
-            tenant: $record.tenant,
-            aggregate: $record.aggregate,
-            aggregate_id: $record.aggregate_id,
-            version: $record.version,
-            event_type: $record.event_type,
-            schema_version: $record.schema_version,
-            payload: $record.payload,
-            occurred_at: $record.occurred_at,
+            position: $record.position $($try)?,
+            event_id: $record.event_id $($try)?,
+            tenant: $record.tenant $($try)?,
+            aggregate: $record.aggregate $($try)?,
+            aggregate_id: $record.aggregate_id $($try)?,
+            version: $record.version $($try)?,
+            event_type: $record.event_type $($try)?,
+            schema_version: $record.schema_version $($try)?,
+            payload: $record.payload $($try)?,
+            occurred_at: $record.occurred_at $($try)?,
             correlation_id: $record.correlation_id,
             causation_id: $record.causation_id,
             dismissed_at: $record.dismissed_at,

@@ -1,4 +1,6 @@
-//! Several workers on the queue: hot rows, deadlocks, a transaction an event.
+//! Workers on the queue: hot rows, deadlocks, a transaction an event, rows without an event.
+
+use std::time::Duration;
 
 use eventfabric::runner::{Host, TransactionMode};
 use serde_json::json;
@@ -99,5 +101,25 @@ async fn a_lock_that_another_program_holds_is_waited_for_in_turn() {
     assert_eq!(world.number("SELECT count(*) FROM public.moved").await, 0);
     let note = "SELECT count(*) FROM hostile_async.seen WHERE note = 'held, then done'";
     assert_eq!(world.number(note).await, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn rows_of_the_outbox_whose_events_are_gone_vanish_and_hold_up_nothing() {
+    let (world, mut config) = (World::new().await, quick());
+    config.runner.r#async.batch = 2;
+    // Nothing but the work itself makes the worker go on.
+    config.runner.poll = Duration::from_secs(3600);
+    let host = Host::open(world.db.options(), config.clone(), None).await.unwrap();
+    deploy_guest(&host, "hostile_async").await;
+    let gone = "INSERT INTO eventfabric.outbox (global_position, tenant_id)
+                SELECT 1000000 + n, 'default' FROM generate_series($1, $1 + 4) AS n";
+    for from in [1, 6] {
+        sqlx::query(gone).bind(from).execute(&world.eyes).await.unwrap();
+        deeds(host.store(), &good(3)).await;
+    }
+    let running = Running::start(&world, config).await;
+    world.until_number("SELECT count(*) FROM eventfabric.outbox", 0).await;
+    assert_eq!(world.number(SEEN).await, 6);
     running.stop().await;
 }
