@@ -15,8 +15,8 @@ use crate::store;
 
 /// How long deliveries take turns after they first met; each further time doubles it.
 const FIRST: Duration = Duration::from_secs(10);
-/// The most.
-const LAST: Duration = Duration::from_secs(3600);
+/// The most: to find out whether they still meet costs them some ten milliseconds.
+const LAST: Duration = Duration::from_secs(300);
 
 /// Workers of a host that are at work where one delivery at a time is all that goes: one has its turn, one gets
 /// ready. A worker that waits has a transaction with claims already, and for each of those the server keeps the past

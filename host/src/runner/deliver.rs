@@ -22,7 +22,7 @@ const DEADLOCKS: u32 = 20;
 /// How long a delivery that does not take turns waits for a lock. Longer than this, and it is taken to be
 /// that of another delivery, which perhaps waits for this one: the server looks for that after a second
 /// only. Deliveries that take turns wait as long as a statement may.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Whether a failure is that of transactions that can't go on beside each other.
 fn is_contention(failure: &Failure, turns: bool) -> bool {
