@@ -100,9 +100,13 @@ impl Beside {
             tx.rollback().await?;
             return Ok(Step::Busy);
         }
-        // What was parked before it asked for the order; as long as there is some, it blocks what is later.
-        let unparked = match order && !registered.backfilling {
-            true => store::unpark(tx.conn(), name, UNPARKED).await?,
+        let unparked = match registered.backfilling {
+            true => 0,
+            // What was parked before it asked for the order; as long as there is some, it blocks what is later.
+            false if order => store::unpark(tx.conn(), name, UNPARKED).await?,
+            // While what is due only fails, some of what is parked is tried, too: if it goes well, the plugin is
+            // not what is broken.
+            false if self.breaker.is_failing(active) => store::unpark(tx.conn(), name, 1).await?,
             false => 0,
         };
         let released = match (order || held) && !registered.backfilling {

@@ -1,9 +1,13 @@
 //! Events of an async projection that can't have them now: parked, a row for many, until it can.
 
+use std::time::Duration;
+
+use eventfabric::backoff::Backoff;
 use eventfabric::event::StreamId;
 use eventfabric::plugin::{NewProjection, SettingsChange, Start, change, pause, remove, resume};
 use eventfabric::runner::{Host, HostConfig};
 use eventfabric::store::{EventRef, EventStore, notify_plugins};
+use serde_json::json;
 
 use super::rig::{Running, World, append, deploy_guest, good, quick, until};
 
@@ -132,6 +136,28 @@ async fn what_was_parked_before_an_order_was_asked_for_comes_before_what_is_late
                         FROM hostile_async.seen) s) t
                   WHERE before > position";
     assert_eq!(world.number(turned).await, 0);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_parked_is_tried_while_retries_only_fail_so_that_they_do_not_stop_the_projection() {
+    let (world, mut config) = (World::new().await, quick());
+    let queue = &mut config.runner.r#async;
+    queue.stop_after = 5;
+    queue.max_attempts = 4;
+    // What failed is always due, so there is never nothing to try again.
+    queue.backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
+    let running = paused_with(&world, config).await;
+    let store = running.host.store();
+    let trap = json!({"do": "panic"});
+    let traps = [trap.clone(), trap];
+    append(store, StreamId::new("Deeds", "bad"), "Deed", &traps).await;
+    world.until_number(RETRIES, 2).await;
+    deeds(store, "good", 300).await;
+    world.until_number(PARKED, 300).await;
+    goes_on(&world, &running.host).await;
+    world.until_number("SELECT count(*) FROM eventfabric.outbox_dead_letters", 2).await;
+    world.until_number(SEEN, 300).await;
     running.stop().await;
 }
 
