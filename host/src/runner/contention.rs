@@ -62,13 +62,11 @@ impl Contention {
         );
     }
 
-    /// Waits until a worker that delivers to these projections and no others can be of use: where all of them take
-    /// turns, one of [`LANE`] workers. To be asked before its transaction begins, and held until that has ended.
-    pub(super) async fn lane(
-        &self,
-        mut projections: impl Iterator<Item = &str>,
-    ) -> Option<SemaphorePermit<'_>> {
-        if !projections.all(|projection| self.takes_turns(projection)) {
+    /// Waits until one more worker that delivers to these projections and no others can be of use: where all of them
+    /// take turns, it is one of [`LANE`]. To be asked before its transaction begins, and held until that has ended.
+    pub(super) async fn lane(&self, projections: &[&str]) -> Option<SemaphorePermit<'_>> {
+        let all = projections.iter().all(|projection| self.takes_turns(projection));
+        if projections.is_empty() || !all {
             return None;
         }
         self.lane.acquire().await.ok()
@@ -114,13 +112,14 @@ mod tests {
     async fn two_workers_are_let_in_where_all_that_they_deliver_to_take_turns() {
         let contention = Contention::default();
         contention.met("carriers");
-        let lane = |projections: &'static [&str]| contention.lane(projections.iter().copied());
+        let lane = |projections| contention.lane(projections);
         let (one, two) = (lane(&["carriers"]).await, lane(&["carriers"]).await);
         assert!(one.is_some() && two.is_some());
         let mut third = Box::pin(lane(&["carriers"]));
         assert!(futures::poll!(&mut third).is_pending());
         // One that has another projection to deliver to has something to do meanwhile.
         assert!(lane(&["board", "carriers"]).await.is_none());
+        assert!(lane(&[]).await.is_none());
         drop(one);
         assert!(third.await.is_some());
         tokio::time::advance(FIRST).await;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::answers::{ANSWERED, Answers};
@@ -22,7 +22,7 @@ use super::supervisor::unless_stopped;
 use super::traced::Traces;
 use crate::db::Tx;
 use crate::event::Event;
-use crate::plugin::{Active, Registry, Requests};
+use crate::plugin::{Active, Registered, Registry, Requests};
 use crate::projection::{Failure, FailureKind, Mode};
 use crate::store::{self, Aside, Claimed, EventStore};
 use crate::trace;
@@ -148,12 +148,40 @@ impl OutboxWorker {
         }
     }
 
+    /// Waits until there is something to do for one more worker: see [`Contention::lane`].
+    async fn lane(&self, losses: &HashMap<String, u32>) -> Option<SemaphorePermit<'_>> {
+        let snapshot = self.registry.snapshot();
+        let delivered = snapshot.of_mode(Mode::Async).filter(|(registered, active)| {
+            !registered.backfilling
+                && active.is_some_and(|active| self.is_usable(registered, active, losses))
+        });
+        let names: Vec<_> = delivered.map(|(registered, _)| registered.name.as_str()).collect();
+        self.contention.lane(&names).await
+    }
+
+    /// Whether the queue hands a projection its events. One that costs the connection again and again, or all of its
+    /// time, must not cost the others theirs, and a reactor waits for servers of others: they get theirs where nobody
+    /// waits for them.
+    fn is_usable(
+        &self,
+        registered: &Registered,
+        active: &Active,
+        losses: &HashMap<String, u32>,
+    ) -> bool {
+        let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
+        registered.runs()
+            && !costly
+            && !active.plugin.is_reactor()
+            && !self.breaker.is_failing(active)
+    }
+
     /// Claims and delivers one batch.
     async fn step(
         &self,
         interrupted: u32,
         losses: &HashMap<String, u32>,
     ) -> Result<Step, Interrupted> {
+        let lane = self.lane(losses).await;
         let snapshot = self.registry.snapshot();
         let mut projections: Vec<_> = snapshot.of_mode(Mode::Async).collect();
         // Those that append come last: what they hold then is held for them alone.
@@ -168,8 +196,6 @@ impl OutboxWorker {
             // Rows wait for the first async projection.
             return Ok(Step::Idle);
         }
-        let names = projections.iter().map(|(registered, _)| registered.name.as_str());
-        let _lane = self.contention.lane(names).await;
         let begin = Tx::begin_claiming(self.store.connections(), STATEMENT_TIMEOUT);
         let mut tx = unless_stopped(&self.stop, begin).await?;
         let (epoch, lease) = (snapshot.epoch(Mode::Async), self.config.foreign_lease);
@@ -193,16 +219,7 @@ impl OutboxWorker {
                 continue;
             }
             ordered |= registered.settings.stream_order;
-            // A projection that costs the connection again and again, or all of its time, must not cost the
-            // others theirs.
-            let costly = losses.get(&registered.name).is_some_and(|losses| *losses >= LOSSES);
-            // A reactor waits for servers of others; it gets its events where nobody waits for it.
-            let usable = active.filter(|active| {
-                registered.runs()
-                    && !costly
-                    && !active.plugin.is_reactor()
-                    && !self.breaker.is_failing(active)
-            });
+            let usable = active.filter(|active| self.is_usable(registered, active, losses));
             let (back, aside) = match usable {
                 _ if registered.backfilling => {
                     if !store::share_backfill(tx.conn(), &registered.name).await? {
@@ -247,6 +264,7 @@ impl OutboxWorker {
         }
         store::acknowledge(tx.conn(), &ids).await?;
         tx.commit_flushed(flush).await?;
+        drop(lane);
         for (active, failure) in fatal {
             stop(&self.registry, &active, &failure).await;
         }

@@ -100,13 +100,9 @@ impl Beside {
             tx.rollback().await?;
             return Ok(Step::Busy);
         }
-        let unparked = match registered.backfilling {
-            true => 0,
-            // What was parked before it asked for the order; as long as there is some, it blocks what is later.
-            false if order => store::unpark(tx.conn(), name, UNPARKED).await?,
-            // While what is due only fails, some of what is parked is tried, too: if it goes well, the plugin is
-            // not what is broken.
-            false if self.breaker.is_failing(active) => store::unpark(tx.conn(), name, 1).await?,
+        // What was parked before it asked for the order; as long as there is some, it blocks what is later.
+        let unparked = match order && !registered.backfilling {
+            true => store::unpark(tx.conn(), name, UNPARKED).await?,
             false => 0,
         };
         let released = match (order || held) && !registered.backfilling {
@@ -122,7 +118,12 @@ impl Beside {
         let (generation, from_log) = (active.generation, registered.backfilling);
         let mut claimed =
             store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
-        if claimed.is_empty() && !from_log && store::unpark(tx.conn(), name, 1).await? > 0 {
+        // While what is due only fails, some of what is parked is tried, too: if it goes well, the plugin is not
+        // what is broken.
+        let only_fails =
+            self.breaker.is_failing(active) && claimed.iter().all(|retry| retry.attempts > 0);
+        let for_more = claimed.is_empty() || (only_fails && !order);
+        if for_more && !from_log && store::unpark(tx.conn(), name, 1).await? > 0 {
             claimed = store::claim_retries(tx.conn(), name, limit, generation, from_log).await?;
         }
         if claimed.is_empty() {

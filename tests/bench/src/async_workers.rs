@@ -20,20 +20,14 @@ pub struct Way {
 
 pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let db = bench.place.database("async").await?;
-    let events = std::env::var("EXP_EVENTS").map_or(bench.events() / 2, |e| e.parse().unwrap());
+    let events = bench.events() / 2;
     week::fill(&db, events).await?;
     host::install(&db, &bench.guests, guest::ASYNC, 1).await?;
     let has_modes = runner(1, Some("row")).is_ok();
     let modes: &[_] = if has_modes { &[Some("batch"), Some("row")] } else { &[None] };
     let mut table = Vec::new();
     for handled in ["carriers merged", "carriers batch", "carriers execute"] {
-        if std::env::var("EXP_HANDLED").is_ok_and(|h| !handled.contains(&h)) {
-            continue;
-        }
         for &transactions in modes {
-            if std::env::var("EXP_MODE").is_ok_and(|h| transactions != Some(&h)) {
-                continue;
-            }
             let ways = [
                 ("1 worker", Way { workers: 1, transactions }),
                 ("4 workers", Way { workers: 4, transactions }),
@@ -53,9 +47,6 @@ pub async fn measure(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 fn runner(workers: usize, transactions: Option<&str>) -> serde_json::Result<RunnerConfig> {
     let mut queue = json!({ "workers": workers });
-    if let Ok(b) = std::env::var("EXP_BATCH") {
-        queue["batch"] = b.parse::<i64>().unwrap().into();
-    }
     if let Some(mode) = transactions {
         queue["transaction_mode"] = mode.into();
     }

@@ -1,6 +1,7 @@
 //! The database server itself dies and comes back, with hosts and writers at work.
 
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
 use std::time::Duration;
 
@@ -38,16 +39,17 @@ impl Writer {
         // until a flush that takes each of the WAL's buffers comes through.
         let flush =
             "SELECT 1::bigint FROM pg_logical_emit_message(true, 'test', repeat('x', 8 << 20))";
-        loop {
+        for _ in 0..20 {
             assert!(writer.signal("STOP"), "there is no process {}", writer.0);
-            if let Ok(flushed) =
-                timeout(Duration::from_secs(2), number(server, flush.to_owned())).await
-            {
+            let mut flushed = pin!(number(server, flush.to_owned()));
+            if let Ok(flushed) = timeout(Duration::from_secs(2), &mut flushed).await {
                 assert_eq!(flushed, 1);
                 return writer;
             }
             writer.signal("CONT");
+            flushed.await;
         }
+        panic!("the server cannot flush beside its stopped WAL writer");
     }
 
     fn signal(&self, name: &str) -> bool {
